@@ -1,0 +1,1 @@
+//! The service supervisor as a pure state machine.
