@@ -11,3 +11,4 @@ pub(crate) mod modules;
 pub(crate) mod notify;
 pub(crate) mod options;
 pub(crate) mod ring;
+pub(crate) mod supervisor;
