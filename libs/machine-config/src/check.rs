@@ -1,0 +1,506 @@
+//! Checks the tree of one document against the schema of its kind and makes the JSON value that
+//! serde turns into the type.
+//!
+//! Nothing stops the walk: what is wrong is reported and left out, so that the rest of the document
+//! is still checked. A document that misses nothing but optional parts can then be typed, and the
+//! rules between fields and documents are checked too.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::kinds::{self, API_VERSION, KINDS, Kind};
+use crate::problem::{Collector, Position, Problem, below, quote, show_key};
+use crate::schema;
+use crate::tree::{Content, Entry, Meaning, Node, resolve};
+use crate::values::{Format, format};
+
+/// Largest distance, in edits, at which another name is suggested.
+const SUGGESTION_DISTANCE: usize = 3;
+
+/// Positions of a document's values by path.
+pub(crate) type Positions = BTreeMap<String, Position>;
+
+/// The kind of a document: the table's entry, or `None` after a problem was reported.
+pub(crate) fn kind_of(
+    node: &Node,
+    document: usize,
+    problems: &mut Collector,
+) -> Option<&'static Kind> {
+    let mut report = |path: &str, at: Position, message: String, hint: Option<String>| {
+        problems.add(problem(document, path, at, message, hint));
+    };
+    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    let Content::Mapping(entries) = &node.content else {
+        let message = format!("a document must be a mapping, found {}", describe(node));
+        report("", node.position, message, None);
+        return None;
+    };
+    let first = |key: &str| entries.iter().find(|entry| *entry.key == key);
+    match first("apiVersion").map(|entry| (&entry.value, text_of(&entry.value))) {
+        Some((_, Some(API_VERSION))) => {}
+        Some((value, _)) => {
+            let message = "unknown apiVersion".to_owned();
+            report(
+                "apiVersion",
+                value.position,
+                message,
+                Some(format!("write {API_VERSION}")),
+            );
+        }
+        None => {
+            let hint = format!("begin the document with \"apiVersion: {API_VERSION}\"");
+            report(
+                "apiVersion",
+                node.position,
+                "is missing".to_owned(),
+                Some(hint),
+            );
+        }
+    }
+    let Some(entry) = first("kind") else {
+        let hint = format!("the kinds are {}", names.join(", "));
+        report("kind", node.position, "is missing".to_owned(), Some(hint));
+        return None;
+    };
+    let found = text_of(&entry.value).and_then(kinds::kind);
+    if found.is_none() {
+        let name = text_of(&entry.value).unwrap_or_default();
+        let hint = suggestion(name, names.iter().copied())
+            .unwrap_or_else(|| format!("the kinds are {}", names.join(", ")));
+        let message = format!("unknown kind {}", show_key(name));
+        report("kind", entry.value.position, message, Some(hint));
+    }
+    found
+}
+
+/// Checks the document and returns what could be made of it, with the positions of its values.
+pub(crate) fn document(
+    node: &Node,
+    kind: &'static Kind,
+    number: usize,
+    problems: &mut Collector,
+) -> (Option<Value>, Positions) {
+    let schema = schema::of(kind.name).expect("every kind of the table has a schema");
+    let mut checker = Checker {
+        problems,
+        document: number,
+        kind,
+        positions: Positions::new(),
+    };
+    let value = checker.node(node, schema, kind.name, false);
+    (value, checker.positions)
+}
+
+/// Text of a scalar.
+fn text_of(node: &Node) -> Option<&str> {
+    match &node.content {
+        Content::Scalar { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// What a node is, in words and without its value.
+fn describe(node: &Node) -> &'static str {
+    match &node.content {
+        Content::Sequence(_) => "a list",
+        Content::Mapping(_) => "a mapping",
+        Content::Scalar { plain: false, .. } => "text",
+        Content::Scalar { text, .. } => match resolve(text) {
+            Meaning::Null => "no value",
+            Meaning::Boolean(_) => "a boolean",
+            Meaning::Integer => "a whole number",
+            Meaning::Float => "a number with a fraction",
+            Meaning::Text => "text",
+        },
+    }
+}
+
+fn problem(
+    document: usize,
+    path: &str,
+    at: Position,
+    message: String,
+    hint: Option<String>,
+) -> Problem {
+    Problem {
+        document,
+        path: path.to_owned(),
+        line: at.line,
+        column: at.column,
+        message,
+        hint,
+    }
+}
+
+/// `did you mean "x"?`, when a name is close enough.
+fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
+    known
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&lower, &candidate.to_ascii_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| *distance <= SUGGESTION_DISTANCE.min(candidate.len() / 2))
+        .min()
+        .map(|(_, candidate)| format!("did you mean \"{candidate}\"?"))
+}
+
+struct Checker<'a> {
+    problems: &'a mut Collector,
+    document: usize,
+    kind: &'static Kind,
+    positions: Positions,
+}
+
+impl Checker<'_> {
+    fn report(
+        &mut self,
+        path: &str,
+        at: Position,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let problem = problem(self.document, path, at, message.into(), hint);
+        self.problems.add(problem);
+    }
+
+    /// Checks one node. `secret` holds for everything below a secret: values are not repeated.
+    fn node(&mut self, node: &Node, schema: &Value, path: &str, secret: bool) -> Option<Value> {
+        let secret = secret || schema["writeOnly"] == true;
+        self.positions.insert(path.to_owned(), node.position);
+        if schema["format"] == "text" {
+            return self.free_text(node, schema, path);
+        }
+        if let Some(choices) = choices(schema) {
+            return self.choice(node, &choices, path);
+        }
+        match schema["type"].as_str() {
+            Some("object") => self.mapping(node, schema, path, secret),
+            Some("array") => self.list(node, schema, path, secret),
+            Some("string") => self.string(node, schema, path, secret),
+            Some("integer") => self.integer(node, schema, path),
+            Some("boolean") => self.boolean(node, path),
+            other => unreachable!("no type of a document makes the schema type {other:?}"),
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node, path: &str, wanted: &str, hint: Option<String>) {
+        let found = describe(node);
+        let hint = match (found, hint) {
+            ("no value", _) => Some("give it a value or remove the key".to_owned()),
+            (_, hint) => hint,
+        };
+        self.report(
+            path,
+            node.position,
+            format!("must be {wanted}, found {found}"),
+            hint,
+        );
+    }
+
+    fn mapping(&mut self, node: &Node, schema: &Value, path: &str, secret: bool) -> Option<Value> {
+        let Content::Mapping(entries) = &node.content else {
+            self.wrong_type(node, path, "a mapping", None);
+            return None;
+        };
+        let known = schema["properties"].as_object();
+        let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
+        let mut value = Map::new();
+        for entry in entries {
+            if path == self.kind.name && matches!(entry.key.as_str(), "apiVersion" | "kind") {
+                self.duplicate(entry, &mut seen, &entry.key);
+                continue;
+            }
+            let inner = below(path, &entry.key);
+            let schema = match known.and_then(|known| known.get(entry.key.as_str())) {
+                Some(schema) => schema,
+                None if schema["additionalProperties"].is_object() => {
+                    if !self.key_is_well_formed(entry, schema, &inner) {
+                        continue;
+                    }
+                    &schema["additionalProperties"]
+                }
+                None => {
+                    self.unknown_key(entry, known, &inner);
+                    continue;
+                }
+            };
+            if self.duplicate(entry, &mut seen, &inner) {
+                continue;
+            }
+            if let Some(item) = self.node(&entry.value, schema, &inner, secret) {
+                value.insert(entry.key.to_string(), item);
+            }
+        }
+        if let Some(max) = schema["maxProperties"].as_u64()
+            && u64::try_from(entries.len()).is_ok_and(|length| length > max)
+        {
+            self.report(
+                path,
+                node.position,
+                format!("has more than {max} entries"),
+                None,
+            );
+        }
+        self.required(node, schema, path, &seen)?;
+        // A required field that is there but wrong leaves the whole unusable, reported already.
+        let whole = required_names(schema).all(|name| value.contains_key(name));
+        whole.then_some(Value::Object(value))
+    }
+
+    fn duplicate<'n>(
+        &mut self,
+        entry: &'n Entry,
+        seen: &mut BTreeMap<&'n str, Position>,
+        path: &str,
+    ) -> bool {
+        if let Some(first) = seen.get(entry.key.as_str()) {
+            let hint = format!("the first one is on line {}", first.line);
+            self.report(path, entry.key_position, "duplicate key", Some(hint));
+            return true;
+        }
+        seen.insert(&entry.key, entry.key_position);
+        false
+    }
+
+    fn key_is_well_formed(&mut self, entry: &Entry, schema: &Value, path: &str) -> bool {
+        let Some(format) = schema["propertyNames"]["format"].as_str().and_then(format) else {
+            return true;
+        };
+        match (format.check)(&entry.key) {
+            Ok(()) => true,
+            Err(why) => {
+                let hint = Some(format!("wanted is {}", format.about));
+                self.report(path, entry.key_position, format!("the key {why}"), hint);
+                false
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, entry: &Entry, known: Option<&Map<String, Value>>, path: &str) {
+        let names = known.into_iter().flat_map(Map::keys).map(String::as_str);
+        let hint = if *entry.key == "<<" {
+            Some("merge keys are not used in a machine config; write the fields out".to_owned())
+        } else {
+            suggestion(&entry.key, names).or_else(|| self.place_of(&entry.key))
+        };
+        self.report(path, entry.key_position, "unknown key", hint);
+    }
+
+    /// Where a key that is unknown here belongs, if some kind has it.
+    fn place_of(&self, key: &str) -> Option<String> {
+        let own = std::iter::once(self.kind.name);
+        let others = KINDS
+            .iter()
+            .map(|kind| kind.name)
+            .filter(|name| *name != self.kind.name);
+        own.chain(others)
+            .find_map(|kind| find_key(schema::of(kind)?, key, kind))
+            .map(|place| format!("it belongs to {place}"))
+    }
+
+    fn required(
+        &mut self,
+        node: &Node,
+        schema: &Value,
+        path: &str,
+        seen: &BTreeMap<&str, Position>,
+    ) -> Option<()> {
+        let mut complete = true;
+        for name in required_names(schema).filter(|name| !seen.contains_key(name)) {
+            complete = false;
+            let about = schema["properties"][name]["description"].as_str();
+            let hint = about
+                .and_then(|text| text.split_inclusive('.').next())
+                .map(str::to_owned);
+            self.report(&below(path, name), node.position, "is required", hint);
+        }
+        complete.then_some(())
+    }
+
+    fn list(&mut self, node: &Node, schema: &Value, path: &str, secret: bool) -> Option<Value> {
+        let Content::Sequence(items) = &node.content else {
+            let hint = Some("write each item on its own line after \"- \"".to_owned());
+            self.wrong_type(node, path, "a list", hint);
+            return None;
+        };
+        let length = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        if let Some(max) = schema["maxItems"].as_u64()
+            && length > max
+        {
+            self.report(
+                path,
+                node.position,
+                format!("has {length} items; at most {max} are taken"),
+                None,
+            );
+            return None;
+        }
+        if schema["minItems"].as_u64().is_some_and(|min| length < min) {
+            self.report(path, node.position, "must not be empty", None);
+            return None;
+        }
+        let values = items.iter().enumerate().filter_map(|(index, item)| {
+            self.node(item, &schema["items"], &format!("{path}[{index}]"), secret)
+        });
+        Some(values.collect::<Vec<_>>().into())
+    }
+
+    fn string(&mut self, node: &Node, schema: &Value, path: &str, secret: bool) -> Option<Value> {
+        let format = schema["format"].as_str().and_then(format);
+        let Content::Scalar { text, plain } = &node.content else {
+            self.wrong_type(node, path, "text", format.map(wanted));
+            return None;
+        };
+        let meaning = if *plain { resolve(text) } else { Meaning::Text };
+        if meaning != Meaning::Text {
+            self.wrong_type(node, path, "text", Some("put it in quotes".to_owned()));
+            return None;
+        }
+        if secret && **text == *crate::secret::REDACTED {
+            let hint = "this is what a reader without the right role sees; put the secret here";
+            self.report(path, node.position, "is redacted", Some(hint.to_owned()));
+            return None;
+        }
+        if text.is_empty() && schema["minLength"].as_u64().is_some_and(|min| min > 0) {
+            self.report(path, node.position, "must not be empty", None);
+            return None;
+        }
+        self.formatted(text, format, node.position, path, secret)
+    }
+
+    fn formatted(
+        &mut self,
+        text: &str,
+        format: Option<&Format>,
+        at: Position,
+        path: &str,
+        secret: bool,
+    ) -> Option<Value> {
+        let Some(format) = format else {
+            return Some(text.into());
+        };
+        let Err(why) = (format.check)(text) else {
+            return Some(text.into());
+        };
+        // A URL with '@' may hold a password; PEM text is long and says nothing to a reader.
+        let hidden = secret || text.contains('@') || text.contains('\n');
+        let message = if hidden {
+            why
+        } else {
+            format!("{} {why}", quote(text))
+        };
+        self.report(path, at, message, Some(wanted(format)));
+        None
+    }
+
+    /// Text that may be written as a number or a boolean and keeps its spelling.
+    fn free_text(&mut self, node: &Node, schema: &Value, path: &str) -> Option<Value> {
+        let format = schema["format"].as_str().and_then(format);
+        match &node.content {
+            Content::Scalar { text, plain } if !plain || resolve(text) != Meaning::Null => {
+                self.formatted(text, format, node.position, path, false)
+            }
+            _ => {
+                self.wrong_type(node, path, "text or a number", None);
+                None
+            }
+        }
+    }
+
+    fn choice(&mut self, node: &Node, choices: &[&str], path: &str) -> Option<Value> {
+        let all = || format!("one of {}", choices.join(", "));
+        let Some(text) = text_of(node) else {
+            self.wrong_type(node, path, &all(), None);
+            return None;
+        };
+        if choices.contains(&text) {
+            return Some(text.into());
+        }
+        let hint = suggestion(text, choices.iter().copied());
+        let message = format!("must be {}, found {}", all(), quote(text));
+        self.report(path, node.position, message, hint);
+        None
+    }
+
+    fn integer(&mut self, node: &Node, schema: &Value, path: &str) -> Option<Value> {
+        let plain_text = match &node.content {
+            Content::Scalar { text, plain: true } if resolve(text) == Meaning::Integer => text,
+            _ => {
+                let quoted = matches!(&node.content, Content::Scalar { plain: false, .. });
+                let hint = quoted.then(|| "leave the quotes out".to_owned());
+                self.wrong_type(node, path, "a whole number", hint);
+                return None;
+            }
+        };
+        let min = schema["minimum"].as_i64().unwrap_or(i64::MIN);
+        let max = schema["maximum"]
+            .as_i64()
+            .unwrap_or(match schema["format"].as_str() {
+                Some("uint32") => i64::from(u32::MAX),
+                Some("uint16") => i64::from(u16::MAX),
+                _ => i64::MAX,
+            });
+        let leading_zero = plain_text.len() > 1 && plain_text.starts_with('0');
+        match plain_text.parse::<i64>() {
+            Ok(number) if (min..=max).contains(&number) && !leading_zero => Some(number.into()),
+            Ok(_) if !leading_zero => {
+                let message = format!("must be {min} to {max}, found {}", quote(plain_text));
+                self.report(path, node.position, message, None);
+                None
+            }
+            _ => {
+                let message = format!("must be a plain decimal number of {min} to {max}");
+                self.report(path, node.position, message, None);
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, node: &Node, path: &str) -> Option<Value> {
+        if let Content::Scalar { text, plain: true } = &node.content
+            && let Meaning::Boolean(value) = resolve(text)
+        {
+            return Some(value.into());
+        }
+        let hint = Some("write true or false, without quotes".to_owned());
+        self.wrong_type(node, path, "a boolean", hint);
+        None
+    }
+}
+
+fn wanted(format: &Format) -> String {
+    format!("wanted is {}", format.about)
+}
+
+fn required_names(schema: &Value) -> impl Iterator<Item = &str> {
+    let names = schema["required"].as_array();
+    names.into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The values of an enumeration: `enum`, or `oneOf` of documented constants.
+pub(crate) fn choices(schema: &Value) -> Option<Vec<&str>> {
+    if let Some(values) = schema["enum"].as_array() {
+        return Some(values.iter().filter_map(Value::as_str).collect());
+    }
+    let variants = schema["oneOf"].as_array()?;
+    variants
+        .iter()
+        .map(|variant| variant["const"].as_str())
+        .collect()
+}
+
+/// The path of the first field with this name.
+fn find_key(schema: &Value, key: &str, path: &str) -> Option<String> {
+    let properties = schema["properties"].as_object()?;
+    if properties.contains_key(key) {
+        return Some(format!("{path}.{key}"));
+    }
+    properties.iter().find_map(|(name, inner)| {
+        let path = format!("{path}.{name}");
+        find_key(inner, key, &path).or_else(|| find_key(&inner["items"], key, &path))
+    })
+}

@@ -1,0 +1,171 @@
+//! What is wrong with a config, and where: every problem at once, in the order of the file.
+//!
+//! A message never repeats a secret: values below a secret path are not quoted, keys are quoted
+//! only when they look like keys.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::limits::{MAX_PROBLEMS, MAX_QUOTED};
+
+/// A place in the text; lines and columns count from 1, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Number of the YAML document, from 1; 0 when the whole file is meant.
+    pub document: usize,
+    /// Dotted path that begins with the kind, such as `Machine.install.disk`; empty when the
+    /// problem concerns no field (YAML syntax, the whole file).
+    pub path: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for Problem {
+    /// `document 1, line 4:3: Machine.instal: unknown key (did you mean "install"?)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.document > 0 {
+            write!(f, "document {}, ", self.document)?;
+        }
+        write!(f, "line {}:{}: ", self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All problems of a config, in the order of the file; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problems {
+    /// The first problems, at most [`MAX_PROBLEMS`].
+    pub problems: Vec<Problem>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+impl fmt::Display for Problems {
+    /// One line per problem, with a last line that counts what was left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{problem}")?;
+        }
+        if self.omitted > 0 {
+            write!(f, "\nand {} more", self.omitted)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Gathers problems while a config is checked.
+#[derive(Debug, Default)]
+pub(crate) struct Collector {
+    problems: Vec<Problem>,
+    /// (document, path) of every problem, to keep a rule from repeating what a type check said.
+    places: BTreeSet<(usize, String)>,
+    omitted: usize,
+}
+
+impl Collector {
+    pub(crate) fn add(&mut self, problem: Problem) {
+        // A hard bound on what is kept, well above what is shown, since sorting comes last.
+        if self.problems.len() >= MAX_PROBLEMS * 16 {
+            self.omitted += 1;
+            return;
+        }
+        self.places.insert((problem.document, problem.path.clone()));
+        self.problems.push(problem);
+    }
+
+    /// Whether something at, above or below this path has been reported already.
+    pub(crate) fn covers(&self, document: usize, path: &str) -> bool {
+        self.places
+            .iter()
+            .filter(|(at, _)| *at == document)
+            .any(|(_, known)| is_same_or_inside(known, path) || is_same_or_inside(path, known))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub(crate) fn finish(mut self) -> Problems {
+        self.problems
+            .sort_by(|a, b| (a.line, a.column, &a.path).cmp(&(b.line, b.column, &b.path)));
+        self.problems.dedup();
+        let beyond = self.problems.len().saturating_sub(MAX_PROBLEMS);
+        self.problems.truncate(MAX_PROBLEMS);
+        Problems {
+            problems: self.problems,
+            omitted: self.omitted + beyond,
+        }
+    }
+}
+
+/// Whether `inner` is `outer` or lies below it. The kind alone is no ancestor here: an unrelated
+/// problem of the document must not hide the others.
+fn is_same_or_inside(outer: &str, inner: &str) -> bool {
+    outer.contains('.')
+        && inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
+}
+
+/// The user's text for a message: quoted, escaped, cut at [`MAX_QUOTED`] characters, so that no
+/// control character reaches a terminal.
+pub(crate) fn quote(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_QUOTED).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("\"{}\"", shown.escape_debug())
+}
+
+/// A key for a path or a message. What does not look like a key may be a value in the wrong place,
+/// even a secret, and is not repeated.
+pub(crate) fn show_key(key: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if key.is_empty() || key.len() > MAX_QUOTED || !key.chars().all(plain) {
+        "(not a name)".to_owned()
+    } else if key.contains('.') {
+        format!("\"{key}\"")
+    } else {
+        key.to_owned()
+    }
+}
+
+/// The path of `key` below `path`: `a.b`, or `a["x.y"]` for keys that hold dots.
+pub(crate) fn below(path: &str, key: &str) -> String {
+    let shown = show_key(key);
+    if shown.starts_with(['"', '(']) {
+        format!("{path}[{shown}]")
+    } else {
+        format!("{path}.{shown}")
+    }
+}
