@@ -32,6 +32,7 @@ pub mod documents;
 mod emit;
 mod kinds;
 pub mod limits;
+pub mod parts;
 mod problem;
 mod reference;
 mod rules;
