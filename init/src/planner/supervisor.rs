@@ -60,6 +60,7 @@ mod service;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod words;
 
 pub(crate) use graph::PlanError;
@@ -74,6 +75,7 @@ use init_proto::plan::ServiceSpec;
 use service::{End, Service};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use watch::Turn;
 
 /// Time between two looks at a start condition, and the longest wait for one look's answer.
 pub(crate) const CONDITION_INTERVAL: Duration = Duration::from_secs(1);
@@ -303,9 +305,14 @@ impl Supervisor {
     }
 
     fn tick(&mut self, actions: &mut Vec<Action>) {
-        let (now, probes) = (self.now, &mut self.probes);
-        for (name, service) in &mut self.services {
-            service.tick(name, now, probes, actions);
+        let now = self.now;
+        let mut turn = Turn {
+            now,
+            serials: &mut self.probes,
+            actions,
+        };
+        for service in self.services.values_mut() {
+            service.tick(&mut turn);
         }
         if let Some(shutdown) = &mut self.shutdown
             && shutdown.kill_at.is_some_and(|kill_at| kill_at <= now)

@@ -3,12 +3,11 @@
 //! Invariant: there is a live attempt exactly in the phases starting, running and stopping. Whether it
 //! may start or must stop depends on others and is decided in `reconcile.rs`.
 
-use super::interface::{Action, Attempt, ExitStatus, Notice, Probe, ProbeTarget, Purpose};
-use super::{
-    ANSWER_SLACK, CONDITION_INTERVAL, MESSAGE_MAX, READINESS_INTERVAL, READINESS_TIMEOUT, words,
-};
+use super::interface::{Action, Attempt, ExitStatus, Notice};
+use super::watch::{Health, Probing, Turn};
+use super::{CONDITION_INTERVAL, MESSAGE_MAX, words};
 use init_proto::control::{ServiceState, ServiceStatus};
-use init_proto::plan::{Condition, HealthCheck, HealthProbe, Readiness, ServiceKind, ServiceSpec};
+use init_proto::plan::{Condition, Readiness, ServiceKind, ServiceSpec};
 use std::time::Duration;
 
 /// kill(2)'s number for "read your config again".
@@ -99,87 +98,10 @@ pub(super) enum Check {
     Met,
 }
 
-/// How health is watched.
-#[derive(Debug)]
-pub(super) enum Health {
-    /// Longest silence ends then.
-    Watchdog(Duration),
-    /// Probed, with failures in a row.
-    Probed(Probing, u32),
-}
-
-/// Periodic probes of one purpose; at most one is under way.
-#[derive(Debug)]
-pub(super) struct Probing {
-    next: Duration,
-    /// Serial of the probe under way, and when its answer is not waited for any more.
-    asked: Option<(u64, Duration)>,
-}
-
 /// How an attempt ended.
 pub(super) enum End {
     NotStarted(String),
     Exited(ExitStatus),
-}
-
-impl Probing {
-    fn first_at(next: Duration) -> Self {
-        Self { next, asked: None }
-    }
-
-    fn deadline(&self) -> Duration {
-        self.asked.map_or(self.next, |(_, until)| until)
-    }
-
-    /// Gives up on an overdue answer; true if there was one.
-    fn overdue(&mut self, now: Duration) -> bool {
-        self.asked.take_if(|(_, until)| *until <= now).is_some()
-    }
-
-    /// Serial of the probe to send now, if one is due.
-    fn due(
-        &mut self,
-        now: Duration,
-        interval: Duration,
-        timeout: Duration,
-        serials: &mut u64,
-    ) -> Option<u64> {
-        if self.asked.is_some() || self.next > now {
-            return None;
-        }
-        *serials = serials.wrapping_add(1);
-        let until = now.saturating_add(timeout).saturating_add(ANSWER_SLACK);
-        self.asked = Some((*serials, until));
-        self.next = now.saturating_add(interval);
-        Some(*serials)
-    }
-
-    /// Takes an answer; false if it is not the awaited one.
-    fn answered(&mut self, serial: u64) -> bool {
-        self.asked.take_if(|(asked, _)| *asked == serial).is_some()
-    }
-}
-
-impl Health {
-    fn begin(check: &HealthCheck, now: Duration) -> Self {
-        match check.probe {
-            HealthProbe::Watchdog => Self::Watchdog(Self::silence(check, now)),
-            HealthProbe::UnixSocket(_) | HealthProbe::TcpPort(_) => {
-                Self::Probed(Probing::first_at(now.saturating_add(check.interval)), 0)
-            }
-        }
-    }
-
-    fn silence(check: &HealthCheck, now: Duration) -> Duration {
-        now.saturating_add(check.interval.saturating_mul(check.failures))
-    }
-
-    fn deadline(&self) -> Duration {
-        match self {
-            Self::Watchdog(until) => *until,
-            Self::Probed(probing, _) => probing.deadline(),
-        }
-    }
 }
 
 impl Service {
@@ -358,34 +280,6 @@ impl Service {
         }
     }
 
-    pub(super) fn probed(
-        &mut self,
-        probe: &Probe,
-        ok: bool,
-        now: Duration,
-        actions: &mut Vec<Action>,
-    ) {
-        match (&mut self.phase, probe.purpose) {
-            (Phase::Starting { probing, .. }, Purpose::Readiness) => {
-                if probing.answered(probe.serial) && ok {
-                    self.up(now, actions);
-                }
-            }
-            (
-                Phase::Running {
-                    health: Some(Health::Probed(probing, failed)),
-                },
-                Purpose::Health,
-            ) => {
-                if probing.answered(probe.serial) {
-                    *failed = if ok { 0 } else { failed.saturating_add(1) };
-                    self.judge_health(now, actions);
-                }
-            }
-            _ => {}
-        }
-    }
-
     pub(super) fn condition_seen(&mut self, path: &str, ok: bool, now: Duration) {
         let asked = matches!(self.check, Check::Asked(_));
         if asked && matches!(&self.newest().condition, Condition::PathExists(of) if of == path) {
@@ -398,13 +292,8 @@ impl Service {
     }
 
     /// Lets time pass.
-    pub(super) fn tick(
-        &mut self,
-        name: &str,
-        now: Duration,
-        serials: &mut u64,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn tick(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
         if matches!(self.check, Check::Asked(until) | Check::Again(until) if until <= now) {
             self.check = Check::Open;
         }
@@ -415,11 +304,11 @@ impl Service {
                     ServiceKind::Daemon => format!("not ready within {limit}"),
                     ServiceKind::OneShot => format!("not finished within {limit}"),
                 };
-                self.kill_as_failed(what, now, actions);
+                self.kill_as_failed(what, now, turn.actions);
             }
-            Phase::Starting { .. } => self.tick_readiness(name, now, serials, actions),
-            Phase::Running { .. } => self.tick_health(name, now, serials, actions),
-            Phase::Stopping { kill_at, .. } if *kill_at <= now => self.kill(now, actions),
+            Phase::Starting { .. } => self.tick_readiness(turn),
+            Phase::Running { .. } => self.tick_health(turn),
+            Phase::Stopping { kill_at, .. } if *kill_at <= now => self.kill(now, turn.actions),
             Phase::BackOff { until } if *until <= now => {
                 self.enter(Phase::Waiting, "its wait is over", now);
             }
@@ -432,109 +321,7 @@ impl Service {
         }
     }
 
-    fn is_probed_for_readiness(&self) -> bool {
-        self.spec.kind == ServiceKind::Daemon
-            && ProbeTarget::of_readiness(&self.spec.readiness).is_some()
-            && self.live.as_ref().is_some_and(|live| live.pid.is_some())
-    }
-
-    fn tick_readiness(
-        &mut self,
-        name: &str,
-        now: Duration,
-        serials: &mut u64,
-        actions: &mut Vec<Action>,
-    ) {
-        if !self.is_probed_for_readiness() {
-            return;
-        }
-        if let (Phase::Starting { probing, .. }, Some(live), Some(target)) = (
-            &mut self.phase,
-            &self.live,
-            ProbeTarget::of_readiness(&self.spec.readiness),
-        ) {
-            probing.overdue(now);
-            if let Some(serial) = probing.due(now, READINESS_INTERVAL, READINESS_TIMEOUT, serials) {
-                actions.push(Action::Probe {
-                    probe: Probe {
-                        name: name.to_owned(),
-                        attempt: live.attempt,
-                        purpose: Purpose::Readiness,
-                        serial,
-                    },
-                    target,
-                    timeout: READINESS_TIMEOUT,
-                });
-            }
-        }
-    }
-
-    fn tick_health(
-        &mut self,
-        name: &str,
-        now: Duration,
-        serials: &mut u64,
-        actions: &mut Vec<Action>,
-    ) {
-        let (
-            Phase::Running {
-                health: Some(health),
-            },
-            Some(live),
-            Some(check),
-        ) = (&mut self.phase, &self.live, &self.spec.health)
-        else {
-            return;
-        };
-        match health {
-            Health::Watchdog(until) => {
-                if *until <= now {
-                    let silence = check.interval.saturating_mul(check.failures);
-                    let what = format!("no watchdog sign for {}", words::span(silence));
-                    self.kill_as_failed(what, now, actions);
-                }
-            }
-            Health::Probed(probing, failed) => {
-                if probing.overdue(now) {
-                    *failed = failed.saturating_add(1);
-                }
-                let sick = *failed >= check.failures;
-                let serial = (!sick)
-                    .then(|| probing.due(now, check.interval, check.timeout, serials))
-                    .flatten();
-                if let (Some(serial), Some(target)) = (serial, ProbeTarget::of_health(&check.probe))
-                {
-                    actions.push(Action::Probe {
-                        probe: Probe {
-                            name: name.to_owned(),
-                            attempt: live.attempt,
-                            purpose: Purpose::Health,
-                            serial,
-                        },
-                        target,
-                        timeout: check.timeout,
-                    });
-                }
-                self.judge_health(now, actions);
-            }
-        }
-    }
-
-    fn judge_health(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        if let (
-            Phase::Running {
-                health: Some(Health::Probed(_, failed)),
-            },
-            Some(check),
-        ) = (&self.phase, &self.spec.health)
-            && *failed >= check.failures
-        {
-            let what = format!("{failed} health checks in a row failed");
-            self.stop(Cause::Failure(what.clone()), what, now, actions);
-        }
-    }
-
-    fn up(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    pub(super) fn up(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if let Some(live) = &mut self.live {
             live.up_at = Some(now);
         }
