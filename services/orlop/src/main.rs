@@ -1,2 +1,114 @@
-//! .
-fn main() {}
+//! The program of all services: the first argument chooses one.
+//!
+//! One static file, so that the services share their pages; each runs as a process of its own. This is
+//! the only program that may import the services' crates. Adding a service is one line in [`SERVICES`].
+
+use clap::Parser as _;
+use std::{
+    env,
+    ffi::OsString,
+    process::{ExitCode, Termination as _},
+};
+
+/// Exit code for wrong arguments, as clap's own.
+const USAGE_ERROR: u8 = 2;
+
+struct Service {
+    name: &'static str,
+    about: &'static str,
+    run: fn(Vec<OsString>) -> ExitCode,
+}
+
+/// A line of the table: the crate has `Args` (clap) and `run(Args)`.
+macro_rules! service {
+    ($name:literal, $about:literal, $crate_name:ident) => {
+        Service {
+            name: $name,
+            about: $about,
+            run: |arguments| $crate_name::run($crate_name::Args::parse_from(arguments)).report(),
+        }
+    };
+}
+
+/// The one table of services.
+const SERVICES: &[Service] = &[service!(
+    "plan",
+    "One-shot: finds and validates the machine config for init",
+    orlop_plan
+)];
+
+fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    let Some(first) = arguments.next() else {
+        eprint!("{}", help());
+        return ExitCode::from(USAGE_ERROR);
+    };
+    match first.to_str() {
+        Some("--help" | "-h" | "help") => {
+            print!("{}", help());
+            ExitCode::SUCCESS
+        }
+        Some("--version" | "-V") => {
+            println!("orlop {}", service::version());
+            ExitCode::SUCCESS
+        }
+        name => match SERVICES.iter().find(|service| Some(service.name) == name) {
+            Some(service) => {
+                let program = OsString::from(format!("orlop {}", service.name));
+                (service.run)(std::iter::once(program).chain(arguments).collect())
+            }
+            None => {
+                eprint!("orlop: {first:?} is not a service\n\n{}", help());
+                ExitCode::from(USAGE_ERROR)
+            }
+        },
+    }
+}
+
+fn help() -> String {
+    let mut text = format!(
+        "orlop {}: the services of a node, in one program\n\n\
+         Usage: orlop <SERVICE> [ARGUMENTS]\n       orlop --version\n\nServices:\n",
+        service::version()
+    );
+    for service in SERVICES {
+        text.push_str(&format!("  {:<12} {}\n", service.name, service.about));
+    }
+    text.push_str("\n`orlop <SERVICE> --help` shows a service's arguments.\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_in_order() {
+        let names: Vec<_> = SERVICES.iter().map(|service| service.name).collect();
+        let sorted: Vec<_> = names
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        assert_eq!(names, sorted);
+    }
+
+    #[test]
+    fn every_supervised_service_is_in_the_program() {
+        let specs = init_proto::services::table()
+            .into_iter()
+            .map(|entry| entry.spec)
+            .chain([init_proto::services::installer()]);
+        for spec in specs {
+            assert!(
+                SERVICES
+                    .iter()
+                    .any(|service| service.name == spec.command[1]),
+                "{} is supervised and not in the program",
+                spec.name
+            );
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Pure half: from what the sources hold to the plan. No I/O but over `Read + Seek` values that the
+//! caller brings, no clock.
+
+mod build;
+pub(crate) mod cmdline;
+pub(crate) mod fat;
+pub(crate) mod iso9660;
+mod search;
+pub(crate) mod smbios;
+pub(crate) mod state;
+pub(crate) mod volume;
+
+pub use build::REASON_MAX;
+pub(crate) use build::plan;
+pub use search::SourceId;
+pub(crate) use search::{Content, Search, order};
