@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::kinds::{self, API_VERSION, KINDS, Kind};
+use crate::kinds::{API_VERSION, KINDS};
 use crate::problem::{Collector, Position, Problem, below, quote, show_key};
 use crate::schema;
 use crate::tree::{Content, Entry, Meaning, Node, resolve};
@@ -21,16 +21,16 @@ const SUGGESTION_DISTANCE: usize = 3;
 /// Positions of a document's values by path.
 pub(crate) type Positions = BTreeMap<String, Position>;
 
-/// The kind of a document: the table's entry, or `None` after a problem was reported.
-pub(crate) fn kind_of(
+/// The kind of a document, one of `known`; `None` after a problem was reported.
+pub(crate) fn kind_of<'k>(
     node: &Node,
     document: usize,
+    known: &[&'k str],
     problems: &mut Collector,
-) -> Option<&'static Kind> {
+) -> Option<&'k str> {
     let mut report = |path: &str, at: Position, message: String, hint: Option<String>| {
         problems.add(problem(document, path, at, message, hint));
     };
-    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     let Content::Mapping(entries) = &node.content else {
         let message = format!("a document must be a mapping, found {}", describe(node));
         report("", node.position, message, None);
@@ -41,12 +41,8 @@ pub(crate) fn kind_of(
         Some((_, Some(API_VERSION))) => {}
         Some((value, _)) => {
             let message = "unknown apiVersion".to_owned();
-            report(
-                "apiVersion",
-                value.position,
-                message,
-                Some(format!("write {API_VERSION}")),
-            );
+            let hint = Some(format!("write {API_VERSION}"));
+            report("apiVersion", value.position, message, hint);
         }
         None => {
             let hint = format!("begin the document with \"apiVersion: {API_VERSION}\"");
@@ -58,37 +54,43 @@ pub(crate) fn kind_of(
             );
         }
     }
+    let kinds = || format!("the kinds are {}", known.join(", "));
     let Some(entry) = first("kind") else {
-        let hint = format!("the kinds are {}", names.join(", "));
-        report("kind", node.position, "is missing".to_owned(), Some(hint));
+        report(
+            "kind",
+            node.position,
+            "is missing".to_owned(),
+            Some(kinds()),
+        );
         return None;
     };
-    let found = text_of(&entry.value).and_then(kinds::kind);
+    let name = text_of(&entry.value).unwrap_or_default();
+    let found = known.iter().copied().find(|kind| *kind == name);
     if found.is_none() {
-        let name = text_of(&entry.value).unwrap_or_default();
-        let hint = suggestion(name, names.iter().copied())
-            .unwrap_or_else(|| format!("the kinds are {}", names.join(", ")));
+        let hint = suggestion(name, known.iter().copied()).unwrap_or_else(kinds);
         let message = format!("unknown kind {}", show_key(name));
         report("kind", entry.value.position, message, Some(hint));
     }
     found
 }
 
-/// Checks the document and returns what could be made of it, with the positions of its values.
+/// Checks the document against the schema of its kind and returns what could be made of it, with
+/// the positions of its values.
 pub(crate) fn document(
     node: &Node,
-    kind: &'static Kind,
+    kind: &str,
+    schema: &Value,
     number: usize,
     problems: &mut Collector,
 ) -> (Option<Value>, Positions) {
-    let schema = schema::of(kind.name).expect("every kind of the table has a schema");
     let mut checker = Checker {
         problems,
         document: number,
         kind,
+        root: schema,
         positions: Positions::new(),
     };
-    let value = checker.node(node, schema, kind.name, false);
+    let value = checker.node(node, schema, kind, false);
     (value, checker.positions)
 }
 
@@ -151,7 +153,10 @@ fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<St
 struct Checker<'a> {
     problems: &'a mut Collector,
     document: usize,
-    kind: &'static Kind,
+    /// Name of the kind, where every path begins.
+    kind: &'a str,
+    /// Schema of the kind.
+    root: &'a Value,
     positions: Positions,
 }
 
@@ -210,7 +215,7 @@ impl Checker<'_> {
         let mut seen: BTreeMap<&str, Position> = BTreeMap::new();
         let mut value = Map::new();
         for entry in entries {
-            if path == self.kind.name && matches!(entry.key.as_str(), "apiVersion" | "kind") {
+            if path == self.kind && matches!(entry.key.as_str(), "apiVersion" | "kind") {
                 self.duplicate(entry, &mut seen, &entry.key);
                 continue;
             }
@@ -292,13 +297,10 @@ impl Checker<'_> {
 
     /// Where a key that is unknown here belongs, if some kind has it.
     fn place_of(&self, key: &str) -> Option<String> {
-        let own = std::iter::once(self.kind.name);
-        let others = KINDS
-            .iter()
-            .map(|kind| kind.name)
-            .filter(|name| *name != self.kind.name);
-        own.chain(others)
-            .find_map(|kind| find_key(schema::of(kind)?, key, kind))
+        let others = KINDS.iter().filter(|kind| kind.name != self.kind);
+        std::iter::once((self.kind, self.root))
+            .chain(others.filter_map(|kind| Some((kind.name, schema::of(kind.name)?))))
+            .find_map(|(kind, schema)| find_key(schema, key, kind))
             .map(|place| format!("it belongs to {place}"))
     }
 

@@ -207,8 +207,3 @@ pub(crate) fn with_header(kind: &str, mut value: Value) -> Value {
 fn schema_of<T: JsonSchema>() -> Value {
     schema::generate::<T>()
 }
-
-/// The entry with this name.
-pub(crate) fn kind(name: &str) -> Option<&'static Kind> {
-    KINDS.iter().find(|kind| kind.name == name)
-}

@@ -133,8 +133,104 @@ fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
     ))
 }
 
+/// Parses and checks a text of exactly one document of one kind that is no part of a machine config
+/// (the secrets file), just as strictly.
+///
+/// # Errors
+/// Every problem of the text, as [`parse`].
+pub fn parse_document<T>(bytes: &[u8], kind: &str) -> Result<T, Problems>
+where
+    T: serde::de::DeserializeOwned + schemars::JsonSchema,
+{
+    let mut problems = Collector::default();
+    let mut typed = None;
+    match text_of(bytes) {
+        Ok(text) => {
+            let stream = tree::load(text);
+            add_faults(&stream, &mut problems);
+            let mut filled = stream
+                .documents
+                .iter()
+                .enumerate()
+                .filter(|(_, node)| !is_empty(node));
+            match filled.next() {
+                Some((index, node))
+                    if check::kind_of(node, index + 1, &[kind], &mut problems).is_some() =>
+                {
+                    let schema = schema::generate::<T>();
+                    let (value, _) = check::document(node, kind, &schema, index + 1, &mut problems);
+                    typed = value.and_then(|value| serde_json::from_value(value).ok());
+                    if typed.is_none() && problems.is_empty() {
+                        problems.add(misfit(index + 1, kind, node));
+                    }
+                }
+                None if stream.complete => problems.add(missing(kind)),
+                _ => {}
+            }
+            if let Some((index, node)) = filled.next() {
+                problems.add(Problem {
+                    document: index + 1,
+                    path: String::new(),
+                    line: node.position.line,
+                    column: node.position.column,
+                    message: "one document too many".to_owned(),
+                    hint: Some(format!("the file holds exactly one {kind} document")),
+                });
+            }
+        }
+        Err(problem) => problems.add(problem),
+    }
+    match typed {
+        Some(value) if problems.is_empty() => Ok(value),
+        _ => Err(problems.finish()),
+    }
+}
+
 /// Checks all documents and gives those that could be typed.
 fn check_stream(stream: &Stream, problems: &mut Collector) -> Documents {
+    add_faults(stream, problems);
+    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    let mut documents = Documents::default();
+    let mut positions = BTreeMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut all_known = stream.complete;
+    for (index, node) in stream.documents.iter().enumerate() {
+        let number = index + 1;
+        if is_empty(node) {
+            continue;
+        }
+        let name = check::kind_of(node, number, &names, problems);
+        let Some(kind) = KINDS.iter().find(|kind| Some(kind.name) == name) else {
+            all_known = false;
+            continue;
+        };
+        let count = counts.entry(kind.name).or_default();
+        *count += 1;
+        too_many(kind, *count, number, node, problems);
+        let schema = schema::of(kind.name).expect("every kind of the table has a schema");
+        let (value, found) = check::document(node, kind.name, schema, number, problems);
+        positions.insert(number, found);
+        let Some(value) = value else { continue };
+        let placed = Placed {
+            document: number,
+            position: node.position,
+            value,
+        };
+        if (kind.place)(&mut documents, placed).is_err() {
+            problems.add(misfit(number, kind.name, node));
+        }
+    }
+    if all_known {
+        let absent = |kind: &&Kind| kind.count == Count::One && !counts.contains_key(kind.name);
+        for kind in KINDS.iter().filter(absent) {
+            problems.add(missing(kind.name));
+        }
+    }
+    rules::check(&documents, &positions, problems);
+    documents
+}
+
+fn add_faults(stream: &Stream, problems: &mut Collector) {
     for fault in &stream.faults {
         problems.add(Problem {
             document: fault.document,
@@ -145,48 +241,19 @@ fn check_stream(stream: &Stream, problems: &mut Collector) -> Documents {
             hint: fault.hint.map(str::to_owned),
         });
     }
-    let mut documents = Documents::default();
-    let mut positions = BTreeMap::new();
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut all_known = stream.complete;
-    for (index, node) in stream.documents.iter().enumerate() {
-        let number = index + 1;
-        if is_empty(node) {
-            continue;
-        }
-        let Some(kind) = check::kind_of(node, number, problems) else {
-            all_known = false;
-            continue;
-        };
-        let count = counts.entry(kind.name).or_default();
-        *count += 1;
-        too_many(kind, *count, number, node, problems);
-        let (value, found) = check::document(node, kind, number, problems);
-        positions.insert(number, found);
-        let Some(value) = value else { continue };
-        let placed = Placed {
-            document: number,
-            position: node.position,
-            value,
-        };
-        if (kind.place)(&mut documents, placed).is_err() {
-            // Cannot happen while schema and types agree (a property test holds that). Serde's
-            // message may quote a secret, so it is not repeated.
-            problems.add(Problem {
-                document: number,
-                path: kind.name.to_owned(),
-                line: node.position.line,
-                column: node.position.column,
-                message: "does not fit the kind's type".to_owned(),
-                hint: Some("this is a bug of the checker; please report it".to_owned()),
-            });
-        }
+}
+
+/// What the schema took and the type does not. Cannot happen while the two agree, which a property
+/// test holds. Serde's message may quote a secret, so it is not repeated.
+fn misfit(document: usize, kind: &str, node: &Node) -> Problem {
+    Problem {
+        document,
+        path: kind.to_owned(),
+        line: node.position.line,
+        column: node.position.column,
+        message: "does not fit the kind's type".to_owned(),
+        hint: Some("this is a bug of the checker; please report it".to_owned()),
     }
-    if all_known {
-        missing_kinds(&counts, problems);
-    }
-    rules::check(&documents, &positions, problems);
-    documents
 }
 
 /// An empty document, as between two `---` or after the last one.
@@ -213,22 +280,16 @@ fn too_many(kind: &Kind, count: usize, number: usize, node: &Node, problems: &mu
     }
 }
 
-fn missing_kinds(counts: &BTreeMap<&str, usize>, problems: &mut Collector) {
-    let missing = KINDS
-        .iter()
-        .filter(|kind| kind.count == Count::One && !counts.contains_key(kind.name));
-    for kind in missing {
-        problems.add(Problem {
-            document: 0,
-            path: String::new(),
-            line: 1,
-            column: 1,
-            message: format!("no {} document", kind.name),
-            hint: Some(format!(
-                "add a document with \"apiVersion: {API_VERSION}\" and \"kind: {}\"",
-                kind.name
-            )),
-        });
+fn missing(kind: &str) -> Problem {
+    Problem {
+        document: 0,
+        path: String::new(),
+        line: 1,
+        column: 1,
+        message: format!("no {kind} document"),
+        hint: Some(format!(
+            "add a document with \"apiVersion: {API_VERSION}\" and \"kind: {kind}\""
+        )),
     }
 }
 
