@@ -1,0 +1,1 @@
+//! Takes a release apart and looks at what is inside.

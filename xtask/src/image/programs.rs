@@ -1,0 +1,69 @@
+//! The two programs of a release: built by cargo, stripped.
+
+use crate::cargo;
+use crate::command;
+use crate::tools;
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Cargo packages and the names of their programs.
+pub const PACKAGES: [&str; 2] = ["orlop-init", "orlop"];
+
+/// The built programs, with symbols.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// PID 1.
+    pub init: PathBuf,
+    /// All services.
+    pub orlop: PathBuf,
+}
+
+/// Builds both programs; cargo's own output shows the progress. `target` is another target directory
+/// than the shared one.
+///
+/// # Errors
+/// Cargo fails.
+pub fn build(target: Option<&Path>) -> Result<Programs> {
+    let mut cargo = cargo::command();
+    cargo.args(["build", "--release", "--quiet"]);
+    for package in PACKAGES {
+        cargo.args(["--package", package]);
+    }
+    if let Some(target) = target {
+        cargo.arg("--target-dir").arg(target);
+    }
+    command::show(&mut cargo).context("build the programs")?;
+    existing(target)
+}
+
+/// The programs that the last build left.
+///
+/// # Errors
+/// One of them was never built.
+pub fn existing(target: Option<&Path>) -> Result<Programs> {
+    let directory = target.map_or_else(workspace::release_directory, workspace::release_directory_in);
+    let [init, orlop] = PACKAGES.map(|package| directory.join(package));
+    for program in [&init, &orlop] {
+        ensure!(program.exists(), "{} is not built yet", program.display());
+    }
+    Ok(Programs { init, orlop })
+}
+
+/// Copies a program without its symbols and debug information, mode 0755.
+///
+/// # Errors
+/// The program cannot be read or stripped.
+pub fn strip(program: &Path, target: &Path) -> Result<()> {
+    command::output(
+        tools::program("strip")?
+            .args(["--strip-all", "--enable-deterministic-archives", "-o"])
+            .arg(target)
+            .arg(program),
+    )?;
+    fs::set_permissions(target, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("make {} executable", target.display()))
+}

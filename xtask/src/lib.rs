@@ -1,0 +1,26 @@
+//! What a developer runs, as a library: the tests crate uses the same tools tree and the same images.
+//!
+//! ```text
+//!   verbs/*      one file per verb: arguments in, calls into the modules below
+//!   image        stages, seals and checks a release            (image::build, image::built)
+//!   tools        the trixie tools tree: QEMU, mkfs, nft, ...   (tools::program)
+//!   packages     Debian packages: resolve, lock, fetch, index
+//!   workspace    paths, commit time, the lock of the cache
+//!   command      runs a program; its failure shows what it said
+//! ```
+//!
+//! Nothing here changes the host but the cache directory and the work tree's ignored directories
+//! (`out/`, `target/`, `.orlop/`).
+
+pub mod cargo;
+pub mod command;
+pub mod digest;
+pub mod image;
+pub mod layers;
+pub mod machine;
+pub mod mkosi;
+pub mod packages;
+pub mod suites;
+pub mod tools;
+pub mod verbs;
+pub mod workspace;

@@ -1,0 +1,67 @@
+//! `cargo xtask image`: builds a release.
+
+use crate::command;
+use crate::image::{self, Flavour, Options, Source};
+use crate::packages::{self, apt::Apt, lock, sets};
+use crate::workspace;
+use anyhow::{Context, Result};
+use clap::Parser;
+
+/// Build the release: one bootable file, disk image, checksums, signature, SBOM and file list.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask image")]
+struct Arguments {
+    /// Which kernel and drivers: `vm` for virtual machines, `metal` for machines.
+    #[arg(long, default_value = "vm")]
+    flavour: Flavour,
+    /// Version of the release instead of the workspace's, to have two to upgrade between.
+    #[arg(long, value_name = "X.Y.Z")]
+    release: Option<String>,
+    /// Resolve image/packages anew at the host's mirror and write image/packages.lock.
+    #[arg(long)]
+    update_lock: bool,
+    /// Pack the programs that the last cargo build left, without building them.
+    #[arg(long)]
+    no_build: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// The arguments are wrong or a step of the build fails.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let name = "cargo xtask image".to_string();
+    let arguments = Arguments::parse_from(std::iter::once(&name).chain(arguments));
+    if arguments.update_lock {
+        return update_lock();
+    }
+    let version = match arguments.release {
+        Some(version) => version,
+        None => image::version()?,
+    };
+    let options = Options {
+        flavour: arguments.flavour,
+        firmware: false,
+        version,
+        programs: if arguments.no_build { Source::LastBuild } else { Source::Build },
+    };
+    let artifacts = image::build_with(&options)?;
+    println!("\n{}", artifacts.efi.display());
+    println!("{}", artifacts.raw_zst.display());
+    println!("next: cargo xtask up");
+    Ok(())
+}
+
+/// Resolves all sets and writes the lock.
+fn update_lock() -> Result<()> {
+    let cache = workspace::cache()?;
+    let wanted = sets::read(&packages::sets_file())?;
+    let apt = Apt::open(&cache)?;
+    command::step("fetch the package lists", || apt.update())?;
+    let locked = command::step("resolve", || apt.resolve(&wanted))?;
+    let path = packages::lock_file();
+    std::fs::write(&path, lock::format(&locked)).with_context(|| format!("write {}", path.display()))?;
+    println!("\n{} packages in {}", locked.len(), path.display());
+    println!("next: cargo xtask image");
+    Ok(())
+}
