@@ -100,6 +100,31 @@ fn json_level(text: &[u8]) -> Option<u8> {
     }
 }
 
+/// The part of a line that a person wants on the console: the `message` of a structured line, else all.
+pub(crate) fn readable(text: &str) -> String {
+    const MEMBER: &str = "\"message\":\"";
+    let Some(at) = text.starts_with('{').then(|| text.find(MEMBER)).flatten() else {
+        return text.to_owned();
+    };
+    let mut message = String::new();
+    let mut escaped = false;
+    for c in text[at + MEMBER.len()..].chars() {
+        match (escaped, c) {
+            (false, '"') => break,
+            (false, '\\') => escaped = true,
+            (true, 'n') => {
+                message.push(' ');
+                escaped = false;
+            }
+            (_, c) => {
+                message.push(c);
+                escaped = false;
+            }
+        }
+    }
+    message
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +157,14 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| line.text.len() == LINE_MAX));
         assert_eq!(splitter.finish().unwrap().text, "x");
+    }
+
+    #[test]
+    fn people_see_the_message() {
+        let line = r#"{"level":"ERROR","message":"no \"disk\"","path":"/dev"}"#;
+        assert_eq!(readable(line), "no \"disk\"");
+        assert_eq!(readable("thread panicked"), "thread panicked");
+        assert_eq!(readable("{\"a\":1}"), "{\"a\":1}");
     }
 
     proptest! {

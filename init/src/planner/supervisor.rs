@@ -32,7 +32,7 @@
 //!   from running. *Held* is a service of which something required is down for good: it is stopped, and
 //!   started again when that is back. A required service that merely restarts holds nobody.
 //! - **Stop order.** A service that shall stop gets its signal after all services that wait for it and
-//!   shall stop too have ended; a process that two SIGKILLs, [`KILL_REPEAT`] apart, did not end (it
+//!   shall stop too have ended; the newest plan counts. A process that two SIGKILLs, [`KILL_REPEAT`] apart, did not end (it
 //!   hangs in the kernel) is no longer waited for.
 //! - **One attempt at a time.** A new process is spawned only after the old one was reaped. Whatever
 //!   the main process left in its cgroup gets SIGKILL first.

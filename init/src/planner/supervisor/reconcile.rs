@@ -32,11 +32,13 @@ impl Supervisor {
             let Some(service) = self.services.get(name) else {
                 continue;
             };
+            // What a one-shot has done stays done, whatever became of what it needed for it.
+            let finished = matches!(service.phase, Phase::Finished);
             let lost = service
                 .newest()
                 .requires
                 .iter()
-                .find(|required| view.down.contains(*required));
+                .find(|required| !finished && view.down.contains(*required));
             let why = if self.stopping() {
                 Some("the machine stops".to_owned())
             } else if service.removed {
@@ -50,9 +52,8 @@ impl Supervisor {
             } else {
                 None
             };
-            let held = lost.is_some() && !matches!(service.phase, Phase::Finished);
             let failed = matches!(service.phase, Phase::Failed);
-            if service.stop_requested || service.removed || failed || held {
+            if service.stop_requested || service.removed || failed || lost.is_some() {
                 view.down.insert(name.clone());
             }
             if let Some(why) = why {

@@ -1,0 +1,182 @@
+//! Loads kernel modules: those of the initrd, those that devices ask for, those of the plan, and, when
+//! the kernel runs `init` as its modprobe, those that the kernel asks for.
+
+use crate::planner::modules::{Index, canonical};
+use rustix::fs::{Mode, OFlags};
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Directory of the modules that the initrd carries, and the file in it that lists them in loading order,
+/// one file name per line, `#` begins a comment.
+pub(crate) const EARLY: &str = "/modules";
+const EARLY_LIST: &str = "/modules/load";
+/// linux/module.h: the file is compressed, the kernel unpacks it.
+const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
+/// Device aliases looked at in one coldplug pass.
+const ALIASES_MAX: usize = 16_384;
+
+/// The modules of the running kernel.
+#[derive(Debug, Default)]
+pub(crate) struct Loader {
+    directory: PathBuf,
+    index: Index,
+    loaded: BTreeSet<String>,
+    cmdline: String,
+}
+
+impl Loader {
+    /// Reads the index of the running kernel's modules.
+    pub(crate) fn open(cmdline: &str) -> Self {
+        let release = rustix::system::uname();
+        let release = release.release().to_string_lossy().into_owned();
+        let directory = Path::new("/usr/lib/modules").join(release);
+        let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+        let index = Index::parse(
+            &read("modules.dep"),
+            &read("modules.alias"),
+            &read("modules.softdep"),
+            &read("modules.builtin"),
+        );
+        Self {
+            directory,
+            index,
+            loaded: loaded_now(),
+            cmdline: cmdline.to_owned(),
+        }
+    }
+
+    /// Modules to load for a device alias or a name, in order.
+    pub(crate) fn wanted(&self, alias: &str) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        for name in self.index.resolve(alias) {
+            for module in self.index.order(&name, &self.loaded) {
+                if !out.contains(&module) {
+                    out.push(module);
+                }
+            }
+        }
+        out
+    }
+
+    /// Whether there is a module or a built-in of this name or alias.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        !self.index.resolve(name).is_empty() || self.loaded.contains(&canonical(name))
+    }
+
+    /// Loads one module; its dependencies must be loaded. A module is tried once only.
+    pub(crate) fn load(&mut self, name: &str, parameters: &[String]) -> Result<(), String> {
+        let Some(path) = self.index.path(name) else {
+            return Err(format!("kernel module {name} is not in this release"));
+        };
+        let path = self.directory.join(path);
+        self.loaded.insert(name.to_owned());
+        let mut all = kernel_parameters(&self.cmdline, name);
+        all.extend_from_slice(parameters);
+        insert(&path, &all.join(" ")).map_err(|error| format!("kernel module {name}: {error}"))
+    }
+
+    /// Aliases of all devices that the kernel knows now.
+    pub(crate) fn device_aliases() -> BTreeSet<String> {
+        let mut aliases = BTreeSet::new();
+        let mut add = |path: PathBuf| {
+            if aliases.len() < ALIASES_MAX
+                && let Ok(text) = fs::read_to_string(path)
+                && !text.trim().is_empty()
+            {
+                aliases.insert(text.trim().to_owned());
+            }
+        };
+        add("/sys/class/dmi/id/modalias".into());
+        for bus in fs::read_dir("/sys/bus").into_iter().flatten().flatten() {
+            let devices = fs::read_dir(bus.path().join("devices"));
+            for device in devices.into_iter().flatten().flatten() {
+                add(device.path().join("modalias"));
+            }
+        }
+        aliases
+    }
+}
+
+fn loaded_now() -> BTreeSet<String> {
+    fs::read_to_string("/proc/modules")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.split(' ').next().map(canonical))
+        .collect()
+}
+
+/// `module.key=value` words of the kernel command line.
+fn kernel_parameters(cmdline: &str, name: &str) -> Vec<String> {
+    cmdline
+        .split_ascii_whitespace()
+        .filter_map(|word| {
+            let (module, parameter) = word.split_once('.')?;
+            (canonical(module) == name && !module.contains('=')).then(|| parameter.to_owned())
+        })
+        .collect()
+}
+
+fn insert(path: &Path, parameters: &str) -> std::io::Result<()> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let compressed = path.extension().is_some_and(|extension| extension != "ko");
+    let flags = if compressed {
+        MODULE_INIT_COMPRESSED_FILE
+    } else {
+        0
+    };
+    let parameters = CString::new(parameters).map_err(std::io::Error::other)?;
+    match rustix::system::finit_module(&file, &parameters, flags) {
+        // Loaded already, or the hardware is not there after all: nothing is wrong.
+        Ok(()) | Err(rustix::io::Errno::EXIST | rustix::io::Errno::NODEV) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Loads what the initrd lists and gives the failures. `only` picks by canonical name.
+pub(crate) fn load_early(cmdline: &str, only: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut failures = Vec::new();
+    for line in fs::read_to_string(EARLY_LIST).unwrap_or_default().lines() {
+        let file = line.split('#').next().unwrap_or("").trim();
+        let name = canonical(file);
+        if file.is_empty() || !only(&name) {
+            continue;
+        }
+        let parameters = kernel_parameters(cmdline, &name).join(" ");
+        if let Err(error) = insert(&Path::new(EARLY).join(file), &parameters) {
+            failures.push(format!("kernel module {name}: {error}"));
+        }
+    }
+    failures
+}
+
+/// Drivers of hardware watchdogs; loaded before everything else.
+pub(crate) fn is_watchdog(name: &str) -> bool {
+    ["i6300esb", "iTCO_wdt", "iTCO_vendor_support", "sp5100_tco", "watchdog", "softdog", "wdat_wdt"]
+        .contains(&name)
+}
+
+/// What the kernel runs as `modprobe -q -- NAME`: loads the module and what it needs. True on success.
+pub(crate) fn modprobe(name: &str) -> bool {
+    let cmdline = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let mut loader = Loader::open(&cmdline);
+    if !loader.knows(name) {
+        return false;
+    }
+    let wanted = loader.wanted(name);
+    wanted.iter().all(|module| loader.load(module, &[]).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_of_the_command_line() {
+        let cmdline = "quiet i6300esb.heartbeat=10 root=a.b=c virtio-blk.x=1";
+        assert_eq!(kernel_parameters(cmdline, "i6300esb"), ["heartbeat=10"]);
+        assert_eq!(kernel_parameters(cmdline, "virtio_blk"), ["x=1"]);
+        assert!(kernel_parameters(cmdline, "root=a").is_empty());
+    }
+}

@@ -1,0 +1,115 @@
+//! The sd_notify(3) socket: datagrams with the sender's credentials and, for the descriptor store, file
+//! descriptors.
+
+use crate::planner::notify::DATAGRAM_MAX;
+use rustix::fd::OwnedFd;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SocketAddrUnix, SocketFlags, SocketType,
+};
+use std::fs;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::unix::fs::PermissionsExt;
+
+/// Descriptors in one datagram; the kernel's own bound.
+const DESCRIPTORS_MAX: usize = 253;
+/// Datagrams taken in one turn of the loop.
+pub(crate) const BATCH: usize = 64;
+
+/// One datagram.
+#[derive(Debug)]
+pub(crate) struct Datagram {
+    /// Sender, as the kernel vouches for it; 0 for one outside this PID namespace.
+    pub(crate) pid: i32,
+    /// Text; empty where it was longer than [`DATAGRAM_MAX`].
+    pub(crate) bytes: Vec<u8>,
+    /// Descriptors that came with it.
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+/// Binds the socket; everybody on the node may send, the credentials tell who did.
+pub(crate) fn bind(path: &str) -> io::Result<OwnedFd> {
+    let _ = fs::remove_file(path);
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?;
+    rustix::net::sockopt::set_socket_passcred(&socket, true)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    Ok(socket)
+}
+
+/// Takes the next datagram; None when there is none.
+pub(crate) fn receive(socket: &OwnedFd) -> Option<Datagram> {
+    let mut bytes = vec![0_u8; DATAGRAM_MAX];
+    let mut space = [MaybeUninit::uninit();
+        rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX), ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(&mut bytes)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+    )
+    .ok()?;
+    let mut datagram = Datagram {
+        pid: 0,
+        bytes: Vec::new(),
+        descriptors: Vec::new(),
+    };
+    for message in control.drain() {
+        match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => {
+                datagram.descriptors.extend(descriptors);
+            }
+            RecvAncillaryMessage::ScmCredentials(credentials) => {
+                datagram.pid = credentials.pid.as_raw_nonzero().get();
+            }
+            _ => {}
+        }
+    }
+    if !received.flags.contains(ReturnFlags::TRUNC) {
+        bytes.truncate(received.bytes);
+        datagram.bytes = bytes;
+    }
+    Some(datagram)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fd::AsFd;
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+
+    #[test]
+    fn text_sender_and_descriptors_arrive() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify.sock");
+        let path = path.to_str().unwrap();
+        let socket = bind(path).unwrap();
+        assert!(receive(&socket).is_none());
+        let client =
+            rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap();
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
+        let descriptors = [reader.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        rustix::net::connect(&client, &SocketAddrUnix::new(path).unwrap()).unwrap();
+        rustix::net::sendmsg(
+            &client,
+            &[std::io::IoSlice::new(b"FDSTORE=1\nFDNAME=x")],
+            &mut control,
+            SendFlags::empty(),
+        )
+        .unwrap();
+        let datagram = receive(&socket).unwrap();
+        assert_eq!(datagram.bytes, b"FDSTORE=1\nFDNAME=x");
+        assert_eq!(datagram.descriptors.len(), 1);
+        assert_eq!(u32::try_from(datagram.pid).unwrap(), std::process::id());
+    }
+}

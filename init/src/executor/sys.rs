@@ -1,0 +1,110 @@
+//! The only place of `init` with `unsafe`: what rustix and nix offer as unsafe calls or not at all.
+#![allow(unsafe_code)] // fork, exec, descriptor placement and two ioctls have no safe form
+
+use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ffi::{CStr, CString};
+use std::io;
+
+/// Highest signal whose disposition is reset in a child.
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+
+/// Which side of a fork this is.
+pub(crate) enum Fork {
+    /// The new process.
+    Child,
+    /// `init`, with the new process's id.
+    Parent(i32),
+}
+
+/// fork(2). `init` has one thread, so the child may do everything that the parent may.
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: the process is single-threaded (no thread is ever started), so no lock can be held by a
+    // thread that does not exist in the child.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => Ok(Fork::Parent(pid)),
+    }
+}
+
+/// Ends the calling process without running destructors or exit handlers: for forked children only.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit is always sound; it does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Replaces the calling process; returns only on failure.
+pub(crate) fn exec(program: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let pointers = |strings: &[CString]| {
+        let mut list: Vec<_> = strings.iter().map(|string| string.as_ptr()).collect();
+        list.push(std::ptr::null());
+        list
+    };
+    let (argv, envp) = (pointers(arguments), pointers(environment));
+    // SAFETY: both lists end with a null pointer and every other pointer is a C string that lives until
+    // the call has returned.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Unblocks all signals and sets every disposition to its default, as a new program expects.
+pub(crate) fn reset_signals() {
+    for signal in SIGNALS {
+        // SAFETY: SIG_DFL installs no code; invalid numbers give EINVAL, which is of no interest.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: the set is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut none = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// Makes `descriptors[n]` the calling process's descriptor `n`, inherited over exec, and marks all
+/// higher ones close-on-exec. For forked children only: it closes what is in the way.
+pub(crate) fn place_descriptors(descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let count = RawFd::try_from(descriptors.len()).map_err(io::Error::other)?;
+    // First out of the way of all targets, so that no target overwrites a source.
+    let mut parked = Vec::with_capacity(descriptors.len());
+    for descriptor in descriptors {
+        // SAFETY: F_DUPFD_CLOEXEC on a borrowed, hence open, descriptor creates a new one.
+        let copy = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, count) };
+        if copy < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        parked.push(copy);
+    }
+    for (target, source) in (0..).zip(parked) {
+        // SAFETY: this is a forked child about to exec: nothing in it uses the descriptor that is
+        // replaced. dup2 clears close-on-exec on the target.
+        if unsafe { libc::dup2(source, target) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    let first = libc::c_uint::try_from(count).map_err(io::Error::other)?;
+    // SAFETY: only sets a flag on descriptors. Kernels without the call (before 5.11) answer ENOSYS;
+    // all of init's own descriptors carry the flag already.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    Ok(())
+}
+
+/// WDIOC_SETTIMEOUT: asks a watchdog for this timeout and returns what it took, in seconds.
+pub(crate) fn watchdog_set_timeout(watchdog: BorrowedFd<'_>, seconds: i32) -> io::Result<i32> {
+    // _IOWR('W', 6, int), linux/watchdog.h
+    const WDIOC_SETTIMEOUT: libc::c_ulong = 0xC004_5706;
+    let mut value: libc::c_int = seconds;
+    // SAFETY: the request reads and writes one int, which `value` is.
+    let result = unsafe { libc::ioctl(watchdog.as_raw_fd(), WDIOC_SETTIMEOUT, &raw mut value) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(value)
+}

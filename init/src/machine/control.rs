@@ -1,0 +1,354 @@
+//! Answers requests on the control socket.
+
+use super::{Machine, Work, stop::Ending};
+use crate::executor::connections::State;
+use crate::executor::{processes, time};
+use crate::planner::supervisor::{Attempt, Event};
+use init_proto::control::{
+    ApplyEffect, LOG_CHUNK_MAX, RefusalKind, Request, Response, ServiceState, Status,
+};
+use init_proto::generation::CONFIG_MAX;
+use rustix::fs::{Mode, OFlags};
+use std::time::Duration;
+
+/// Longest wait for a service to stop or start on request, below the callers' own deadline.
+const SERVICE_WAIT: Duration = Duration::from_secs(45);
+/// Events sent to one subscriber in one go; the rest follows when these are out.
+const EVENTS_AT_ONCE: usize = 64;
+
+/// A connection that waits for a service.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    connection: u32,
+    name: String,
+    wanted: Wanted,
+    /// Then it is told that it took too long.
+    pub(super) deadline: Duration,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Ended,
+    /// A live process of another attempt than this.
+    Runs(Option<Attempt>),
+}
+
+type Answer = Result<Response, (RefusalKind, String)>;
+
+impl Machine {
+    /// A connection has something to read, room to write, or is gone.
+    pub(super) fn on_connection(&mut self, number: u32, hangup: bool) {
+        if hangup {
+            return self.connections.close(number);
+        }
+        let (state, done) = {
+            let done = self.connections.flush(&self.poller, number);
+            let Some(connection) = self.connections.get(number) else {
+                return;
+            };
+            (connection.state, done)
+        };
+        if !done {
+            return;
+        }
+        if let State::Events(_) = state {
+            self.feed_subscribers();
+        }
+        let mut request = self.connections.read(number);
+        // Requests that were sent without waiting for answers are served one by one.
+        while let Some(next) = request {
+            self.serve(number, next);
+            request = self.connections.next_request(number);
+        }
+    }
+
+    fn serve(&mut self, number: u32, request: Request) {
+        let Some((user, pid)) = self.connections.get(number).map(|c| (c.user, c.pid)) else {
+            return;
+        };
+        if !request.allowed_for(user) {
+            let message = format!("user {user} may not ask this of init");
+            return self.answer(number, Err((RefusalKind::PermissionDenied, message)));
+        }
+        match request {
+            Request::Events { after } => {
+                let after = self.history.clamp(after);
+                self.connections.stream(number, after);
+                self.connections.flush(&self.poller, number);
+                self.feed_subscribers();
+            }
+            Request::OpenKernelLog => self.open_kernel_log(number),
+            Request::ServiceStart { name } => self.service(number, name, |name| {
+                (Event::StartRequest { name }, true)
+            }),
+            Request::ServiceStop { name } => self.service(number, name, |name| {
+                (Event::StopRequest { name }, false)
+            }),
+            Request::ServiceRestart { name } => self.service(number, name, |name| {
+                (Event::RestartRequest { name }, true)
+            }),
+            Request::ConfigApply { ref config, .. } if config.len() > CONFIG_MAX => {
+                let message = format!("the config is longer than {CONFIG_MAX} bytes");
+                self.answer(number, Err((RefusalKind::InvalidArgument, message)));
+            }
+            request @ Request::ConfigApply { .. } => {
+                self.connections.flush(&self.poller, number);
+                if !self.queue(Work::Apply(number, request)) {
+                    let message = "init is busy with other requests; try again".into();
+                    self.answer(number, Err((RefusalKind::ResourceExhausted, message)));
+                }
+            }
+            request => {
+                let answer = self.answer_now(request, pid);
+                self.answer(number, answer);
+            }
+        }
+    }
+
+    fn answer_now(&mut self, request: Request, pid: i32) -> Answer {
+        Ok(match request {
+            Request::Status => Response::Status(Box::new(self.status())),
+            Request::Services => {
+                let mut services = self.supervisor.status(time::monotonic());
+                for service in &mut services {
+                    service.memory_bytes = service.pid.map_or(0, processes::resident_bytes);
+                }
+                Response::Services(services)
+            }
+            Request::Logs {
+                name,
+                cursor,
+                bytes_max,
+            } => {
+                let log = self.logs.get(&name).ok_or_else(|| {
+                    let message = format!("no log of a service {name:?}");
+                    (RefusalKind::NotFound, message)
+                })?;
+                let most = usize::try_from(bytes_max).unwrap_or(LOG_CHUNK_MAX);
+                let chunk = log.ring.read(cursor, most.min(LOG_CHUNK_MAX));
+                Response::Logs {
+                    lines: chunk.lines,
+                    next: chunk.next,
+                    lost: chunk.lost,
+                }
+            }
+            Request::ConfigGet => {
+                let stored = self.store.read();
+                Response::Config {
+                    generation: stored.as_ref().map_or(0, |stored| stored.number),
+                    config: stored.map(|stored| stored.config),
+                }
+            }
+            Request::Reboot => self.begin(Ending::Reboot)?,
+            Request::PowerOff => self.begin(Ending::PowerOff)?,
+            Request::RegisterChild {
+                pid: child,
+                start_time,
+                label,
+            } => {
+                let owner = self.owner(pid);
+                self.exits
+                    .register(&owner, (child, start_time), label)
+                    .map_err(|error| (RefusalKind::ResourceExhausted, error.to_string()))?;
+                Response::Done
+            }
+            Request::Children => {
+                let alive = |(pid, start)| processes::start_time(pid) == Some(start);
+                Response::Children(self.exits.children(&self.owner(pid), alive))
+            }
+            Request::ForgetChild {
+                pid: child,
+                start_time,
+            } => {
+                let owner = self.owner(pid);
+                if !self.exits.forget(&owner, (child, start_time)) {
+                    let message = format!("no registered child {child}");
+                    return Err((RefusalKind::NotFound, message));
+                }
+                Response::Done
+            }
+            Request::ExitOf {
+                pid: child,
+                start_time,
+            } => Response::Exit(self.exit_of(child, start_time)),
+            // Those with later answers were taken out before.
+            Request::Events { .. }
+            | Request::OpenKernelLog
+            | Request::ServiceStart { .. }
+            | Request::ServiceStop { .. }
+            | Request::ServiceRestart { .. }
+            | Request::ConfigApply { .. } => {
+                return Err((RefusalKind::Internal, "request out of turn".into()));
+            }
+        })
+    }
+
+    /// Children belong to the service of the peer; a peer outside all services has its own share.
+    fn owner(&self, pid: i32) -> String {
+        self.service_of_process(pid).unwrap_or_default()
+    }
+
+    fn begin(&mut self, ending: Ending) -> Result<Response, (RefusalKind, String)> {
+        if let Some(reason) = &self.stopping {
+            let message = format!("the machine is stopping already: {reason}");
+            return Err((RefusalKind::FailedPrecondition, message));
+        }
+        self.begin_end(ending, "request over the API");
+        Ok(Response::Done)
+    }
+
+    /// Sends the answer.
+    pub(super) fn answer(&mut self, number: u32, answer: Answer) {
+        let response =
+            answer.unwrap_or_else(|(kind, message)| Response::Refused { kind, message });
+        self.connections
+            .answer(&self.poller, number, &response, None);
+    }
+
+    fn open_kernel_log(&mut self, number: u32) {
+        if self.options.sandboxed {
+            let message = "the kernel log belongs to the host of this sandboxed node".into();
+            return self.answer(number, Err((RefusalKind::FailedPrecondition, message)));
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match rustix::fs::open("/dev/kmsg", flags, Mode::empty()) {
+            Ok(log) => {
+                self.connections
+                    .answer(&self.poller, number, &Response::Done, Some(log));
+            }
+            Err(error) => {
+                let message = format!("open /dev/kmsg: {error}");
+                self.answer(number, Err((RefusalKind::Internal, message)));
+            }
+        }
+    }
+
+    fn service(
+        &mut self,
+        number: u32,
+        name: String,
+        event: impl FnOnce(String) -> (Event, bool),
+    ) {
+        let before = self.supervisor.live(&name).map(|(attempt, _)| attempt);
+        let (event, runs) = event(name.clone());
+        let restart = matches!(event, Event::RestartRequest { .. });
+        if let Some(refusal) = self.supervise(event).request {
+            return self.answer(number, Err(refusal));
+        }
+        let wanted = match runs {
+            // A start request to a running service is met by the process that runs.
+            true => Wanted::Runs(before.filter(|_| restart)),
+            false => Wanted::Ended,
+        };
+        self.connections.flush(&self.poller, number);
+        self.waiters.push(Waiter {
+            connection: number,
+            name,
+            wanted,
+            deadline: time::monotonic() + SERVICE_WAIT,
+        });
+        self.serve_waiters(time::monotonic());
+    }
+
+    /// Answers those whose service has got there, or whose time is over.
+    pub(super) fn serve_waiters(&mut self, now: Duration) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        let states = self.supervisor.status(now);
+        let (mut open, mut answers) = (Vec::new(), Vec::new());
+        for waiter in std::mem::take(&mut self.waiters) {
+            if self.connections.get(waiter.connection).is_none() {
+                continue;
+            }
+            let status = states.iter().find(|status| status.name == waiter.name);
+            let live = self.supervisor.live(&waiter.name);
+            match waiter.met(status.map(|status| status.state), live) {
+                Some(answer) => answers.push((waiter.connection, answer)),
+                None if waiter.deadline <= now => {
+                    let message = format!(
+                        "{} did not get there within {} s; it is still being tried",
+                        waiter.name,
+                        SERVICE_WAIT.as_secs()
+                    );
+                    let answer = Err((RefusalKind::DeadlineExceeded, message));
+                    answers.push((waiter.connection, answer));
+                }
+                None => open.push(waiter),
+            }
+        }
+        self.waiters = open;
+        for (connection, answer) in answers {
+            self.answer(connection, answer);
+        }
+    }
+
+    /// Sends news to the subscribers that have taken everything so far.
+    pub(super) fn feed_subscribers(&mut self) {
+        for (number, mut after) in self.connections.hungry() {
+            for _ in 0..EVENTS_AT_ONCE {
+                let Some(event) = self.history.next_after(after) else {
+                    break;
+                };
+                after = event.sequence;
+                self.connections.event(&self.poller, number, &event);
+                if !self.connections.flush(&self.poller, number) {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut phases = self.phases.clone();
+        let now = time::millis(self.uptime());
+        for phase in &mut phases {
+            if phase.state == init_proto::control::PhaseState::Running {
+                phase.took_ms = now.saturating_sub(phase.started_ms);
+            }
+        }
+        Status {
+            version: self.version.clone(),
+            boot_id: self.boot_id.clone(),
+            machine_id: self.machine_id.clone(),
+            sandboxed: self.options.sandboxed,
+            mode: self.plan.mode.clone(),
+            source: self.plan.source,
+            generation: self.generation,
+            stopping: self.stopping.is_some(),
+            phases,
+            watchdog_seconds: self.watchdog.as_ref().map(|watchdog| watchdog.seconds),
+        }
+    }
+}
+
+impl Waiter {
+    fn met(&self, state: Option<ServiceState>, live: Option<(Attempt, Option<i32>)>) -> Option<Answer> {
+        match (&self.wanted, state) {
+            (_, None) => {
+                let message = format!("{} has left the plan", self.name);
+                Some(Err((RefusalKind::NotFound, message)))
+            }
+            (
+                Wanted::Ended,
+                Some(ServiceState::Stopped | ServiceState::Failed | ServiceState::Finished),
+            ) => Some(Ok(Response::Done)),
+            (Wanted::Ended, _) => None,
+            (Wanted::Runs(before), state) => {
+                let new = live.is_some_and(|(attempt, pid)| {
+                    pid.is_some() && *before != Some(attempt)
+                });
+                let over = matches!(state, Some(ServiceState::Finished));
+                (new || over).then_some(Ok(Response::Done))
+            }
+        }
+    }
+}
+
+/// What an applied config shall lead to, for the log.
+pub(super) fn effect_name(effect: ApplyEffect) -> &'static str {
+    match effect {
+        ApplyEffect::NoReboot => "without reboot",
+        ApplyEffect::Reboot => "with reboot",
+    }
+}

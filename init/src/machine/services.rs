@@ -1,0 +1,357 @@
+//! Carries out the supervisor's actions and brings it their outcomes.
+
+use super::Machine;
+use crate::executor::mounts::directory;
+use crate::executor::{config_store, notify_socket, processes, spawn, time};
+use crate::planner::notify::{Message, parse};
+use crate::planner::supervisor::{Action, Attempt, Event, ExitStatus, Notice, Probe};
+use init_proto::control::{EventKind, FDS_KEPT, RefusalKind};
+use init_proto::paths;
+use init_proto::plan::{HealthProbe, ServiceSpec};
+use rustix::fd::{AsFd, OwnedFd};
+use std::collections::VecDeque;
+use std::os::unix::fs::chown;
+use std::path::Path;
+
+/// Mode of a service's runtime directory and of its private state.
+const RUNTIME_MODE: u32 = 0o750;
+const STATE_MODE: u32 = 0o700;
+
+/// What `init` holds for a service beside the supervisor's state.
+#[derive(Debug, Default)]
+pub(super) struct Runtime {
+    /// Live main process and its attempt.
+    main: Option<(i32, Attempt)>,
+    /// Descriptors that the service has stored, with their names.
+    stored: Vec<(String, OwnedFd)>,
+    /// Why the config could not be written; the next spawn fails with it.
+    config_failure: Option<String>,
+    /// The last `STATUS=`, so that only news is shown.
+    status: String,
+}
+
+/// What the supervisor refused in one step.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    /// A request.
+    pub(super) request: Option<(RefusalKind, String)>,
+    /// A plan.
+    pub(super) plan: Option<String>,
+}
+
+impl Machine {
+    /// Hands an event to the supervisor and carries out what it answers, until nothing is left to do.
+    pub(super) fn supervise(&mut self, event: Event) -> Refused {
+        let mut events = VecDeque::from([event]);
+        let mut refused = Refused::default();
+        while let Some(event) = events.pop_front() {
+            for action in self.supervisor.step(time::monotonic(), event) {
+                events.extend(self.act(action, &mut refused));
+            }
+        }
+        refused
+    }
+
+    fn act(&mut self, action: Action, refused: &mut Refused) -> Option<Event> {
+        match action {
+            Action::WriteConfig { name } => {
+                let failure = self.write_config(&name).err();
+                self.services.entry(name).or_default().config_failure = failure;
+            }
+            Action::Spawn { name, attempt } => return Some(self.start(name, attempt)),
+            Action::Signal { name, attempt, signal } => {
+                if let Some(pid) = self.main_process(&name, attempt) {
+                    processes::signal(pid, signal);
+                }
+            }
+            Action::KillCgroup { name, attempt } => {
+                if let Some(cgroups) = &self.cgroups {
+                    cgroups.kill(&name);
+                }
+                if let Some(pid) = self.main_process(&name, attempt) {
+                    processes::signal(pid, libc::SIGKILL);
+                }
+            }
+            Action::Probe { probe, target, timeout } => {
+                let now = time::monotonic();
+                return self
+                    .probes
+                    .begin(&self.poller, now, probe, &target, timeout)
+                    .map(|(probe, ok)| Event::ProbeResult { probe, ok });
+            }
+            Action::CheckCondition { name, path } => {
+                let ok = Path::new(&path).exists();
+                return Some(Event::ConditionResult { name, path, ok });
+            }
+            Action::Changed { name, state, ready, message } => {
+                let kind = EventKind::Service {
+                    name,
+                    state,
+                    ready,
+                    message,
+                };
+                self.record(kind);
+            }
+            Action::PlanRefused(error) => refused.plan = Some(error.to_string()),
+            Action::RequestRefused { kind, message, .. } => {
+                refused.request = Some((kind, message));
+            }
+            Action::ShutdownComplete => self.stopped = true,
+        }
+        None
+    }
+
+    fn main_process(&self, name: &str, attempt: Attempt) -> Option<i32> {
+        self.services
+            .get(name)
+            .and_then(|runtime| runtime.main)
+            .filter(|(_, live)| *live == attempt)
+            .map(|(pid, _)| pid)
+    }
+
+    /// A probe has its answer.
+    pub(super) fn probed(&mut self, probe: Probe, ok: bool) {
+        self.supervise(Event::ProbeResult { probe, ok });
+    }
+
+    /// A main process has ended: true when this was one.
+    pub(super) fn main_ended(&mut self, pid: i32, end: processes::End) -> bool {
+        let found = self.services.iter_mut().find_map(|(name, runtime)| {
+            let (_, attempt) = runtime.main.filter(|(main, _)| *main == pid)?;
+            runtime.main = None;
+            Some((name.clone(), attempt))
+        });
+        let Some((name, attempt)) = found else {
+            return false;
+        };
+        self.drain_outputs_of(&name);
+        let status = match end {
+            processes::End::Code(code) => ExitStatus::Code(code),
+            processes::End::Signal(signal) => ExitStatus::Signal(signal),
+        };
+        self.supervise(Event::Exited { name, attempt, status });
+        true
+    }
+
+    fn write_config(&mut self, name: &str) -> Result<(), String> {
+        let Some(spec) = self.supervisor.spec(name).cloned() else {
+            return Err("the service is not in the plan".into());
+        };
+        write_service_config(&spec)
+    }
+
+    fn start(&mut self, name: String, attempt: Attempt) -> Event {
+        let failure = self
+            .services
+            .entry(name.clone())
+            .or_default()
+            .config_failure
+            .take();
+        let started = match (failure, self.supervisor.spec(&name).cloned()) {
+            (Some(failure), _) => Err(failure),
+            (None, None) => Err("the service is not in the plan".into()),
+            (None, Some(spec)) => self.start_process(&spec),
+        };
+        match started {
+            Ok(pid) => {
+                self.services.entry(name.clone()).or_default().main = Some((pid, attempt));
+                Event::Started { name, attempt, pid }
+            }
+            Err(reason) => {
+                self.say(3, &format!("{name}: could not be started: {reason}"));
+                Event::StartFailed {
+                    name,
+                    attempt,
+                    reason,
+                }
+            }
+        }
+    }
+
+    /// Starts a service's process as its spec says.
+    pub(super) fn start_process(&mut self, spec: &ServiceSpec) -> Result<i32, String> {
+        let text = |error: std::io::Error| format!("pipes: {error}");
+        let environment = prepare(spec)?;
+        let cgroup = self.enter_cgroup(spec)?;
+        let null = spawn::null().map_err(text)?;
+        let (output, output_end) = spawn::output_pipe().map_err(text)?;
+        let (error, error_end) = spawn::output_pipe().map_err(text)?;
+        self.open_log(&spec.name);
+        let stored = self
+            .services
+            .get(&spec.name)
+            .map_or(&[][..], |runtime| &runtime.stored);
+        let pid = spawn::spawn(&spawn::Command {
+            command: &spec.command,
+            environment,
+            user: spec.user,
+            group: spec.group,
+            capabilities: &spec.capabilities,
+            oom_score_adjust: spec.oom_score_adjust,
+            no_new_privileges: spec.no_new_privileges,
+            seccomp: spec.seccomp,
+            cgroup,
+            input: null.as_fd(),
+            output: output_end.as_fd(),
+            error: error_end.as_fd(),
+            descriptors: stored
+                .iter()
+                .map(|(name, descriptor)| (name.clone(), descriptor.as_fd()))
+                .collect(),
+        })?;
+        self.watch_log(&spec.name, output, false);
+        self.watch_log(&spec.name, error, true);
+        Ok(pid)
+    }
+
+    /// Prepares the service's cgroup; without a hierarchy services run in `init`'s.
+    pub(super) fn enter_cgroup(&mut self, spec: &ServiceSpec) -> Result<Option<OwnedFd>, String> {
+        let Some(cgroups) = &self.cgroups else {
+            return Ok(None);
+        };
+        let (procs, refused) = cgroups
+            .prepare(&spec.name, &spec.limits)
+            .map_err(|error| format!("cgroup: {error}"))?;
+        for limit in refused {
+            self.say(4, &format!("{}: limit refused: {limit}", spec.name));
+        }
+        Ok(Some(procs))
+    }
+
+    /// A datagram on the notification socket.
+    pub(super) fn on_notification(&mut self, datagram: notify_socket::Datagram) {
+        let Some(name) = self.service_of_process(datagram.pid) else {
+            return;
+        };
+        let mut descriptors = datagram.descriptors;
+        for message in parse(&datagram.bytes) {
+            let notice = match message {
+                Message::Ready => Notice::Ready,
+                Message::Stopping => Notice::Stopping,
+                Message::Watchdog => Notice::Watchdog,
+                Message::Status(status) => {
+                    self.status_changed(&name, &status);
+                    Notice::Status(status)
+                }
+                Message::StoreDescriptors(label) => {
+                    self.store(&name, &label, std::mem::take(&mut descriptors));
+                    continue;
+                }
+                Message::RemoveDescriptors(label) => {
+                    if let Some(runtime) = self.services.get_mut(&name) {
+                        runtime.stored.retain(|(kept, _)| *kept != label);
+                    }
+                    continue;
+                }
+            };
+            if let Some((attempt, _)) = self.supervisor.live(&name) {
+                let name = name.clone();
+                self.supervise(Event::Notified {
+                    name,
+                    attempt,
+                    notice,
+                });
+            }
+        }
+    }
+
+    fn status_changed(&mut self, name: &str, status: &str) {
+        let runtime = self.services.entry(name.to_owned()).or_default();
+        if runtime.status != status {
+            runtime.status = status.to_owned();
+            self.show(name, 5, status, time::monotonic());
+        }
+    }
+
+    fn store(&mut self, name: &str, label: &str, descriptors: Vec<OwnedFd>) {
+        let runtime = self.services.entry(name.to_owned()).or_default();
+        let room = FDS_KEPT.saturating_sub(runtime.stored.len());
+        let over = descriptors.len().saturating_sub(room);
+        let kept = descriptors.into_iter().take(room);
+        runtime.stored.extend(kept.map(|fd| (label.to_owned(), fd)));
+        if over > 0 {
+            let text = format!("{name}: {over} descriptors over the {FDS_KEPT} kept were closed");
+            self.say(4, &text);
+        }
+    }
+
+    /// The service that a process belongs to: its main process, or any in its cgroup.
+    pub(super) fn service_of_process(&self, pid: i32) -> Option<String> {
+        let main = self.services.iter().find_map(|(name, runtime)| {
+            runtime
+                .main
+                .filter(|(main, _)| *main == pid)
+                .map(|_| name.clone())
+        });
+        main.or_else(|| {
+            let name = processes::service_of(pid)?;
+            self.supervisor.spec(&name).map(|_| name)
+        })
+    }
+
+    /// Converges the services to this list; gives why it was refused.
+    pub(super) fn run_services(&mut self, specs: Vec<ServiceSpec>) -> Result<(), String> {
+        let keep: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
+        let refused = self.supervise(Event::PlanChanged(specs));
+        if let Some(reason) = refused.plan {
+            return Err(reason);
+        }
+        // Descriptors stay through restarts and stops, but not beyond the plan.
+        for (name, runtime) in &mut self.services {
+            if !keep.contains(name) {
+                runtime.stored.clear();
+                if let Some(cgroups) = &self.cgroups {
+                    cgroups.remove(name);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a service's directories and gives its environment.
+pub(super) fn prepare(spec: &ServiceSpec) -> Result<Vec<(String, String)>, String> {
+    let make = |path: &str, mode| {
+        directory(path, mode, spec.user, spec.group).map_err(|error| error.to_string())
+    };
+    let runtime = format!("{}/{}", paths::RUN_SERVICES, spec.name);
+    make(&runtime, RUNTIME_MODE)?;
+    let mut environment = vec![
+        ("PATH".into(), "/usr/bin:/usr/sbin".into()),
+        ("NOTIFY_SOCKET".into(), paths::NOTIFY_SOCKET.to_owned()),
+        ("ORLOP_SERVICE".into(), spec.name.clone()),
+        ("RUNTIME_DIRECTORY".into(), runtime.clone()),
+    ];
+    if !spec.config.is_empty() {
+        let config = format!("{runtime}/{}", paths::SERVICE_CONFIG);
+        environment.push(("ORLOP_CONFIG".into(), config));
+    }
+    if spec.state_directory {
+        let state = format!("{}/{}", paths::STATE_SERVICES, spec.name);
+        make(&state, STATE_MODE)?;
+        environment.push(("STATE_DIRECTORY".into(), state));
+    }
+    if let Some(health) = &spec.health
+        && health.probe == HealthProbe::Watchdog
+    {
+        let microseconds = health.interval.as_micros().to_string();
+        environment.push(("WATCHDOG_USEC".into(), microseconds));
+    }
+    Ok(environment)
+}
+
+/// Replaces the service's config as a whole; an empty one is removed.
+pub(super) fn write_service_config(spec: &ServiceSpec) -> Result<(), String> {
+    let text = |error: std::io::Error| format!("config of the service: {error}");
+    let runtime = format!("{}/{}", paths::RUN_SERVICES, spec.name);
+    directory(&runtime, RUNTIME_MODE, spec.user, spec.group).map_err(|error| error.to_string())?;
+    let path = Path::new(&runtime).join(paths::SERVICE_CONFIG);
+    if spec.config.is_empty() {
+        return match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(text(error)),
+            _ => Ok(()),
+        };
+    }
+    config_store::replace(&path, &spec.config, 0o400).map_err(text)?;
+    chown(&path, Some(spec.user), Some(spec.group)).map_err(text)
+}

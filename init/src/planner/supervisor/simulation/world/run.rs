@@ -1,0 +1,552 @@
+//! Lets time pass in the simulated machine, carries out actions, and checks each against the model.
+
+use super::super::super::{Action, Attempt, Event, ExitStatus, Notice, Purpose};
+use super::{Due, Process, Temper, World};
+use init_proto::control::{ServiceState, ServiceStatus};
+use init_proto::plan::{BACKOFF_CAP, Condition, HealthProbe, Readiness, ServiceKind, ServiceSpec};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const SIGHUP: i32 = 1;
+const SIGTERM: i32 = 15;
+/// More ticks per service in one second are a busy loop.
+const TICKS_PER_SECOND: usize = 32;
+/// More actions per service in one step are too many.
+const ACTIONS_PER_STEP: usize = 8;
+
+impl World {
+    pub(super) fn run_until(&mut self, end: Duration) {
+        while !self.complete {
+            let report = self.agenda.first_key_value().map(|((at, _), _)| *at);
+            let tick = self.supervisor.next_deadline();
+            let Some(next) = report
+                .into_iter()
+                .chain(tick)
+                .min()
+                .filter(|next| *next <= end)
+            else {
+                break;
+            };
+            self.now = self.now.max(next);
+            if !self.calm && self.shutdown.is_none() && self.chance(6) {
+                // The executor was held up.
+                self.now = (self.now + self.within(500)).min(end);
+            }
+            if report.is_some_and(|at| at <= self.now) {
+                if let Some((_, due)) = self.agenda.pop_first() {
+                    self.happen(due);
+                }
+            } else {
+                self.tick();
+            }
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn tick(&mut self) {
+        let second = self.now.as_secs();
+        self.ticks = (
+            second,
+            if self.ticks.0 == second {
+                self.ticks.1 + 1
+            } else {
+                0
+            },
+        );
+        assert!(
+            self.ticks.1 <= TICKS_PER_SECOND * (self.plan.len() + 1),
+            "busy loop"
+        );
+        self.step(Event::Tick);
+        let next = self.supervisor.next_deadline();
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "{next:?} is past {:?}",
+            self.now
+        );
+        let again = self.supervisor.step(self.now, Event::Tick);
+        assert!(again.is_empty(), "nothing happened, but: {again:?}");
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Report(event) => {
+                self.step(event);
+            }
+            Due::End(attempt, status) => {
+                let delay = self.within(50);
+                if let Some(process) = self
+                    .processes
+                    .get_mut(&attempt)
+                    .filter(|process| process.alive)
+                {
+                    process.alive = false;
+                    process.serving = false;
+                    let name = process.name.clone();
+                    let exited = Event::Exited {
+                        name,
+                        attempt,
+                        status,
+                    };
+                    self.schedule(delay, Due::Report(exited));
+                }
+            }
+            Due::Up(attempt) => {
+                if let Some(process) = self
+                    .processes
+                    .get_mut(&attempt)
+                    .filter(|process| process.alive)
+                {
+                    process.serving = true;
+                    self.notify(attempt, Notice::Ready);
+                }
+            }
+            Due::Sign(attempt) => {
+                let process = &self.processes[&attempt];
+                if process.alive && self.now < process.temper.signs_until {
+                    let interval = process.spec.health.as_ref().map(|health| health.interval);
+                    self.schedule(interval.unwrap_or_default() / 2, Due::Sign(attempt));
+                    self.notify(attempt, Notice::Watchdog);
+                }
+            }
+        }
+    }
+
+    fn notify(&mut self, attempt: Attempt, notice: Notice) {
+        let lost = notice == Notice::Ready && !self.calm && self.chance(10);
+        if !lost {
+            let name = self.processes[&attempt].name.clone();
+            self.step(Event::Notified {
+                name,
+                attempt,
+                notice,
+            });
+        }
+    }
+
+    /// One step of the supervisor, checked and carried out.
+    pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
+        self.learn(&event);
+        let ended = self.ended_by(&event);
+        let services = self.supervisor.status(self.now).len() + self.plan.len();
+        let actions = self.supervisor.step(self.now, event);
+        assert!(
+            actions.len() <= ACTIONS_PER_STEP * services + 1,
+            "too many for {services} services: {actions:?}"
+        );
+        let status = self.status();
+        for (at, action) in actions.iter().enumerate() {
+            self.check_and_do(action, &actions[..at], &status);
+        }
+        if let Some((name, attempt, exited, forgiven)) = ended {
+            let sweep = Action::KillCgroup {
+                name: name.clone(),
+                attempt,
+            };
+            let spawned = actions.iter().position(
+                |action| matches!(action, Action::Spawn { name: spawned, .. } if *spawned == name),
+            );
+            let swept = actions.iter().position(|action| *action == sweep);
+            assert_eq!(swept.is_some(), exited, "{name}: leftovers: {actions:?}");
+            assert!(spawned.is_none_or(|spawned| !exited || swept < Some(spawned)));
+            assert!(
+                spawned.is_none() || forgiven,
+                "{name} started again without a wait"
+            );
+            if status
+                .get(&name)
+                .is_some_and(|service| service.state == ServiceState::BackOff)
+            {
+                let wait = self.plan[&name].backoff_initial.min(BACKOFF_CAP) / 2;
+                self.not_before.insert(name, self.now + wait);
+            }
+        }
+        self.check_status(&status);
+        actions
+    }
+
+    /// What the supervisor will know after the event, as the model sees it.
+    fn learn(&mut self, event: &Event) {
+        let (attempt, up) = match event {
+            Event::Started { attempt, .. } => (attempt, Some(Readiness::Started)),
+            Event::Notified {
+                attempt,
+                notice: Notice::Ready,
+                ..
+            } => (attempt, Some(Readiness::Notify)),
+            Event::ProbeResult { probe, ok: true } if probe.purpose == Purpose::Readiness => {
+                (&probe.attempt, None)
+            }
+            Event::ConditionResult { name, ok: true, .. } => {
+                self.condition_met.insert(name.clone());
+                return;
+            }
+            _ => return,
+        };
+        if let Some(process) = self.processes.get_mut(attempt) {
+            let by_probe = up.is_none();
+            let counts = by_probe || up.as_ref() == Some(&process.spec.readiness);
+            let daemon = process.spec.kind == ServiceKind::Daemon;
+            process.known_up |= process.live && daemon && counts;
+        }
+    }
+
+    /// Name, attempt, whether it had a process, and whether an immediate start may follow, where the
+    /// event ends a live attempt.
+    fn ended_by(&mut self, event: &Event) -> Option<(String, Attempt, bool, bool)> {
+        let (attempt, exit) = match event {
+            Event::Exited {
+                attempt, status, ..
+            } => (*attempt, Some(*status)),
+            Event::StartFailed { attempt, .. } => (*attempt, None),
+            _ => return None,
+        };
+        let process = self
+            .processes
+            .get_mut(&attempt)
+            .filter(|process| process.live)?;
+        process.live = false;
+        let name = process.name.clone();
+        let quiet = !process.asked_to_stop && process.kills == 0;
+        let forgiven = process.forgiven || process.asked_to_stop;
+        let one_shot = process.spec.kind == ServiceKind::OneShot;
+        if one_shot && quiet && exit == Some(ExitStatus::Code(0)) && self.plan.contains_key(&name) {
+            self.finished.insert(name.clone());
+        }
+        Some((name, attempt, exit.is_some(), forgiven))
+    }
+
+    fn check_and_do(
+        &mut self,
+        action: &Action,
+        earlier: &[Action],
+        status: &BTreeMap<String, ServiceStatus>,
+    ) {
+        assert!(!self.complete, "after completion: {action:?}");
+        match action {
+            Action::WriteConfig { name } => {
+                assert_eq!(
+                    self.supervisor.spec(name).map(|spec| &spec.name),
+                    Some(name)
+                );
+            }
+            Action::Spawn { name, attempt } => {
+                let config = Action::WriteConfig { name: name.clone() };
+                assert_eq!(earlier.last(), Some(&config));
+                self.check_spawn(name, *attempt, status);
+                self.spawn(name, *attempt);
+            }
+            Action::Signal {
+                name,
+                attempt,
+                signal,
+            } => {
+                let process = &self.processes[attempt];
+                assert!(
+                    process.live && process.name == *name,
+                    "signal to a dead process"
+                );
+                if *signal == SIGHUP {
+                    assert_eq!(process.spec.command, self.plan[name].command);
+                    assert!(process.known_up, "{name} was hung up before it was up");
+                } else {
+                    self.check_stop_order(name, status);
+                    self.stop(*attempt);
+                }
+            }
+            Action::KillCgroup { attempt, .. } => self.kill(*attempt),
+            Action::Probe { probe, timeout, .. } => {
+                let process = &self.processes[&probe.attempt];
+                assert!(process.live, "probe of a dead process");
+                let (serving, sick) = (process.serving, process.temper.sick);
+                let ok = serving && !(sick && self.chance(50));
+                let delay = timeout.mul_f64(0.01) * self.random_below(100);
+                if self.calm || !self.chance(5) {
+                    let probe = probe.clone();
+                    self.schedule(delay, Due::Report(Event::ProbeResult { probe, ok }));
+                }
+            }
+            Action::CheckCondition { name, path } => {
+                assert_eq!(status[name].state, ServiceState::Waiting);
+                let delay = self.within(500);
+                let ok = self.calm || self.chance(25);
+                if self.calm || !self.chance(5) {
+                    let (name, path) = (name.clone(), path.clone());
+                    self.schedule(
+                        delay,
+                        Due::Report(Event::ConditionResult { name, path, ok }),
+                    );
+                }
+            }
+            Action::Changed {
+                name, state, ready, ..
+            } => match status.get(name) {
+                Some(service) => assert_eq!((service.state, service.ready), (*state, *ready)),
+                None => assert_eq!((ServiceState::Stopped, false), (*state, *ready)),
+            },
+            Action::PlanRefused(_) | Action::RequestRefused { .. } => {}
+            Action::ShutdownComplete => {
+                let (deadline, _) = self.shutdown.expect("a shutdown was asked for");
+                let left = self.processes.values().any(|process| process.live);
+                assert!(!left || self.now >= deadline, "complete too early");
+                self.complete = true;
+            }
+        }
+    }
+
+    fn check_spawn(&self, name: &str, attempt: Attempt, status: &BTreeMap<String, ServiceStatus>) {
+        assert!(self.shutdown.is_none(), "{name} was started in a shutdown");
+        assert!(
+            !self.stopped_by_request.contains(name),
+            "{name} was stopped by request"
+        );
+        assert!(self.live(name).is_none(), "{name} has a live attempt");
+        assert!(self.processes.keys().all(|earlier| *earlier < attempt));
+        assert!(
+            self.not_before.get(name).is_none_or(|at| *at <= self.now),
+            "{name}: too early"
+        );
+        let spec = &self.plan[name];
+        assert_eq!(self.supervisor.spec(name), Some(spec));
+        assert!(spec.condition == Condition::Always || self.condition_met.contains(name));
+        for other in &spec.requires {
+            assert!(
+                self.is_up(other),
+                "{name} was started, but {other} is not up"
+            );
+        }
+        for other in spec
+            .after
+            .iter()
+            .filter(|other| self.plan.contains_key(*other))
+        {
+            let excused = self.is_down(other, status);
+            assert!(
+                excused || self.is_up(other),
+                "{name} was started before {other}"
+            );
+        }
+    }
+
+    /// No process that waits for `name` in the newest plan, and shall stop as well, may live when `name`
+    /// gets its signal.
+    fn check_stop_order(&self, name: &str, status: &BTreeMap<String, ServiceStatus>) {
+        let unhealthy = status
+            .get(name)
+            .is_some_and(|service| service.message.contains("health checks"));
+        let killing = self
+            .shutdown
+            .is_some_and(|(_, last_kill)| self.now >= last_kill);
+        if unhealthy || killing || !self.plan.contains_key(name) {
+            return;
+        }
+        for (dependent, spec) in &self.plan {
+            let waits = spec.after.iter().chain(&spec.requires);
+            let shall_stop = self.shutdown.is_some()
+                || self.stopped_by_request.contains(dependent)
+                || self.is_held(dependent, status);
+            if let Some(process) = self.live(dependent)
+                && waits.into_iter().any(|other| other == name)
+                && shall_stop
+            {
+                assert!(
+                    process.kills >= 2,
+                    "{name} was stopped before {dependent}"
+                );
+            }
+        }
+    }
+
+    fn check_status(&mut self, status: &BTreeMap<String, ServiceStatus>) {
+        for (name, service) in status {
+            let process = self.live(name);
+            let expect = matches!(
+                service.state,
+                ServiceState::Starting | ServiceState::Running | ServiceState::Stopping
+            );
+            assert_eq!(process.is_some(), expect, "{service:?}");
+            if service.state == ServiceState::Running {
+                assert!(
+                    process.is_some_and(|process| process.known_up),
+                    "{service:?}"
+                );
+            }
+            if service.state == ServiceState::BackOff {
+                assert!(
+                    Duration::from_millis(service.since_ms) <= BACKOFF_CAP,
+                    "{service:?}"
+                );
+            }
+        }
+        self.stopped_by_request
+            .retain(|name| status.contains_key(name));
+        self.condition_met.retain(|name| status.contains_key(name));
+        self.not_before.retain(|name, _| status.contains_key(name));
+    }
+
+    fn is_up(&self, name: &str) -> bool {
+        let up =
+            |process: &Process| process.known_up && !process.asked_to_stop && process.kills == 0;
+        self.live(name).map_or(self.finished.contains(name), up)
+    }
+
+    /// Down until a request or a new plan.
+    fn is_down(&self, name: &str, status: &BTreeMap<String, ServiceStatus>) -> bool {
+        let state = status.get(name).map(|service| service.state);
+        self.stopped_by_request.contains(name)
+            || state == Some(ServiceState::Failed)
+            || (state != Some(ServiceState::Finished) && self.is_held(name, status))
+    }
+
+    /// Something that it requires is down.
+    pub(super) fn is_held(&self, name: &str, status: &BTreeMap<String, ServiceStatus>) -> bool {
+        let requires = self.plan.get(name).map(|spec| spec.requires.as_slice());
+        requires
+            .unwrap_or_default()
+            .iter()
+            .any(|other| self.is_down(other, status))
+    }
+
+    fn spawn(&mut self, name: &str, attempt: Attempt) {
+        let spec = self.plan[name].clone();
+        let temper = self.temper(&spec);
+        self.finished.remove(name);
+        let delay = if self.chance(50) {
+            Duration::ZERO
+        } else {
+            self.within(200)
+        };
+        let name = name.to_owned();
+        let answer = if temper.starts {
+            let pid = i32::try_from(attempt.0).unwrap();
+            Event::Started {
+                name: name.clone(),
+                attempt,
+                pid,
+            }
+        } else {
+            let reason = "no such program".to_owned();
+            Event::StartFailed {
+                name: name.clone(),
+                attempt,
+                reason,
+            }
+        };
+        self.schedule(delay, Due::Report(answer));
+        if temper.starts {
+            if let Some(up_after) = temper.up_after {
+                self.schedule(up_after, Due::Up(attempt));
+            }
+            if let Some((after, status)) = temper.ends_after {
+                self.schedule(after, Due::End(attempt, status));
+            }
+            if let Some(health) = &spec.health
+                && health.probe == HealthProbe::Watchdog
+            {
+                self.schedule(health.interval / 2, Due::Sign(attempt));
+            }
+        }
+        let process = Process {
+            name,
+            alive: temper.starts,
+            live: true,
+            serving: false,
+            known_up: false,
+            asked_to_stop: false,
+            forgiven: false,
+            kills: 0,
+            temper,
+            spec,
+        };
+        self.processes.insert(attempt, process);
+    }
+
+    fn stop(&mut self, attempt: Attempt) {
+        let clean = self.chance(50);
+        let process = self.processes.get_mut(&attempt).unwrap();
+        process.asked_to_stop = true;
+        let status = if clean {
+            ExitStatus::Code(0)
+        } else {
+            ExitStatus::Signal(SIGTERM)
+        };
+        if let Some(after) = process.temper.stops_after {
+            self.schedule(after, Due::End(attempt, status));
+        }
+    }
+
+    fn kill(&mut self, attempt: Attempt) {
+        let process = self.processes.get_mut(&attempt).unwrap();
+        process.kills += 1;
+        if let Some(after) = process.temper.dies_after {
+            self.schedule(after, Due::End(attempt, ExitStatus::Signal(9)));
+        }
+    }
+
+    fn temper(&mut self, spec: &ServiceSpec) -> Temper {
+        let one_shot = spec.kind == ServiceKind::OneShot;
+        if self.calm {
+            let after = Duration::from_millis(100);
+            return Temper {
+                starts: true,
+                up_after: Some(after),
+                ends_after: one_shot.then_some((after, ExitStatus::Code(0))),
+                stops_after: Some(after),
+                dies_after: Some(Duration::ZERO),
+                signs_until: Duration::MAX,
+                sick: false,
+            };
+        }
+        let status = match self.random_below(4) {
+            0 | 1 => ExitStatus::Code(0),
+            2 => ExitStatus::Code(1),
+            _ => ExitStatus::Signal(11),
+        };
+        let slow = self.chance(30);
+        let up_after = self.within(if slow { 15_000 } else { 500 });
+        let ends_after = self.within(if slow { 40_000 } else { 2000 });
+        Temper {
+            starts: self.chance(90),
+            up_after: self.chance(80).then_some(up_after),
+            ends_after: self
+                .chance(if one_shot { 90 } else { 50 })
+                .then_some((ends_after, status)),
+            stops_after: {
+                let after = self.within(3000);
+                self.chance(75).then_some(after)
+            },
+            dies_after: {
+                let after = self.within(200);
+                self.chance(90).then_some(after)
+            },
+            signs_until: if self.chance(75) {
+                Duration::MAX
+            } else {
+                self.now + self.within(60_000)
+            },
+            sick: self.chance(25),
+        }
+    }
+
+    pub(super) fn schedule(&mut self, after: Duration, due: Due) {
+        self.scheduled += 1;
+        self.agenda.insert((self.now + after, self.scheduled), due);
+    }
+
+    /// True in so many of a hundred cases.
+    fn chance(&mut self, percent: u32) -> bool {
+        self.random_below(100) < percent
+    }
+
+    fn within(&mut self, ms: u32) -> Duration {
+        Duration::from_millis(self.random_below(ms).into())
+    }
+
+    /// Marsaglia's xorshift.
+    fn random_below(&mut self, bound: u32) -> u32 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        u32::try_from((self.random >> 33) % u64::from(bound)).unwrap()
+    }
+}
