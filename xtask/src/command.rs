@@ -86,7 +86,10 @@ mod tests {
         let error = output(Command::new("sh").args(["-c", "echo first; echo second >&2; exit 3"]))
             .expect_err("the program fails")
             .to_string();
-        assert!(error.contains("first") && error.contains("second"), "{error}");
+        assert!(
+            error.contains("first") && error.contains("second"),
+            "{error}"
+        );
         assert!(error.contains("exit status: 3"), "{error}");
     }
 }

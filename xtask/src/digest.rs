@@ -18,7 +18,9 @@ pub fn of_file(path: &Path) -> Result<String> {
     let mut context = digest::Context::new(&digest::SHA256);
     let mut chunk = vec![0; CHUNK];
     loop {
-        let count = file.read(&mut chunk).with_context(|| format!("read {}", path.display()))?;
+        let count = file
+            .read(&mut chunk)
+            .with_context(|| format!("read {}", path.display()))?;
         if count == 0 {
             return Ok(hex(context.finish().as_ref()));
         }
@@ -47,7 +49,8 @@ pub struct Inputs {
 impl Inputs {
     /// Adds a named value.
     pub fn value(&mut self, name: &str, value: &str) {
-        self.text.push_str(&format!("{name}={}\n", of_bytes(value.as_bytes())));
+        self.text
+            .push_str(&format!("{name}={}\n", of_bytes(value.as_bytes())));
     }
 
     /// Adds the content of a file.

@@ -60,6 +60,7 @@ fn unpacked() -> Result<PathBuf> {
             .arg(fetch::store(&cache).join(package.file_name()))
             .arg(&partial),
     )?;
-    std::fs::rename(&partial, &directory).with_context(|| format!("make {}", directory.display()))?;
+    std::fs::rename(&partial, &directory)
+        .with_context(|| format!("make {}", directory.display()))?;
     Ok(directory)
 }

@@ -30,10 +30,38 @@ const PROGRAM_DIRECTORIES: &[&str] = &["usr/bin", "usr/sbin", "usr/lib/systemd"]
 const QEMU_DATA: &[&str] = &["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 /// Programs that get a script in `<cache>/bin`.
 const SCRIPTS: &[&str] = &[
-    "bridge", "cpio", "debugfs", "depmod", "dnsmasq", "dump.erofs", "dumpe2fs", "e2fsck", "fsck.erofs",
-    "fsck.vfat", "ip", "mcopy", "mdir", "mke2fs", "mkfs.erofs", "mkfs.vfat", "modinfo", "nft", "objcopy",
-    "openssl", "qemu-img", "qemu-io", "qemu-nbd", "qemu-system-x86_64", "readelf", "resize2fs", "sfdisk",
-    "ss", "strip", "tc", "xz", "zstd",
+    "bridge",
+    "cpio",
+    "debugfs",
+    "depmod",
+    "dnsmasq",
+    "dump.erofs",
+    "dumpe2fs",
+    "e2fsck",
+    "fsck.erofs",
+    "fsck.vfat",
+    "ip",
+    "mcopy",
+    "mdir",
+    "mke2fs",
+    "mkfs.erofs",
+    "mkfs.vfat",
+    "modinfo",
+    "nft",
+    "objcopy",
+    "openssl",
+    "qemu-img",
+    "qemu-io",
+    "qemu-nbd",
+    "qemu-system-x86_64",
+    "readelf",
+    "resize2fs",
+    "sfdisk",
+    "ss",
+    "strip",
+    "tc",
+    "xz",
+    "zstd",
 ];
 
 /// Firmware for QEMU: code is read-only and shared, variables are copied per machine.
@@ -70,13 +98,20 @@ pub fn tree() -> Result<PathBuf> {
     }
     fetch::all(&cache, &locked)?;
     let sandbox = directory.join("sandbox");
-    index::write(&sandbox.join("etc/apt/repo"), &fetch::store(&cache), &locked)?;
+    index::write(
+        &sandbox.join("etc/apt/repo"),
+        &fetch::store(&cache),
+        &locked,
+    )?;
     // `copy:` and not `file:`: mkosi reads the essential packages from apt's own archive directory.
     let sources = sandbox.join("etc/apt/sources.list.d");
     fs::create_dir_all(&sources).with_context(|| format!("make {}", sources.display()))?;
     fs::write(sources.join("mkosi.sources"), "").context("write mkosi.sources")?;
-    fs::write(sources.join("local.list"), "deb [trusted=yes] copy:/etc/apt/repo ./\n")
-        .context("write local.list")?;
+    fs::write(
+        sources.join("local.list"),
+        "deb [trusted=yes] copy:/etc/apt/repo ./\n",
+    )
+    .context("write local.list")?;
     command::step("build the tools tree with mkosi (about a minute)", || {
         let mut command = mkosi::command(&root.join("image/tools"), &directory.join("scratch"))?;
         command
@@ -193,7 +228,9 @@ fn write_scripts(directory: &Path, tree: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     for name in SCRIPTS {
         let command = program_in(tree, name)?;
-        let mut text = String::from("#!/bin/sh\n# Made by `cargo xtask image`: runs on the tools tree's own libraries.\n");
+        let mut text = String::from(
+            "#!/bin/sh\n# Made by `cargo xtask image`: runs on the tools tree's own libraries.\n",
+        );
         for (key, value) in command.get_envs() {
             let value = value.unwrap_or_default();
             text.push_str(&format!("export {}='{}'\n", key.display(), value.display()));

@@ -19,7 +19,10 @@ pub fn root() -> PathBuf {
     manifest
         .ancestors()
         .find(|directory| directory.join("mkosi.conf").is_file())
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), Path::to_path_buf)
+        .map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join(".."),
+            Path::to_path_buf,
+        )
 }
 
 /// Where releases are put: `out/` in the work tree.
@@ -34,7 +37,11 @@ pub fn out() -> PathBuf {
 /// # Errors
 /// None of the three variables is set, or the directory cannot be made.
 pub fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let directory = set("ORLOP_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("orlop")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/orlop")))
@@ -53,7 +60,8 @@ pub fn private() -> PathBuf {
 /// Where cargo puts release programs: below `CARGO_TARGET_DIR`, else below the work tree's `target/`.
 #[must_use]
 pub fn release_directory() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
     release_directory_in(&target)
 }
 
@@ -75,12 +83,11 @@ pub fn source_date_epoch() -> Result<u64> {
             .parse()
             .with_context(|| format!("SOURCE_DATE_EPOCH is `{value}`, not a number of seconds"));
     }
-    let text = command::output(
-        Command::new("git")
-            .arg("-C")
-            .arg(root())
-            .args(["log", "-1", "--format=%ct"]),
-    )
+    let text = command::output(Command::new("git").arg("-C").arg(root()).args([
+        "log",
+        "-1",
+        "--format=%ct",
+    ]))
     .context("read the commit's time; set SOURCE_DATE_EPOCH when this is not a git work tree")?;
     text.trim()
         .parse()
@@ -104,7 +111,8 @@ pub fn lock(path: &Path) -> Result<Lock> {
     let file = File::create(path).with_context(|| format!("make the lock {}", path.display()))?;
     if file.try_lock().is_err() {
         println!("  .. waiting for another build ({})", path.display());
-        file.lock().with_context(|| format!("lock {}", path.display()))?;
+        file.lock()
+            .with_context(|| format!("lock {}", path.display()))?;
     }
     Ok(Lock { _file: file })
 }

@@ -28,7 +28,8 @@ impl Base {
     /// The kernel image.
     #[must_use]
     pub fn kernel(&self) -> PathBuf {
-        self.tree.join(format!("boot/vmlinuz-{}", self.kernel_version))
+        self.tree
+            .join(format!("boot/vmlinuz-{}", self.kernel_version))
     }
 
     /// The directory with the kernel's modules.
@@ -63,7 +64,12 @@ pub fn unpack(flavour: Flavour, firmware: bool) -> Result<Base> {
     let wanted = sets(flavour, firmware);
     let locked: Vec<&Locked> = lock
         .iter()
-        .filter(|package| package.sets.iter().any(|set| wanted.contains(&set.as_str())))
+        .filter(|package| {
+            package
+                .sets
+                .iter()
+                .any(|set| wanted.contains(&set.as_str()))
+        })
         .collect();
     let mut inputs = Inputs::default();
     for package in &locked {
@@ -74,7 +80,8 @@ pub fn unpack(flavour: Flavour, firmware: bool) -> Result<Base> {
         fetch::all(&cache, &locked)?;
         let partial = tree.with_extension("partial");
         if partial.exists() {
-            fs::remove_dir_all(&partial).with_context(|| format!("remove {}", partial.display()))?;
+            fs::remove_dir_all(&partial)
+                .with_context(|| format!("remove {}", partial.display()))?;
         }
         fs::create_dir_all(&partial).with_context(|| format!("make {}", partial.display()))?;
         command::step(&format!("unpack the base of {}", flavour.name()), || {
@@ -83,8 +90,13 @@ pub fn unpack(flavour: Flavour, firmware: bool) -> Result<Base> {
                 command::output(Command::new("dpkg-deb").arg("-x").arg(file).arg(&partial))?;
             }
             let version = kernel_version(&partial)?;
-            command::output(tools::program("depmod")?.arg("-b").arg(partial.join("usr")).arg(version))
-                .map(drop)
+            command::output(
+                tools::program("depmod")?
+                    .arg("-b")
+                    .arg(partial.join("usr"))
+                    .arg(version),
+            )
+            .map(drop)
         })?;
         fs::rename(&partial, &tree).with_context(|| format!("make {}", tree.display()))?;
     }
@@ -102,7 +114,11 @@ fn kernel_version(tree: &Path) -> Result<String> {
         .and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>())
         .with_context(|| format!("list {}", directory.display()))?;
     let [entry] = &entries[..] else {
-        bail!("{} kernels in {} instead of one", entries.len(), directory.display());
+        bail!(
+            "{} kernels in {} instead of one",
+            entries.len(),
+            directory.display()
+        );
     };
     Ok(entry.file_name().to_string_lossy().into_owned())
 }

@@ -91,7 +91,9 @@ pub fn gather(options: &Options) -> Result<Inventory> {
     let programs = match &options.programs {
         Source::Build => command::step("build init and orlop", || programs::build(None))?,
         Source::LastBuild => programs::existing(None)?,
-        Source::BuildIn(target) => command::step("build init and orlop", || programs::build(Some(target)))?,
+        Source::BuildIn(target) => {
+            command::step("build init and orlop", || programs::build(Some(target)))?
+        }
     };
     Ok(Inventory {
         choice: modules::choose(options.flavour, &base)?,
@@ -114,7 +116,9 @@ pub fn assemble(options: &Options, inventory: &Inventory, artifacts: &Artifacts)
     } = inventory;
     remove(&artifacts.stamp)?;
     fs::create_dir_all(&artifacts.directory).context("make the output directory")?;
-    let scratch = artifacts.directory.join(format!(".scratch-{}", options.flavour.name()));
+    let scratch = artifacts
+        .directory
+        .join(format!(".scratch-{}", options.flavour.name()));
     remove(&scratch)?;
     fs::create_dir_all(&scratch).context("make the scratch directory")?;
     let tree = scratch.join("root");
@@ -130,13 +134,17 @@ pub fn assemble(options: &Options, inventory: &Inventory, artifacts: &Artifacts)
         }
         Ok(())
     })?;
-    command::step("pack the root as erofs", || release::pack_root(&tree, &artifacts.erofs, *epoch))?;
+    command::step("pack the root as erofs", || {
+        release::pack_root(&tree, &artifacts.erofs, *epoch)
+    })?;
     let initrd = scratch.join("initrd");
     release::stage_initrd(&initrd, &tree, &artifacts.erofs, base, choice)?;
     command::step("seal the unified kernel image with mkosi", || {
         release::seal(artifacts, base, &initrd, &scratch, *epoch)
     })?;
-    command::step("write and compress the disk image", || disk::write(artifacts, base, &scratch))?;
+    command::step("write and compress the disk image", || {
+        disk::write(artifacts, base, &scratch)
+    })?;
     command::step("describe: file list, SBOM", || {
         let mut text = listing::format("the read-only root", &listing::walk(&tree)?);
         text.push_str(&listing::format("the initrd", &listing::walk(&initrd)?));

@@ -51,7 +51,11 @@ const LOADER_CONF: &str = "timeout 0\neditor no\n";
 /// A file cannot be read or written.
 pub fn write(artifacts: &Artifacts, base: &Base, scratch: &Path) -> Result<()> {
     let raw = scratch.join("disk.raw");
-    let seed = format!("orlop disk {} {}", artifacts.version, artifacts.flavour.name());
+    let seed = format!(
+        "orlop disk {} {}",
+        artifacts.version,
+        artifacts.flavour.name()
+    );
     let mut file = File::options()
         .read(true)
         .write(true)
@@ -90,7 +94,8 @@ fn write_partition_table(file: &mut File, seed: &str) -> Result<()> {
         flags: 0,
         name: paths::PARTITION_ESP.to_string(),
     };
-    disk.update_partitions(BTreeMap::from([(1, esp)])).context("add the ESP")?;
+    disk.update_partitions(BTreeMap::from([(1, esp)]))
+        .context("add the ESP")?;
     disk.write().context("write the partition table").map(drop)
 }
 
@@ -108,18 +113,28 @@ fn write_esp(file: &File, artifacts: &Artifacts, base: &Base, seed: &str) -> Res
     let system = fatfs::FileSystem::new(window, fatfs::FsOptions::new()).context("open the ESP")?;
     let top = system.root_dir();
     for directory in ["EFI", "EFI/BOOT", "EFI/orlop", "loader", "loader/entries"] {
-        top.create_dir(directory).with_context(|| format!("make /{directory}"))?;
+        top.create_dir(directory)
+            .with_context(|| format!("make /{directory}"))?;
     }
     let version = &artifacts.version;
     let put = |path: &str, bytes: &[u8]| -> Result<()> {
-        let mut file = top.create_file(path).with_context(|| format!("make /{path}"))?;
-        file.write_all(bytes).with_context(|| format!("write /{path}"))
+        let mut file = top
+            .create_file(path)
+            .with_context(|| format!("make /{path}"))?;
+        file.write_all(bytes)
+            .with_context(|| format!("write /{path}"))
     };
     let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    put("EFI/BOOT/BOOTX64.EFI", &read(&base.boot_file("systemd-bootx64.efi"))?)?;
+    put(
+        "EFI/BOOT/BOOTX64.EFI",
+        &read(&base.boot_file("systemd-bootx64.efi"))?,
+    )?;
     put(&format!("EFI/orlop/{version}.efi"), &read(&artifacts.efi)?)?;
     put("loader/loader.conf", LOADER_CONF.as_bytes())?;
-    put(&format!("loader/entries/orlop-{version}.conf"), entry(version).as_bytes())?;
+    put(
+        &format!("loader/entries/orlop-{version}.conf"),
+        entry(version).as_bytes(),
+    )?;
     drop(top);
     system.unmount().context("close the ESP")
 }
@@ -165,7 +180,9 @@ impl Read for Window<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;
         let count = self.clip(buffer.len());
-        let count = self.file.read_at(&mut buffer[..count], self.start + self.position)?;
+        let count = self
+            .file
+            .read_at(&mut buffer[..count], self.start + self.position)?;
         self.advance(count);
         Ok(count)
     }
@@ -175,7 +192,9 @@ impl Write for Window<'_> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;
         let count = self.clip(buffer.len());
-        let count = self.file.write_at(&buffer[..count], self.start + self.position)?;
+        let count = self
+            .file
+            .write_at(&buffer[..count], self.start + self.position)?;
         self.advance(count);
         Ok(count)
     }

@@ -49,11 +49,18 @@ pub fn walk(root: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut waiting: Vec<PathBuf> = vec![root.to_path_buf()];
     while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))? {
-            let path = entry.with_context(|| format!("list {}", directory.display()))?.path();
-            let metadata = path.symlink_metadata().with_context(|| format!("look at {}", path.display()))?;
+        for entry in
+            fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))?
+        {
+            let path = entry
+                .with_context(|| format!("list {}", directory.display()))?
+                .path();
+            let metadata = path
+                .symlink_metadata()
+                .with_context(|| format!("look at {}", path.display()))?;
             let kind = if metadata.is_symlink() {
-                let target = fs::read_link(&path).with_context(|| format!("read {}", path.display()))?;
+                let target =
+                    fs::read_link(&path).with_context(|| format!("read {}", path.display()))?;
                 Kind::Link(target.to_string_lossy().into_owned())
             } else if metadata.is_dir() {
                 waiting.push(path.clone());

@@ -133,7 +133,14 @@ impl Artifacts {
     /// The files that are part of the published release, in the order of SHA256SUMS.
     #[must_use]
     pub fn published(&self) -> [&PathBuf; 6] {
-        [&self.sbom, &self.efi, &self.files, &self.initrd, &self.raw_zst, &self.kernel]
+        [
+            &self.sbom,
+            &self.efi,
+            &self.files,
+            &self.initrd,
+            &self.raw_zst,
+            &self.kernel,
+        ]
     }
 }
 
@@ -158,7 +165,8 @@ pub fn built(flavour: Flavour) -> Result<Artifacts> {
 /// Cargo.toml cannot be read.
 pub fn version() -> Result<String> {
     let path = workspace::root().join("Cargo.toml");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let mut in_package = false;
     for line in text.lines() {
         if line.starts_with('[') {

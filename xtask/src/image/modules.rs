@@ -13,9 +13,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Text files that depmod makes and `init` reads; its binary indexes are left out.
-const INDEXES: &[&str] = &["modules.alias", "modules.builtin", "modules.dep", "modules.softdep"];
+const INDEXES: &[&str] = &[
+    "modules.alias",
+    "modules.builtin",
+    "modules.dep",
+    "modules.softdep",
+];
 /// What depmod reads besides the modules.
-const DEPMOD_INPUTS: &[&str] = &["modules.builtin", "modules.builtin.modinfo", "modules.order"];
+const DEPMOD_INPUTS: &[&str] = &[
+    "modules.builtin",
+    "modules.builtin.modinfo",
+    "modules.order",
+];
 
 /// The modules of a release, as paths relative to the kernel's module directory, without `.xz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +89,8 @@ pub fn stage(base: &Base, choice: &Choice, root: &Path) -> Result<()> {
     command::output(tools::program("xz")?.arg("--decompress").args(&compressed))?;
     for name in DEPMOD_INPUTS {
         let source = base.modules().join(name);
-        fs::copy(&source, directory.join(name)).with_context(|| format!("copy {}", source.display()))?;
+        fs::copy(&source, directory.join(name))
+            .with_context(|| format!("copy {}", source.display()))?;
     }
     command::output(
         tools::program("depmod")?
@@ -88,7 +98,9 @@ pub fn stage(base: &Base, choice: &Choice, root: &Path) -> Result<()> {
             .arg(root.join("usr"))
             .arg(&base.kernel_version),
     )?;
-    for entry in fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))? {
+    for entry in
+        fs::read_dir(&directory).with_context(|| format!("list {}", directory.display()))?
+    {
         let entry = entry.context("list the module directory")?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if entry.path().is_file() && !INDEXES.contains(&name.as_str()) {
@@ -110,7 +122,8 @@ pub fn stage_early(base: &Base, choice: &Choice, root: &Path, initrd: &Path) -> 
     let mut list = String::new();
     for module in &choice.early {
         let name = file_name(module);
-        fs::copy(source.join(module), directory.join(name)).with_context(|| format!("copy {module}"))?;
+        fs::copy(source.join(module), directory.join(name))
+            .with_context(|| format!("copy {module}"))?;
         list.push_str(&format!("/early/{name}\n"));
     }
     fs::write(directory.join("modules.list"), list).context("write early/modules.list")
@@ -225,14 +238,23 @@ mod tests {
             &["alone"],
             Ok((
                 &["kernel/c/low.ko", "kernel/b/mid-dle.ko", "kernel/a/top.ko"],
-                &["kernel/a/top.ko", "kernel/b/mid-dle.ko", "kernel/c/low.ko", "kernel/d/alone.ko"],
+                &[
+                    "kernel/a/top.ko",
+                    "kernel/b/mid-dle.ko",
+                    "kernel/c/low.ko",
+                    "kernel/d/alone.ko",
+                ],
             )),
         );
     }
 
     #[test]
     fn hyphens_and_underscores_are_one() {
-        check(&[], &["mid_dle"], Ok((&[], &["kernel/b/mid-dle.ko", "kernel/c/low.ko"])));
+        check(
+            &[],
+            &["mid_dle"],
+            Ok((&[], &["kernel/b/mid-dle.ko", "kernel/c/low.ko"])),
+        );
     }
 
     #[test]

@@ -45,7 +45,10 @@ pub fn build(target: Option<&Path>) -> Result<Programs> {
 /// # Errors
 /// One of them was never built.
 pub fn existing(target: Option<&Path>) -> Result<Programs> {
-    let directory = target.map_or_else(workspace::release_directory, workspace::release_directory_in);
+    let directory = target.map_or_else(
+        workspace::release_directory,
+        workspace::release_directory_in,
+    );
     let [init, orlop] = PACKAGES.map(|package| directory.join(package));
     for program in [&init, &orlop] {
         ensure!(program.exists(), "{} is not built yet", program.display());

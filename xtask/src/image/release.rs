@@ -48,13 +48,23 @@ pub fn pack_root(root: &Path, target: &Path, epoch: u64) -> Result<()> {
 ///
 /// # Errors
 /// A file cannot be copied.
-pub fn stage_initrd(initrd: &Path, root: &Path, erofs: &Path, base: &Base, choice: &Choice) -> Result<()> {
+pub fn stage_initrd(
+    initrd: &Path,
+    root: &Path,
+    erofs: &Path,
+    base: &Base,
+    choice: &Choice,
+) -> Result<()> {
     for directory in INITRD_DIRECTORIES {
         let path = initrd.join(directory);
         fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
     }
     copy(&root.join("usr/bin/init"), &initrd.join("init"), 0o755)?;
-    copy(&root.join("usr/lib/os-release"), &initrd.join("usr/lib/os-release"), 0o644)?;
+    copy(
+        &root.join("usr/lib/os-release"),
+        &initrd.join("usr/lib/os-release"),
+        0o644,
+    )?;
     copy(erofs, &initrd.join(ROOT_FILE), 0o444)?;
     modules::stage_early(base, choice, root, initrd)
 }
@@ -63,7 +73,13 @@ pub fn stage_initrd(initrd: &Path, root: &Path, erofs: &Path, base: &Base, choic
 ///
 /// # Errors
 /// mkosi fails.
-pub fn seal(artifacts: &Artifacts, base: &Base, initrd: &Path, scratch: &Path, epoch: u64) -> Result<()> {
+pub fn seal(
+    artifacts: &Artifacts,
+    base: &Base,
+    initrd: &Path,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<()> {
     let boot = scratch.join("boot");
     stage_boot(&boot, base)?;
     let out = scratch.join("out");
@@ -98,11 +114,20 @@ pub fn seal(artifacts: &Artifacts, base: &Base, initrd: &Path, scratch: &Path, e
 fn stage_boot(boot: &Path, base: &Base) -> Result<()> {
     let modules = boot.join("usr/lib/modules").join(&base.kernel_version);
     copy(&base.kernel(), &modules.join("vmlinuz"), 0o644)?;
-    for name in ["modules.dep", "modules.dep.bin", "modules.symbols", "modules.symbols.bin"] {
+    for name in [
+        "modules.dep",
+        "modules.dep.bin",
+        "modules.symbols",
+        "modules.symbols.bin",
+    ] {
         fs::write(modules.join(name), "").with_context(|| format!("write {name}"))?;
     }
     let stub = "linuxx64.efi.stub";
-    copy(&base.boot_file(stub), &boot.join("usr/lib/systemd/boot/efi").join(stub), 0o644)
+    copy(
+        &base.boot_file(stub),
+        &boot.join("usr/lib/systemd/boot/efi").join(stub),
+        0o644,
+    )
 }
 
 /// Copies a file, makes the directories above it, and sets its mode.
@@ -130,8 +155,15 @@ pub fn command_line() -> Result<String> {
 
 /// Joins the value of `KernelCommandLine=` with its indented continuation lines.
 fn parse_command_line(text: &str) -> Option<String> {
-    let mut lines = text.lines().skip_while(|line| !line.starts_with("KernelCommandLine="));
-    let mut words: Vec<&str> = lines.next()?.split_once('=')?.1.split_whitespace().collect();
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !line.starts_with("KernelCommandLine="));
+    let mut words: Vec<&str> = lines
+        .next()?
+        .split_once('=')?
+        .1
+        .split_whitespace()
+        .collect();
     for line in lines.take_while(|line| line.starts_with(' ')) {
         words.extend(line.split_whitespace());
     }
@@ -161,7 +193,10 @@ mod tests {
     #[test]
     fn the_command_line_joins_its_lines() {
         let text = "[Content]\nKernelCommandLine=rdinit=/init\n        panic=5\n        console=ttyS0\nX=y\n";
-        assert_eq!(parse_command_line(text).as_deref(), Some("rdinit=/init panic=5 console=ttyS0"));
+        assert_eq!(
+            parse_command_line(text).as_deref(),
+            Some("rdinit=/init panic=5 console=ttyS0")
+        );
         assert_eq!(parse_command_line("[Content]\n"), None);
     }
 

@@ -20,8 +20,20 @@ use std::path::{Path, PathBuf};
 
 /// Mount points and places that must exist in a read-only root.
 const DIRECTORIES: &[&str] = &[
-    "dev", "etc", "proc", "run", "sys", "system/esp", "system/state", "tmp", "usr/bin", "usr/lib", "usr/lib64",
-    "usr/sbin", "usr/share/orlop/keys", "var",
+    "dev",
+    "etc",
+    "proc",
+    "run",
+    "sys",
+    "system/esp",
+    "system/state",
+    "tmp",
+    "usr/bin",
+    "usr/lib",
+    "usr/lib64",
+    "usr/sbin",
+    "usr/share/orlop/keys",
+    "var",
 ];
 /// Links of a merged /usr, and files that a running node provides.
 const LINKS: &[(&str, &str)] = &[
@@ -63,7 +75,13 @@ pub struct Release<'a> {
 ///
 /// # Errors
 /// A file cannot be read or written, or a program's library is not in the base.
-pub fn stage(root: &Path, release: Release<'_>, base: &Base, programs: &Programs, choice: &Choice) -> Result<()> {
+pub fn stage(
+    root: &Path,
+    release: Release<'_>,
+    base: &Base,
+    programs: &Programs,
+    choice: &Choice,
+) -> Result<()> {
     for directory in DIRECTORIES {
         let path = root.join(directory);
         fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
@@ -81,7 +99,10 @@ pub fn stage(root: &Path, release: Release<'_>, base: &Base, programs: &Programs
     }
     copy_programs(base, root)?;
     programs::strip(&programs.init, &root.join("usr/bin/init"))?;
-    programs::strip(&programs.orlop, &root.join(paths::ORLOP.trim_start_matches('/')))?;
+    programs::strip(
+        &programs.orlop,
+        &root.join(paths::ORLOP.trim_start_matches('/')),
+    )?;
     signing::install_public_keys(&root.join("usr/share/orlop/keys"))?;
     modules::stage(base, choice, root)?;
     set_modes(root)
@@ -100,7 +121,10 @@ pub fn stage_firmware(base: &Base, root: &Path) -> Result<()> {
         .filter(|line| !line.is_empty())
         .collect();
     if names.len() > FIRMWARE_FILES_MAX {
-        bail!("{} names more than {FIRMWARE_FILES_MAX} files", list.display());
+        bail!(
+            "{} names more than {FIRMWARE_FILES_MAX} files",
+            list.display()
+        );
     }
     for name in names {
         let pattern = format!("usr/lib/firmware/{name}");
@@ -114,7 +138,11 @@ pub fn stage_firmware(base: &Base, root: &Path) -> Result<()> {
 
 /// os-release(5).
 fn os_release(release: Release<'_>) -> String {
-    let Release { flavour, version, epoch } = release;
+    let Release {
+        flavour,
+        version,
+        epoch,
+    } = release;
     format!(
         "NAME=\"Orlop\"\nID=orlop\nPRETTY_NAME=\"Orlop {version}\"\nVERSION_ID={version}\n\
          IMAGE_ID=orlop\nIMAGE_VERSION={version}\nVARIANT_ID={}\nORLOP_BUILD_TIME={epoch}\n",
@@ -142,7 +170,11 @@ fn group() -> String {
 fn certificates(base: &Base) -> Result<String> {
     let directory = base.tree.join(CERTIFICATES);
     let mut paths = fs::read_dir(&directory)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>())
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<std::io::Result<Vec<_>>>()
+        })
         .with_context(|| format!("list {}", directory.display()))?;
     paths.sort();
     let mut bundle = String::new();
@@ -178,14 +210,19 @@ fn copy_programs(base: &Base, root: &Path) -> Result<()> {
             waiting.push(library);
         }
     }
-    let loader = fs::canonicalize(base.tree.join(LIBRARIES).join(LOADER)).context("find the dynamic loader")?;
+    let loader = fs::canonicalize(base.tree.join(LIBRARIES).join(LOADER))
+        .context("find the dynamic loader")?;
     fs::copy(&loader, root.join("usr/lib64").join(LOADER)).context("copy the dynamic loader")?;
     Ok(())
 }
 
 /// The libraries that an ELF file names.
 fn needed(path: &Path) -> Result<Vec<String>> {
-    let text = command::output(tools::program("readelf")?.args(["--wide", "--dynamic"]).arg(path))?;
+    let text = command::output(
+        tools::program("readelf")?
+            .args(["--wide", "--dynamic"])
+            .arg(path),
+    )?;
     Ok(text
         .lines()
         .filter(|line| line.contains("(NEEDED)"))
@@ -199,7 +236,8 @@ fn copy(base: &Base, root: &Path, path: &str) -> Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
     }
-    fs::copy(base.tree.join(path), &target).with_context(|| format!("copy /{path} from the base"))?;
+    fs::copy(base.tree.join(path), &target)
+        .with_context(|| format!("copy /{path} from the base"))?;
     Ok(())
 }
 
@@ -217,7 +255,9 @@ fn write(root: &Path, path: &str, text: &str) -> Result<()> {
 fn set_modes(root: &Path) -> Result<()> {
     let mut waiting = vec![root.to_path_buf()];
     while let Some(path) = waiting.pop() {
-        let metadata = path.symlink_metadata().with_context(|| format!("look at {}", path.display()))?;
+        let metadata = path
+            .symlink_metadata()
+            .with_context(|| format!("look at {}", path.display()))?;
         if metadata.is_symlink() {
             continue;
         }
@@ -254,7 +294,10 @@ mod tests {
             assert_eq!(line.split(':').count(), 7, "{line}");
             assert!(line.ends_with(":/nonexistent"), "{line}");
         }
-        assert!(group().contains(&format!("orlop-machine-api:*:{}:\n", services::MACHINE_API_USER)));
+        assert!(group().contains(&format!(
+            "orlop-machine-api:*:{}:\n",
+            services::MACHINE_API_USER
+        )));
     }
 
     #[test]

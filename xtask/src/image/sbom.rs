@@ -73,13 +73,23 @@ fn debian(base: &Base) -> Vec<Value> {
 fn crates() -> Result<Vec<Value>> {
     let metadata = MetadataCommand::new()
         .manifest_path(workspace::root().join("Cargo.toml"))
-        .other_options(vec!["--locked".into(), "--filter-platform".into(), PLATFORM.into()])
+        .other_options(vec![
+            "--locked".into(),
+            "--filter-platform".into(),
+            PLATFORM.into(),
+        ])
         .exec()
         .context("read cargo's metadata")?;
-    let checksums = checksums(&fs::read_to_string(workspace::root().join("Cargo.lock")).context("read Cargo.lock")?);
+    let checksums = checksums(
+        &fs::read_to_string(workspace::root().join("Cargo.lock")).context("read Cargo.lock")?,
+    );
     let linked = linked(&metadata)?;
     let mut found = BTreeMap::new();
-    for package in metadata.packages.iter().filter(|package| linked.contains(&package.id)) {
+    for package in metadata
+        .packages
+        .iter()
+        .filter(|package| linked.contains(&package.id))
+    {
         let name = package.name.to_string();
         let version = package.version.to_string();
         let purl = format!("pkg:cargo/{name}@{version}");
@@ -103,7 +113,10 @@ fn crates() -> Result<Vec<Value>> {
 
 /// Everything that the programs depend on at run time.
 fn linked(metadata: &Metadata) -> Result<BTreeSet<PackageId>> {
-    let resolve = metadata.resolve.as_ref().context("cargo's metadata has no dependency graph")?;
+    let resolve = metadata
+        .resolve
+        .as_ref()
+        .context("cargo's metadata has no dependency graph")?;
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     let mut waiting: Vec<&PackageId> = metadata
         .packages
@@ -116,9 +129,15 @@ fn linked(metadata: &Metadata) -> Result<BTreeSet<PackageId>> {
         if !linked.insert(id.clone()) {
             continue;
         }
-        let node = nodes.get(id).context("a package is missing in the dependency graph")?;
+        let node = nodes
+            .get(id)
+            .context("a package is missing in the dependency graph")?;
         for dependency in &node.deps {
-            if dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal) {
+            if dependency
+                .dep_kinds
+                .iter()
+                .any(|kind| kind.kind == DependencyKind::Normal)
+            {
                 waiting.push(&dependency.pkg);
             }
         }
@@ -136,7 +155,9 @@ fn checksums(lock: &str) -> BTreeMap<(String, String), String> {
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "))
                 .map(|value| value.trim_matches('"').to_string())
         };
-        if let (Some(name), Some(version), Some(checksum)) = (field("name"), field("version"), field("checksum")) {
+        if let (Some(name), Some(version), Some(checksum)) =
+            (field("name"), field("version"), field("checksum"))
+        {
             found.insert((name, version), checksum);
         }
     }

@@ -22,7 +22,9 @@ const PRIVATE_KEY: &str = "release-key.pem";
 /// Name of its public key in a release: SubjectPublicKeyInfo in PEM (RFC 8410).
 const PUBLIC_KEY: &str = "development.pub";
 /// DER of an Ed25519 SubjectPublicKeyInfo up to the 32 bytes of the key (RFC 8410, section 4).
-const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const SPKI_PREFIX: [u8; 12] = [
+    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+];
 /// Name of the checksum file of a version.
 pub const CHECKSUMS: &str = "SHA256SUMS";
 /// Name of its signature: 64 bytes.
@@ -44,13 +46,17 @@ pub fn sign(artifacts: &Artifacts) -> Result<()> {
     names.sort();
     let mut text = String::new();
     for name in names {
-        text.push_str(&format!("{}  {name}\n", digest::of_file(&artifacts.directory.join(&name))?));
+        text.push_str(&format!(
+            "{}  {name}\n",
+            digest::of_file(&artifacts.directory.join(&name))?
+        ));
     }
     let key = development_key()?;
     let path = artifacts.directory.join(CHECKSUMS);
     fs::write(&path, &text).with_context(|| format!("write {}", path.display()))?;
     let path = artifacts.directory.join(SIGNATURE);
-    fs::write(&path, key.sign(text.as_bytes()).as_ref()).with_context(|| format!("write {}", path.display()))
+    fs::write(&path, key.sign(text.as_bytes()).as_ref())
+        .with_context(|| format!("write {}", path.display()))
 }
 
 /// Checks SHA256SUMS against its signature and the files against SHA256SUMS.
@@ -67,11 +73,18 @@ pub fn verify(artifacts: &Artifacts) -> Result<()> {
     let key = development_key()?;
     UnparsedPublicKey::new(&ED25519, key.public_key().as_ref())
         .verify(&text, &signature)
-        .map_err(|_| anyhow!("{SIGNATURE} is not a signature of {CHECKSUMS} by the development key"))?;
+        .map_err(|_| {
+            anyhow!("{SIGNATURE} is not a signature of {CHECKSUMS} by the development key")
+        })?;
     for line in String::from_utf8(text).context("read SHA256SUMS")?.lines() {
-        let (sum, name) = line.split_once("  ").context("a line of SHA256SUMS has no file name")?;
+        let (sum, name) = line
+            .split_once("  ")
+            .context("a line of SHA256SUMS has no file name")?;
         let found = digest::of_file(&artifacts.directory.join(name))?;
-        anyhow::ensure!(found == sum, "{name} has the SHA-256 {found}, SHA256SUMS says {sum}");
+        anyhow::ensure!(
+            found == sum,
+            "{name} has the SHA-256 {found}, SHA256SUMS says {sum}"
+        );
     }
     Ok(())
 }
@@ -84,7 +97,8 @@ pub fn install_public_keys(directory: &Path) -> Result<()> {
     let key = development_key()?;
     let mut der = SPKI_PREFIX.to_vec();
     der.extend_from_slice(key.public_key().as_ref());
-    fs::write(directory.join(PUBLIC_KEY), pem("PUBLIC KEY", &der)).context("write the development key")?;
+    fs::write(directory.join(PUBLIC_KEY), pem("PUBLIC KEY", &der))
+        .context("write the development key")?;
     let release_keys = workspace::root().join("image/keys");
     if !release_keys.exists() {
         return Ok(());
@@ -93,7 +107,8 @@ pub fn install_public_keys(directory: &Path) -> Result<()> {
         let path = entry.context("list image/keys")?.path();
         let name = path.file_name().unwrap_or_default();
         if path.extension().is_some_and(|extension| extension == "pub") {
-            fs::copy(&path, directory.join(name)).with_context(|| format!("copy {}", path.display()))?;
+            fs::copy(&path, directory.join(name))
+                .with_context(|| format!("copy {}", path.display()))?;
         }
     }
     Ok(())
@@ -106,7 +121,9 @@ fn development_key() -> Result<Ed25519KeyPair> {
         let directory = workspace::private();
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         let key = Ed25519KeyPair::generate().map_err(|_| anyhow!("generate an Ed25519 key"))?;
-        let der = key.to_pkcs8().map_err(|_| anyhow!("encode an Ed25519 key"))?;
+        let der = key
+            .to_pkcs8()
+            .map_err(|_| anyhow!("encode an Ed25519 key"))?;
         // Written beside and renamed: a half-written key would make every later build fail.
         let partial = path.with_extension("partial");
         fs::OpenOptions::new()
@@ -121,11 +138,22 @@ fn development_key() -> Result<Ed25519KeyPair> {
             })
             .with_context(|| format!("write {}", partial.display()))?;
         fs::rename(&partial, &path).with_context(|| format!("make {}", path.display()))?;
-        println!("  ok made a key for development releases: {}", path.display());
+        println!(
+            "  ok made a key for development releases: {}",
+            path.display()
+        );
     }
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
-    let damaged = || anyhow!("{} is damaged: remove it, the next build makes another", path.display());
+    let body: String = text
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let damaged = || {
+        anyhow!(
+            "{} is damaged: remove it, the next build makes another",
+            path.display()
+        )
+    };
     let der = STANDARD.decode(body).map_err(|_| damaged())?;
     Ed25519KeyPair::from_pkcs8(&der).map_err(|_| damaged())
 }
@@ -138,5 +166,8 @@ fn pem(label: &str, der: &[u8]) -> String {
         .chunks(64)
         .map(|line| std::str::from_utf8(line).expect("base64 is ASCII"))
         .collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
 }

@@ -73,7 +73,9 @@ impl Apt {
         ] {
             command.arg("-o").arg(option);
         }
-        command.env("LC_ALL", "C.UTF-8").env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .env("DEBIAN_FRONTEND", "noninteractive");
         command
     }
 
@@ -224,7 +226,8 @@ fn sources(targets: &str) -> Result<String> {
              add one under /etc/apt/sources.list.d and try again"
         );
     };
-    let line = |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} {COMPONENTS}\n");
+    let line =
+        |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} {COMPONENTS}\n");
     let mut text = line(main, RELEASE) + &line(main, &format!("{RELEASE}-updates"));
     if let Some(security) = security {
         text.push_str(&line(security, &format!("{RELEASE}-security")));
@@ -234,7 +237,10 @@ fn sources(targets: &str) -> Result<String> {
 
 /// Whether `release` is the name of a Debian release whose mirror also carries [`RELEASE`].
 fn is_debian(release: &str) -> bool {
-    matches!(release, "bookworm" | "trixie" | "stable" | "oldstable" | "testing" | "sid")
+    matches!(
+        release,
+        "bookworm" | "trixie" | "stable" | "oldstable" | "testing" | "sid"
+    )
 }
 
 /// Reads a line such as `Inst libacl1 (2.3.2-2+b1 Debian:13.1/stable [amd64])`.
@@ -259,7 +265,9 @@ fn candidate(line: &str) -> Option<Candidate> {
 /// `linux-image-cloud-amd64` is the metapackage of the flavour `cloud-amd64`.
 fn kernel_flavour(name: &str) -> Option<&str> {
     let flavour = name.strip_prefix("linux-image-")?;
-    flavour.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(flavour)
+    flavour
+        .starts_with(|c: char| c.is_ascii_alphabetic())
+        .then_some(flavour)
 }
 
 /// `linux-image-6.12.1+deb13-cloud-amd64` is a kernel of the flavour `cloud-amd64`, not of `amd64`.
@@ -326,7 +334,8 @@ mod tests {
 
     #[test]
     fn a_host_without_debian_is_told_so() {
-        let error = sources("Packages http://vendor.example/apt/ nodistro\n").expect_err("no mirror");
+        let error =
+            sources("Packages http://vendor.example/apt/ nodistro\n").expect_err("no mirror");
         assert!(error.to_string().contains("names no mirror"));
     }
 
@@ -334,7 +343,9 @@ mod tests {
     fn simulated_lines_carry_the_suite() {
         let check = |line: &str, expect: Option<(&str, &str, &str)>| {
             let found = candidate(line);
-            let found = found.as_ref().map(|c| (c.name.as_str(), c.version.as_str(), c.suite.as_str()));
+            let found = found
+                .as_ref()
+                .map(|c| (c.name.as_str(), c.version.as_str(), c.suite.as_str()));
             assert_eq!(found, expect, "{line}");
         };
         check(
@@ -350,11 +361,17 @@ mod tests {
 
     #[test]
     fn kernels_are_told_apart_by_flavour() {
-        assert_eq!(kernel_flavour("linux-image-cloud-amd64"), Some("cloud-amd64"));
+        assert_eq!(
+            kernel_flavour("linux-image-cloud-amd64"),
+            Some("cloud-amd64")
+        );
         assert_eq!(kernel_flavour("linux-image-6.12.1+deb13-amd64"), None);
         assert!(is_kernel("linux-image-6.12.1+deb13-amd64", "amd64"));
         assert!(!is_kernel("linux-image-6.12.1+deb13-cloud-amd64", "amd64"));
-        assert!(is_kernel("linux-image-6.12.1+deb13-cloud-amd64", "cloud-amd64"));
+        assert!(is_kernel(
+            "linux-image-6.12.1+deb13-cloud-amd64",
+            "cloud-amd64"
+        ));
         assert!(!is_kernel("linux-image-amd64", "amd64"));
     }
 }

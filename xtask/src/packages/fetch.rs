@@ -33,7 +33,11 @@ pub fn all(cache: &Path, packages: &[&Locked]) -> Result<()> {
         return Ok(());
     }
     let bytes: u64 = missing.iter().map(|locked| locked.size).sum();
-    let title = format!("fetch {} packages ({} MB)", missing.len(), bytes / 1_000_000);
+    let title = format!(
+        "fetch {} packages ({} MB)",
+        missing.len(),
+        bytes / 1_000_000
+    );
     command::step(&title, || {
         let apt = Apt::open(cache)?;
         apt.update_if_old()?;

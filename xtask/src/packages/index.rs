@@ -13,9 +13,11 @@ use std::process::Command;
 /// A file cannot be linked or read, or `dpkg-deb` refuses one.
 pub fn write(repository: &Path, debs: &Path, packages: &[&Locked]) -> Result<()> {
     if repository.exists() {
-        std::fs::remove_dir_all(repository).with_context(|| format!("remove {}", repository.display()))?;
+        std::fs::remove_dir_all(repository)
+            .with_context(|| format!("remove {}", repository.display()))?;
     }
-    std::fs::create_dir_all(repository).with_context(|| format!("make {}", repository.display()))?;
+    std::fs::create_dir_all(repository)
+        .with_context(|| format!("make {}", repository.display()))?;
     let mut index = String::new();
     for locked in packages {
         let name = locked.file_name();
@@ -23,7 +25,8 @@ pub fn write(repository: &Path, debs: &Path, packages: &[&Locked]) -> Result<()>
         let target = repository.join(&name);
         if std::fs::hard_link(&source, &target).is_err() {
             // Another file system: a copy does as well.
-            std::fs::copy(&source, &target).with_context(|| format!("copy {}", source.display()))?;
+            std::fs::copy(&source, &target)
+                .with_context(|| format!("copy {}", source.display()))?;
         }
         let control = command::output(Command::new("dpkg-deb").arg("-f").arg(&source))?;
         index.push_str(control.trim_end());

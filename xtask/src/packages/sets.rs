@@ -38,7 +38,10 @@ fn parse(text: &str) -> Result<Vec<Set>> {
         if line.is_empty() {
             continue;
         }
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
             if sets.iter().any(|set| set.name == name) {
                 bail!("line {}: the set `{name}` is there twice", index + 1);
             }
@@ -47,7 +50,10 @@ fn parse(text: &str) -> Result<Vec<Set>> {
                 packages: Vec::new(),
             });
         } else if line.contains(char::is_whitespace) {
-            bail!("line {}: one package name per line, not `{line}`", index + 1);
+            bail!(
+                "line {}: one package name per line, not `{line}`",
+                index + 1
+            );
         } else if let Some(set) = sets.last_mut() {
             set.packages.push(line.to_string());
         } else {

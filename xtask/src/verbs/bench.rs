@@ -25,7 +25,8 @@ enum What {
 /// Nothing was built yet.
 pub fn run(arguments: &[String]) -> Result<()> {
     let name = "cargo xtask bench".to_string();
-    let Arguments { what: What::Image } = Arguments::parse_from(std::iter::once(&name).chain(arguments));
+    let Arguments { what: What::Image } =
+        Arguments::parse_from(std::iter::once(&name).chain(arguments));
     let vm = image::built(Flavour::Vm)?;
     println!("{:<28} {:>10}", "what", "MiB");
     row("release file, vm", &vm.efi)?;
@@ -40,7 +41,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 /// Prints the size of one file.
 fn row(what: &str, path: &Path) -> Result<()> {
-    let size = path.metadata().with_context(|| format!("look at {}", path.display()))?.len();
+    let size = path
+        .metadata()
+        .with_context(|| format!("look at {}", path.display()))?
+        .len();
     let tenths = size * 10 / (1024 * 1024);
     println!("{what:<28} {:>8}.{}", tenths / 10, tenths % 10);
     Ok(())

@@ -43,7 +43,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
         flavour: arguments.flavour,
         firmware: false,
         version,
-        programs: if arguments.no_build { Source::LastBuild } else { Source::Build },
+        programs: if arguments.no_build {
+            Source::LastBuild
+        } else {
+            Source::Build
+        },
     };
     let artifacts = image::build_with(&options)?;
     println!("\n{}", artifacts.efi.display());
@@ -60,7 +64,8 @@ fn update_lock() -> Result<()> {
     command::step("fetch the package lists", || apt.update())?;
     let locked = command::step("resolve", || apt.resolve(&wanted))?;
     let path = packages::lock_file();
-    std::fs::write(&path, lock::format(&locked)).with_context(|| format!("write {}", path.display()))?;
+    std::fs::write(&path, lock::format(&locked))
+        .with_context(|| format!("write {}", path.display()))?;
     println!("\n{} packages in {}", locked.len(), path.display());
     println!("next: cargo xtask image");
     Ok(())

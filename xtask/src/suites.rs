@@ -1,0 +1,130 @@
+//! The one table of test suites and their time budgets, on 2 cores under TCG.
+//!
+//! A suite that ends within its budget is quiet about it; one that is late is reported; one that takes
+//! [`HARD_FACTOR`] times its budget is killed and has failed, so that CI always ends.
+
+use std::time::Duration;
+
+/// A suite is killed after this many times its budget: shared machines have shown double times.
+pub const HARD_FACTOR: u32 = 3;
+
+/// What a suite runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runs {
+    /// Unit, property and component tests of every crate but `tests`.
+    Workspace,
+    /// One integration test of the crate `tests`, of this name.
+    Integration(&'static str),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Suite {
+    /// What the user types after `cargo xtask test`.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    /// What it runs.
+    pub runs: Runs,
+    /// Seconds it may take, builds not counted.
+    pub budget_seconds: u64,
+}
+
+impl Suite {
+    /// Its budget.
+    #[must_use]
+    pub const fn budget(&self) -> Duration {
+        Duration::from_secs(self.budget_seconds)
+    }
+}
+
+/// All suites, in the order in which they run: the fast ones first.
+pub const SUITES: &[Suite] = &[
+    Suite {
+        name: "unit",
+        about: "planners, parsers and components of every crate",
+        runs: Runs::Workspace,
+        budget_seconds: 240,
+    },
+    integration(
+        "image",
+        "two assemblies are bit-identical; nothing is inside that is not listed",
+        240,
+    ),
+    integration(
+        "sandbox_supervisor",
+        "crash, back-off, floods, children and descriptors, failed phases",
+        240,
+    ),
+    integration(
+        "sandbox_config",
+        "maintenance, apply, identity, roles, hostile clients",
+        180,
+    ),
+    integration(
+        "sandbox_host_unchanged",
+        "a sandboxed node leaves its host as it was",
+        90,
+    ),
+    integration(
+        "qemu_direct",
+        "config by fw_cfg, failed phases, watchdog, full disk, read-only root",
+        480,
+    ),
+    integration(
+        "qemu_boot",
+        "firmware, disk image, maintenance, apply, reboot, 192 MiB",
+        300,
+    ),
+    integration(
+        "qemu_power_cut",
+        "disks and config under recorded power cuts",
+        300,
+    ),
+];
+
+const fn integration(name: &'static str, about: &'static str, budget_seconds: u64) -> Suite {
+    Suite {
+        name,
+        about,
+        runs: Runs::Integration(name),
+        budget_seconds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_integration_test_is_in_the_table() {
+        let directory = crate::workspace::root().join("tests/tests");
+        let mut found: Vec<String> = std::fs::read_dir(&directory)
+            .expect("tests/tests is there")
+            .filter_map(|entry| {
+                let path = entry.expect("a directory entry").path();
+                let stem = path.file_stem()?.to_str()?.to_owned();
+                (path.extension()? == "rs").then_some(stem)
+            })
+            .collect();
+        let mut listed: Vec<String> = SUITES
+            .iter()
+            .filter_map(|suite| match suite.runs {
+                Runs::Integration(name) => Some(name.to_owned()),
+                Runs::Workspace => None,
+            })
+            .collect();
+        found.sort();
+        listed.sort();
+        assert_eq!(found, listed);
+    }
+
+    #[test]
+    fn together_they_leave_room_for_a_cold_build() {
+        let minutes = SUITES.iter().map(|suite| suite.budget_seconds).sum::<u64>() / 60;
+        assert!(
+            minutes <= 40,
+            "{minutes} minutes of 60, cold builds not counted"
+        );
+    }
+}

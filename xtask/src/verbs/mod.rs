@@ -1,0 +1,8 @@
+//! The verbs: each reads its arguments and calls the library. The table is in `main.rs`.
+
+pub mod bench;
+pub mod docs;
+pub mod image;
+pub mod test;
+pub mod up;
+pub mod verify;

@@ -1,0 +1,316 @@
+//! `cargo xtask test`: every suite of the table, with its time against its budget.
+
+use crate::suites::{HARD_FACTOR, Runs, SUITES, Suite};
+use crate::{cargo, command, image, tools};
+use anyhow::{Context, Result, bail};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+const HELP: &str = "cargo xtask test [SUITE ...]
+
+Installs what it needs, builds the release and runs the suites; without names, all of them.
+";
+
+/// Passed and failed tests of one suite.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
+
+/// One suite's outcome.
+struct Outcome {
+    suite: &'static Suite,
+    tally: Tally,
+    took: Duration,
+    ended_well: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// A test failed, a suite ended badly or ran into its hard limit, or a prerequisite could not be made.
+pub fn run(arguments: &[String]) -> Result<()> {
+    if arguments
+        .iter()
+        .any(|argument| matches!(argument.as_str(), "--help" | "-h"))
+    {
+        print!("{HELP}\nsuites:\n{}", listing());
+        return Ok(());
+    }
+    let suites = chosen(arguments)?;
+    prepare()?;
+    let mut outcomes = Vec::new();
+    for suite in suites {
+        outcomes.push(run_suite(suite)?);
+    }
+    report(&outcomes)
+}
+
+fn listing() -> String {
+    SUITES
+        .iter()
+        .map(|suite| {
+            format!(
+                "  {:<24} {:>4} s  {}\n",
+                suite.name, suite.budget_seconds, suite.about
+            )
+        })
+        .collect()
+}
+
+fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
+    if names.is_empty() {
+        return Ok(SUITES.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            SUITES
+                .iter()
+                .find(|suite| suite.name == name)
+                .with_context(|| {
+                    format!("there is no suite `{name}`; the suites are:\n{}", listing())
+                })
+        })
+        .collect()
+}
+
+/// What every suite stands on: tools, the release, and all test programs.
+fn prepare() -> Result<()> {
+    command::step("tools tree", || tools::tree().map(drop))?;
+    command::step("release image, flavour vm", || {
+        image::build(image::Flavour::Vm).map(drop)
+    })?;
+    command::step("build orlopctl and all tests", || {
+        command::show(cargo::command().args([
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            "orlop-cli",
+        ]))?;
+        command::show(cargo::command().args([
+            "test",
+            "--release",
+            "--workspace",
+            "--quiet",
+            "--no-run",
+        ]))
+    })
+}
+
+fn run_suite(suite: &'static Suite) -> Result<Outcome> {
+    println!(
+        "\n== {}: {} (budget {} s)",
+        suite.name, suite.about, suite.budget_seconds
+    );
+    let mut command = cargo::command();
+    command.args(["test", "--release"]);
+    match suite.runs {
+        Runs::Workspace => {
+            command.args(["--workspace", "--exclude", "orlop-tests", "--no-fail-fast"])
+        }
+        Runs::Integration(name) => {
+            // One node at a time: two cores do not make two guests faster.
+            command.args([
+                "--package",
+                "orlop-tests",
+                "--test",
+                name,
+                "--",
+                "--test-threads=1",
+            ])
+        }
+    };
+    let start = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("start suite {}", suite.name))?;
+    let (tally, in_time) = follow(&mut child, suite.budget() * HARD_FACTOR)?;
+    let status = child.wait().context("wait for cargo test")?;
+    if !in_time {
+        println!(
+            "== {} was killed after {HARD_FACTOR} times its budget",
+            suite.name
+        );
+    }
+    Ok(Outcome {
+        suite,
+        tally,
+        took: start.elapsed(),
+        ended_well: status.success() && in_time,
+    })
+}
+
+/// Shows the suite's lines as they come, and counts its tests. False: it had to be killed.
+fn follow(child: &mut Child, limit: Duration) -> Result<(Tally, bool)> {
+    let output = child.stdout.take().context("the suite's output is piped")?;
+    let (lines, received) = mpsc::sync_channel::<String>(1024);
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let deadline = Instant::now() + limit;
+    let mut tally = Tally::default();
+    loop {
+        match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                tally = add(tally, parse(&line));
+                if worth_showing(&line) {
+                    println!("{line}");
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let _ = reader.join();
+                return Ok((tally, true));
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                // The whole process group: cargo, the test program, and its guests.
+                command::show(Command::new("kill").args([
+                    "-KILL",
+                    "--",
+                    &format!("-{}", child.id()),
+                ]))?;
+                return Ok((tally, false));
+            }
+        }
+    }
+}
+
+/// Empty crates print six lines each that say nothing.
+fn worth_showing(line: &str) -> bool {
+    let line = line.trim();
+    !line.is_empty()
+        && line != "running 0 tests"
+        && !line.starts_with("test result: ok. 0 passed; 0 failed")
+}
+
+/// The counts of cargo's closing line, "test result: ok. 3 passed; 0 failed; ...".
+fn parse(line: &str) -> Tally {
+    let Some(rest) = line.strip_prefix("test result: ") else {
+        return Tally::default();
+    };
+    let count = |what: &str| {
+        let before = rest.split(what).next().unwrap_or_default().trim_end();
+        before
+            .rsplit(' ')
+            .next()
+            .and_then(|number| number.parse().ok())
+            .unwrap_or(0)
+    };
+    Tally {
+        passed: count(" passed"),
+        failed: count(" failed"),
+    }
+}
+
+const fn add(left: Tally, right: Tally) -> Tally {
+    Tally {
+        passed: left.passed + right.passed,
+        failed: left.failed + right.failed,
+    }
+}
+
+fn report(outcomes: &[Outcome]) -> Result<()> {
+    println!("\nsuite                      tests   seconds  budget");
+    for outcome in outcomes {
+        let late = if outcome.took > outcome.suite.budget() {
+            "  over budget"
+        } else {
+            ""
+        };
+        let bad = if outcome.ended_well { "" } else { "  FAILED" };
+        println!(
+            "{:<24} {:>7} {:>9.1} {:>7}{late}{bad}",
+            outcome.suite.name,
+            outcome.tally.passed + outcome.tally.failed,
+            outcome.took.as_secs_f64(),
+            outcome.suite.budget_seconds,
+        );
+    }
+    let total = outcomes
+        .iter()
+        .fold(Tally::default(), |sum, outcome| add(sum, outcome.tally));
+    let bad: Vec<&str> = outcomes
+        .iter()
+        .filter(|outcome| !outcome.ended_well)
+        .map(|outcome| outcome.suite.name)
+        .collect();
+    println!();
+    if !bad.is_empty() {
+        println!("{} passed, {} failed", total.passed, total.failed.max(1));
+        bail!(
+            "suites failed: {}. Run one again: cargo xtask test {}",
+            bad.join(", "),
+            bad[0]
+        );
+    }
+    println!("Next: cargo xtask up\n");
+    println!("{} passed, {} failed", total.passed, total.failed);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_counted_and_nothing_else_is() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(
+            parse(line),
+            Tally {
+                passed: 12,
+                failed: 3
+            }
+        );
+        assert_eq!(parse("test frame::tests::split ... ok"), Tally::default());
+    }
+
+    #[test]
+    fn a_suite_that_hangs_is_killed_with_its_children() {
+        let mut child = Command::new("sh")
+            .args([
+                "-c",
+                "echo 'test result: ok. 1 passed; 0 failed;'; sleep 1000 & wait",
+            ])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("sh starts");
+        let (tally, in_time) =
+            follow(&mut child, Duration::from_millis(300)).expect("it is followed");
+        assert_eq!(
+            (tally, in_time),
+            (
+                Tally {
+                    passed: 1,
+                    failed: 0
+                },
+                false
+            )
+        );
+        assert!(!child.wait().expect("it is reaped").success());
+    }
+
+    #[test]
+    fn an_unknown_suite_is_named_with_the_known_ones() {
+        let error = chosen(&["nope".to_owned()])
+            .expect_err("there is no such suite")
+            .to_string();
+        assert!(
+            error.contains("nope") && error.contains("qemu_boot"),
+            "{error}"
+        );
+    }
+}
