@@ -1,1 +1,22 @@
-//! .
+//! What the suites under `tests/tests` stand on.
+//!
+//! ```text
+//!   sandbox   nodes as namespaces on this host: `init --sandbox` on the release's own root
+//!   qemu      nodes as virtual machines: direct kernel boot, firmware boot, power cuts
+//!   client    talks to a node as a user does: the real orlopctl
+//!   control   talks to a node's `init` over its own socket
+//!   host      what a test must not change on this host
+//!   toys      small services with bad manners, and plans for them
+//!   wait      every wait is on a condition, with a bound
+//!   programs  the programs under test and how to make them
+//! ```
+//!
+//! A missing prerequisite fails a test with the command that makes it; nothing is skipped. All traffic is
+//! on loopback or in network namespaces that the test makes.
+
+pub mod control;
+pub mod guard;
+pub mod leftovers;
+pub mod programs;
+pub mod sandbox;
+pub mod wait;
