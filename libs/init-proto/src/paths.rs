@@ -14,8 +14,11 @@ pub const RUN_SERVICES: &str = "/run/orlop/services";
 pub const SERVICE_CONFIG: &str = "config";
 /// The node's identity: 32 lowercase hex digits and a newline, as machine-id(5). World-readable.
 pub const MACHINE_ID: &str = "/run/orlop/machine-id";
-/// Written by the network service; `/etc/resolv.conf` in the image links here.
-pub const RESOLV_CONF: &str = "/run/orlop/resolv.conf";
+/// Written by the network service, in its own runtime directory, which it lets others pass through;
+/// `/etc/resolv.conf` in the image links here.
+pub const RESOLV_CONF: &str = "/run/orlop/services/network/resolv.conf";
+/// Time servers that DHCP gave, one address per line; written beside it.
+pub const TIME_SERVERS: &str = "/run/orlop/services/network/time-servers";
 /// Where STATE is mounted (a tmpfs directory while there is no STATE partition).
 pub const STATE: &str = "/system/state";
 /// Where the ESP is mounted, read-only.
