@@ -31,9 +31,9 @@
 //!   down for good (stopped by request, failed, or themselves held): order alone never keeps a service
 //!   from running. *Held* is a service of which something required is down for good: it is stopped, and
 //!   started again when that is back. A required service that merely restarts holds nobody.
-//! - **Stop order.** A service that shall stop gets its signal after all services that wait for it and
-//!   shall stop too have ended; the newest plan counts. A process that two SIGKILLs, [`KILL_REPEAT`] apart, did not end (it
-//!   hangs in the kernel) is no longer waited for.
+//! - **Stop order.** A service that shall stop gets its signal after all services that, by the newest
+//!   plan, wait for it and shall stop too have ended. A process that two SIGKILLs, [`KILL_REPEAT`]
+//!   apart, did not end (it hangs in the kernel) is no longer waited for.
 //! - **One attempt at a time.** A new process is spawned only after the old one was reaped. Whatever
 //!   the main process left in its cgroup gets SIGKILL first.
 //! - **Slow starts and silence** (no watchdog sign) end in SIGKILL at once: that process has shown that

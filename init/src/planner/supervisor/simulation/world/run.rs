@@ -349,10 +349,7 @@ impl World {
                 && waits.into_iter().any(|other| other == name)
                 && shall_stop
             {
-                assert!(
-                    process.kills >= 2,
-                    "{name} was stopped before {dependent}"
-                );
+                assert!(process.kills >= 2, "{name} was stopped before {dependent}");
             }
         }
     }
