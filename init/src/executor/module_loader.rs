@@ -8,10 +8,10 @@ use std::ffi::CString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Directory of the modules that the initrd carries, and the file in it that lists them in loading order,
-/// one file name per line, `#` begins a comment.
-pub(crate) const EARLY: &str = "/modules";
-const EARLY_LIST: &str = "/modules/load";
+/// Directory of the modules that the initrd carries, and the file in it that lists their absolute paths
+/// in loading order, one per line.
+pub(crate) const EARLY: &str = "/early";
+const EARLY_LIST: &str = "/early/modules.list";
 /// linux/module.h: the file is compressed, the kernel unpacks it.
 const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
 /// Device aliases looked at in one coldplug pass.
@@ -77,6 +77,16 @@ impl Loader {
         insert(&path, &all.join(" ")).map_err(|error| format!("kernel module {name}: {error}"))
     }
 
+    /// Whether the release's modules carry signatures: a locked-down kernel takes no others. Looks at
+    /// the first one only, since one tool has put them all there.
+    pub(crate) fn signed(&self) -> bool {
+        const MARK: &[u8] = b"~Module signature appended~\n";
+        self.index
+            .first_path()
+            .and_then(|path| fs::read(self.directory.join(path)).ok())
+            .is_some_and(|bytes| bytes.ends_with(MARK))
+    }
+
     /// Aliases of all devices that the kernel knows now.
     pub(crate) fn device_aliases() -> BTreeSet<String> {
         let mut aliases = BTreeSet::new();
@@ -138,13 +148,13 @@ fn insert(path: &Path, parameters: &str) -> std::io::Result<()> {
 pub(crate) fn load_early(cmdline: &str, only: impl Fn(&str) -> bool) -> Vec<String> {
     let mut failures = Vec::new();
     for line in fs::read_to_string(EARLY_LIST).unwrap_or_default().lines() {
-        let file = line.split('#').next().unwrap_or("").trim();
-        let name = canonical(file);
-        if file.is_empty() || !only(&name) {
+        let path = line.trim();
+        let name = canonical(path);
+        if path.is_empty() || !only(&name) {
             continue;
         }
         let parameters = kernel_parameters(cmdline, &name).join(" ");
-        if let Err(error) = insert(&Path::new(EARLY).join(file), &parameters) {
+        if let Err(error) = insert(Path::new(path), &parameters) {
             failures.push(format!("kernel module {name}: {error}"));
         }
     }

@@ -167,7 +167,8 @@ pub(crate) fn kernel_file_systems(sandboxed: bool) -> Result<Mounted, MountError
             Where::Machine => !sandboxed,
             Where::Sandbox => sandboxed,
         };
-        if !here || (sandboxed && row.target == "/dev" && Path::new("/dev/null").exists()) {
+        // What the launcher has mounted stays: it may have more locks on it than ours would.
+        if !here || (sandboxed && is_mounted(row.target)) {
             continue;
         }
         let result = mount_row(row);
@@ -261,7 +262,7 @@ pub(crate) fn is_mounted(target: &str) -> bool {
 
 /// Where the initrd keeps the root file system, and where it is mounted before it becomes `/`.
 pub(crate) const ROOT_IMAGE: &str = "/root.erofs";
-const NEW_ROOT: &str = "/sysroot";
+const NEW_ROOT: &str = "/root";
 
 /// Mounts the erofs file where it lies, moves the kernel's file systems into it and makes it the root.
 /// `free` is removed from the initrd before it disappears from view; what is mounted stays.

@@ -147,11 +147,14 @@ fn environment(command: &Command<'_>) -> Result<Vec<CString>, String> {
 
 /// Groups, user and the five capability sets.
 fn identity(command: &Command<'_>) -> Result<(), String> {
+    // A sandbox's launcher may have taken some from init itself.
+    let own = step("capget", rustix::thread::capabilities(None))?.permitted;
     let kept = command
         .capabilities
         .iter()
         .filter(|number| **number <= CAPABILITY_MAX)
-        .fold(0_u64, |set, number| set | 1 << number);
+        .fold(0_u64, |set, number| set | 1 << number)
+        & own.bits();
     let each = |number: u8| CapabilitySet::from_bits_retain(1 << number);
     for number in (0..=CAPABILITY_MAX).filter(|number| kept & 1 << number == 0) {
         // EINVAL: a number that this kernel does not know.

@@ -331,7 +331,7 @@ fn plan_spec(sandboxed: bool) -> ServiceSpec {
         ..one_shot("plan", PLAN_TIMEOUT)
     };
     if sandboxed {
-        spec.command.push("--sandbox".into());
+        spec.command.push("--sandboxed".into());
     }
     spec
 }

@@ -126,9 +126,8 @@ impl Machine {
     fn open_cgroups(&mut self) -> Result<(), String> {
         // The root of a hierarchy has no such file: a sandbox there would rearrange its host.
         if self.options.sandboxed && !Path::new(ROOT).join("cgroup.events").exists() {
-            return Err("the sandbox has no cgroup of its own: its launcher must enter one before it \
-                        makes the cgroup namespace"
-                .into());
+            self.say(4, "this sandbox has no cgroup of its own: services run without limits");
+            return Ok(());
         }
         let (cgroups, missing) =
             Cgroups::set_up(Path::new(ROOT)).map_err(|error| format!("cgroups: {error}"))?;
@@ -164,6 +163,7 @@ impl Machine {
         }
         mounts::switch_root(&[EARLY]).map_err(|error| error.to_string())?;
         self.read_identity();
+        self.loader = Loader::open(&self.cmdline);
         Ok(())
     }
 
@@ -178,10 +178,12 @@ impl Machine {
             }
         }
         // Only ever tightened: "[none] integrity confidentiality".
-        if fs::read_to_string(SECURITY_LOCKDOWN).is_ok_and(|text| text.contains("[none]"))
-            && let Err(error) = fs::write(SECURITY_LOCKDOWN, "integrity")
-        {
-            failures.push(format!("lockdown: {error}"));
+        if fs::read_to_string(SECURITY_LOCKDOWN).is_ok_and(|text| text.contains("[none]")) {
+            if !self.loader.signed() {
+                self.say(4, "kernel not locked down: this release's modules are not signed");
+            } else if let Err(error) = fs::write(SECURITY_LOCKDOWN, "integrity") {
+                failures.push(format!("lockdown: {error}"));
+            }
         }
         if failures.is_empty() {
             Ok(())
@@ -191,7 +193,6 @@ impl Machine {
     }
 
     pub(super) fn phase_modules(&mut self, deadline: Duration) -> Result<(), String> {
-        self.loader = Loader::open(&self.cmdline);
         // The kernel asks `init` for what it misses (a file system, a protocol).
         let _ = fs::write("/proc/sys/kernel/modprobe", "/usr/bin/init");
         let mut seen = BTreeSet::new();

@@ -94,6 +94,11 @@ impl Index {
         self.paths.get(name).map(String::as_str)
     }
 
+    /// Path of any module.
+    pub(crate) fn first_path(&self) -> Option<&str> {
+        self.paths.values().next().map(String::as_str)
+    }
+
     /// Names of the modules that a `modalias` or a name asks for; empty where there is none.
     pub(crate) fn resolve(&self, wanted: &str) -> Vec<String> {
         let name = canonical(wanted);
