@@ -104,9 +104,14 @@ fn set_up(command: &Command<'_>, filters: &[BpfProgram]) -> Result<Vec<CString>,
         step("entering the cgroup", rustix::io::write(cgroup, b"0"))?;
     }
     let score = command.oom_score_adjust.to_string();
-    step("oom_score_adj", std::fs::write("/proc/self/oom_score_adj", score))?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Nofile, OPEN_FILES)?;
+    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", score) {
+        // Needs CAP_SYS_RESOURCE, which the launcher of a sandbox may not have to give.
+        remark(command, &format!("oom_score_adj is not set: {error}"));
+    }
+    let _ = raise_limit(Resource::Core, 0);
+    if raise_limit(Resource::Nofile, OPEN_FILES).is_err() {
+        remark(command, "the limit of open files is not raised");
+    }
     step("chdir /", rustix::process::chdir("/"))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let environment = environment(command)?;
@@ -123,12 +128,27 @@ fn set_up(command: &Command<'_>, filters: &[BpfProgram]) -> Result<Vec<CString>,
     Ok(environment)
 }
 
-fn limit(resource: Resource, value: u64) -> Result<(), String> {
-    let limit = Rlimit {
+/// A line for the service's log from its own set-up.
+fn remark(command: &Command<'_>, text: &str) {
+    let _ = rustix::io::write(command.error, format!("<6>orlop-init: {text}\n").as_bytes());
+}
+
+/// Sets a resource limit; where the hard limit may not be raised, as far as it goes, which is an error.
+pub(crate) fn raise_limit(resource: Resource, value: u64) -> rustix::io::Result<()> {
+    let both = Rlimit {
         current: Some(value),
         maximum: Some(value),
     };
-    step("resource limit", rustix::process::setrlimit(resource, limit))
+    rustix::process::setrlimit(resource, both).or_else(|error| {
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        let current = maximum.map_or(value, |maximum| maximum.min(value));
+        let part = Rlimit {
+            current: Some(current),
+            maximum,
+        };
+        rustix::process::setrlimit(resource, part)?;
+        if current < value { Err(error) } else { Ok(()) }
+    })
 }
 
 fn environment(command: &Command<'_>) -> Result<Vec<CString>, String> {

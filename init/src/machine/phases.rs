@@ -6,12 +6,13 @@ use crate::executor::console::Console;
 use crate::executor::module_loader::{EARLY, Loader, is_watchdog, load_early};
 use crate::executor::mounts;
 use crate::executor::poller::{Interest, Source};
+use crate::executor::spawn::raise_limit;
 use crate::executor::watchdog::Watchdog;
 use crate::executor::{connections, devices, notify_socket, time, uevents};
 use crate::planner::harden::{SYSCTLS, allowed_in_sandbox, path};
 use crate::planner::options::{kernel_value, merge_kernel};
 use init_proto::paths;
-use rustix::process::{Resource, Rlimit};
+use rustix::process::Resource;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -45,11 +46,7 @@ impl Machine {
         let sandboxed = self.options.sandboxed;
         let mounted = mounts::kernel_file_systems(sandboxed);
         self.console = Console::open(sandboxed);
-        let limit = Rlimit {
-            current: Some(OPEN_FILES),
-            maximum: Some(OPEN_FILES),
-        };
-        let limited = rustix::process::setrlimit(Resource::Nofile, limit);
+        let limited = raise_limit(Resource::Nofile, OPEN_FILES);
         self.read_identity();
         if !sandboxed {
             self.take_the_console();
@@ -60,7 +57,7 @@ impl Machine {
             self.say(6, &format!("left out: {missing}"));
         }
         if let Err(error) = limited {
-            self.say(4, &format!("limit of open files: {error}"));
+            self.say(4, &format!("the limit of open files is not raised: {error}"));
         }
         self.persistent = mounted.state_given;
         self.open_sockets()?;
