@@ -8,6 +8,7 @@ use super::poller::{Interest, Poller, Source};
 use init_proto::control::{CONNECTIONS_MAX, Request, Response};
 use init_proto::frame::{self, FRAME_MAX, FrameError};
 use init_proto::services::MACHINE_API_USER;
+use nix::sys::socket::sockopt::PeerCredentials;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
@@ -45,7 +46,7 @@ pub(crate) struct Connection {
     socket: OwnedFd,
     /// Peer's user id.
     pub(crate) user: u32,
-    /// Peer's process id.
+    /// Peer's process id; 0 for one outside this PID namespace.
     pub(crate) pid: i32,
     /// What it is doing.
     pub(crate) state: State,
@@ -81,10 +82,11 @@ impl Connections {
         let Ok(socket) = rustix::net::accept_with(listener, flags) else {
             return false;
         };
-        let Ok(peer) = rustix::net::sockopt::socket_peercred(&socket) else {
+        // Not rustix: it takes the pid 0 of a peer outside this PID namespace for an error.
+        let Ok(peer) = nix::sys::socket::getsockopt(&socket, PeerCredentials) else {
             return true;
         };
-        let user = peer.uid.as_raw();
+        let user = peer.uid();
         let same = self.all.values().filter(|c| !trusted(c.user)).count();
         let full = self.all.len() >= CONNECTIONS_MAX || (!trusted(user) && same >= UNTRUSTED_MAX);
         self.next = self.next.wrapping_add(1);
@@ -101,7 +103,7 @@ impl Connections {
             Connection {
                 socket,
                 user,
-                pid: peer.pid.as_raw_nonzero().get(),
+                pid: peer.pid(),
                 state: State::Idle,
                 input: Vec::new(),
                 output: Vec::new(),

@@ -1,15 +1,13 @@
 //! The sd_notify(3) socket: datagrams with the sender's credentials and, for the descriptor store, file
 //! descriptors.
 
+use super::sys;
 use crate::planner::notify::DATAGRAM_MAX;
-use rustix::fd::OwnedFd;
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SocketAddrUnix, SocketFlags, SocketType,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs;
 use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
 use std::os::unix::fs::PermissionsExt;
 
 /// Descriptors in one datagram; the kernel's own bound.
@@ -46,34 +44,30 @@ pub(crate) fn bind(path: &str) -> io::Result<OwnedFd> {
 /// Takes the next datagram; None when there is none.
 pub(crate) fn receive(socket: &OwnedFd) -> Option<Datagram> {
     let mut bytes = vec![0_u8; DATAGRAM_MAX];
-    let mut space = [MaybeUninit::uninit();
-        rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX), ScmCredentials(1))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = rustix::net::recvmsg(
-        socket,
-        &mut [IoSliceMut::new(&mut bytes)],
-        &mut control,
-        RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    )
-    .ok()?;
+    // Not rustix: it takes the pid 0 of a sender outside this PID namespace for no credentials at all.
+    let mut space = nix::cmsg_space!([i32; DESCRIPTORS_MAX], libc::ucred);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+    let received =
+        recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags).ok()?;
     let mut datagram = Datagram {
         pid: 0,
         bytes: Vec::new(),
         descriptors: Vec::new(),
     };
-    for message in control.drain() {
+    for message in received.cmsgs().ok()? {
         match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => {
-                datagram.descriptors.extend(descriptors);
+            ControlMessageOwned::ScmRights(descriptors) => {
+                datagram.descriptors.extend(sys::own_received(&descriptors));
             }
-            RecvAncillaryMessage::ScmCredentials(credentials) => {
-                datagram.pid = credentials.pid.as_raw_nonzero().get();
-            }
+            ControlMessageOwned::ScmCredentials(credentials) => datagram.pid = credentials.pid(),
             _ => {}
         }
     }
-    if !received.flags.contains(ReturnFlags::TRUNC) {
-        bytes.truncate(received.bytes);
+    let whole = !received.flags.contains(MsgFlags::MSG_TRUNC);
+    let length = received.bytes;
+    if whole {
+        bytes.truncate(length);
         datagram.bytes = bytes;
     }
     Some(datagram)
@@ -84,6 +78,7 @@ mod tests {
     use super::*;
     use rustix::fd::AsFd;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+    use std::mem::MaybeUninit;
 
     #[test]
     fn text_sender_and_descriptors_arrive() {

@@ -1,7 +1,7 @@
 //! The only place of `init` with `unsafe`: what rustix and nix offer as unsafe calls or not at all.
 #![allow(unsafe_code)] // fork, exec, descriptor placement and two ioctls have no safe form
 
-use rustix::fd::{AsRawFd, BorrowedFd, RawFd};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ffi::{CStr, CString};
 use std::io;
 
@@ -94,6 +94,15 @@ pub(crate) fn place_descriptors(descriptors: &[BorrowedFd<'_>]) -> io::Result<()
         )
     };
     Ok(())
+}
+
+/// Takes ownership of descriptors that the kernel has just put into this process (`SCM_RIGHTS`).
+pub(crate) fn own_received(descriptors: &[RawFd]) -> Vec<OwnedFd> {
+    descriptors
+        .iter()
+        // SAFETY: recvmsg(2) has created each of them for this message alone; nobody else knows them.
+        .map(|descriptor| unsafe { OwnedFd::from_raw_fd(*descriptor) })
+        .collect()
 }
 
 /// WDIOC_SETTIMEOUT: asks a watchdog for this timeout and returns what it took, in seconds.

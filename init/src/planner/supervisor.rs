@@ -64,9 +64,7 @@ mod watch;
 mod words;
 
 pub(crate) use graph::PlanError;
-pub(crate) use interface::{
-    Action, Attempt, Event, ExitStatus, Notice, Probe, ProbeTarget, Purpose,
-};
+pub(crate) use interface::{Action, Attempt, Event, ExitStatus, Notice, Probe, ProbeTarget};
 
 use backoff::Jitter;
 use graph::Edges;

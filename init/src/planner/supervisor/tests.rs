@@ -1,6 +1,7 @@
 //! Stories: what happens on the left, what the supervisor does about it on the right.
 
-use super::{Action, Attempt, Event, ExitStatus, Notice, Probe, ProbeTarget, Purpose, Supervisor};
+use super::interface::Purpose;
+use super::{Action, Attempt, Event, ExitStatus, Notice, Probe, ProbeTarget, Supervisor};
 use init_proto::control::ServiceState;
 use init_proto::plan::{
     Condition, HealthCheck, HealthProbe, Readiness, Reload, Restart, ServiceKind, ServiceSpec,
@@ -85,9 +86,12 @@ impl Story {
     fn check_wait(&mut self, ms: u64, expect: &str) {
         let end = self.now + Duration::from_millis(ms);
         let mut actions = Vec::new();
+        let mut ticks = 0;
         while let Some(next) = self.supervisor.next_deadline().filter(|next| *next <= end) {
             self.now = self.now.max(next);
             actions = self.act(Event::Tick);
+            ticks += 1;
+            assert!(ticks < 1000, "busy loop at {:?}", self.now);
             if !actions.is_empty() {
                 break;
             }

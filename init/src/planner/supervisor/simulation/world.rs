@@ -2,8 +2,9 @@
 
 mod run;
 
+use super::super::interface::Purpose;
 use super::super::{
-    Action, Attempt, Event, ExitStatus, Notice, Probe, Purpose, SHUTDOWN_KILL_SLICE, Supervisor,
+    Action, Attempt, Event, ExitStatus, Notice, Probe, SHUTDOWN_KILL_SLICE, Supervisor,
 };
 use super::Op;
 use init_proto::control::{ServiceState, ServiceStatus};

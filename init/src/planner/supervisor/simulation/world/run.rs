@@ -1,6 +1,7 @@
 //! Lets time pass in the simulated machine, carries out actions, and checks each against the model.
 
-use super::super::super::{Action, Attempt, Event, ExitStatus, Notice, Purpose};
+use super::super::super::interface::Purpose;
+use super::super::super::{Action, Attempt, Event, ExitStatus, Notice};
 use super::{Due, Process, Temper, World};
 use init_proto::control::{ServiceState, ServiceStatus};
 use init_proto::plan::{BACKOFF_CAP, Condition, HealthProbe, Readiness, ServiceKind, ServiceSpec};
