@@ -1,6 +1,11 @@
 //! Cargo, started from a program that cargo itself started.
+//!
+//! Every build selects the whole workspace: cargo then resolves one set of features for all of them, and
+//! no dependency is built twice.
 
-use crate::workspace;
+use crate::{command as run, workspace};
+use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::Command;
 
 /// Cargo in the work tree. What `cargo run` set for this program is taken out of the environment: it
@@ -21,4 +26,21 @@ pub fn command() -> Command {
         }
     }
     command
+}
+
+/// Builds the workspace's programs of these names, into `target` where it is another directory than the
+/// shared one. Cargo's own output shows what is wrong.
+///
+/// # Errors
+/// Cargo fails.
+pub fn build(programs: &[&str], target: Option<&Path>) -> Result<()> {
+    let mut command = command();
+    command.args(["build", "--release", "--quiet", "--workspace"]);
+    for program in programs {
+        command.args(["--bin", program]);
+    }
+    if let Some(target) = target {
+        command.arg("--target-dir").arg(target);
+    }
+    run::show(&mut command).with_context(|| format!("build {}", programs.join(" and ")))
 }

@@ -11,8 +11,10 @@ pub const HARD_FACTOR: u32 = 3;
 /// What a suite runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Runs {
-    /// Unit, property and component tests of every crate but `tests`.
+    /// Unit, property and component tests of every crate; of `tests`, those of its harness.
     Workspace,
+    /// The examples in the documentation of every library.
+    Documentation,
     /// One integration test of the crate `tests`, of this name.
     Integration(&'static str),
 }
@@ -45,6 +47,12 @@ pub const SUITES: &[Suite] = &[
         about: "planners, parsers and components of every crate",
         runs: Runs::Workspace,
         budget_seconds: 240,
+    },
+    Suite {
+        name: "documentation",
+        about: "the examples in the libraries' documentation",
+        runs: Runs::Documentation,
+        budget_seconds: 60,
     },
     integration(
         "image",
@@ -111,7 +119,7 @@ mod tests {
             .iter()
             .filter_map(|suite| match suite.runs {
                 Runs::Integration(name) => Some(name.to_owned()),
-                Runs::Workspace => None,
+                Runs::Workspace | Runs::Documentation => None,
             })
             .collect();
         found.sort();

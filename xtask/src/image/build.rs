@@ -68,15 +68,22 @@ pub fn build(flavour: Flavour) -> Result<Artifacts> {
 /// # Errors
 /// Any step fails; the message says which.
 pub fn build_with(options: &Options) -> Result<Artifacts> {
+    build_from(options, &gather(options)?)
+}
+
+/// The half of [`build_with`] behind [`gather`].
+///
+/// # Errors
+/// Any step fails.
+pub fn build_from(options: &Options, inventory: &Inventory) -> Result<Artifacts> {
     let artifacts = Artifacts::places(options.flavour, &options.version)?;
-    let inventory = gather(options)?;
-    let name = stamp(options, &inventory)?;
+    let name = stamp(options, inventory)?;
     let _lock = workspace::lock(&artifacts.directory.join(".lock"))?;
     if is_complete(&artifacts, &name) {
         println!("  ok {} is up to date", artifacts.efi.display());
         return Ok(artifacts);
     }
-    assemble(options, &inventory, &artifacts)?;
+    assemble(options, inventory, &artifacts)?;
     signing::sign(&artifacts)?;
     fs::write(&artifacts.stamp, name).context("note what was built")?;
     Ok(artifacts)
@@ -143,7 +150,7 @@ pub fn assemble(options: &Options, inventory: &Inventory, artifacts: &Artifacts)
         release::seal(artifacts, base, &initrd, &scratch, *epoch)
     })?;
     command::step("write and compress the disk image", || {
-        disk::write(artifacts, base, &scratch)
+        disk::write(artifacts, base, &scratch, *epoch)
     })?;
     command::step("describe: file list, SBOM", || {
         let mut text = listing::format("the read-only root", &listing::walk(&tree)?);
@@ -157,7 +164,10 @@ pub fn assemble(options: &Options, inventory: &Inventory, artifacts: &Artifacts)
 }
 
 /// The name of everything that this build depends on.
-fn stamp(options: &Options, inventory: &Inventory) -> Result<String> {
+///
+/// # Errors
+/// An input cannot be read.
+pub fn stamp(options: &Options, inventory: &Inventory) -> Result<String> {
     let top = workspace::root();
     let mut inputs = Inputs::default();
     inputs.value("version", &options.version);

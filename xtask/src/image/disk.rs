@@ -9,7 +9,8 @@
 //!                                       /loader/loader.conf
 //!   513 MiB       free
 //! ```
-//! The file system is written in user space with fixed identities and times, so that two builds agree.
+//! The file system is written in user space by mkfs.vfat and mtools with fixed identities and times, so that
+//! two builds agree. (The crate fatfs 0.3 makes directories whose `..` fsck.vfat rejects.)
 
 use crate::command;
 use crate::image::Artifacts;
@@ -20,8 +21,8 @@ use anyhow::{Context, Result};
 use init_proto::paths;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::process::Command;
 
 /// Bytes of a sector.
 const SECTOR: u64 = 512;
@@ -34,12 +35,12 @@ const DISK_SIZE: u64 = 2048 * MIB;
 const ESP_START: u64 = MIB;
 /// Size of the ESP: room for two releases of either flavour. Firmware reads no FAT32 below 300 MB.
 const ESP_SIZE: u64 = 512 * MIB;
-/// FAT cluster: small files are few, so the largest size that keeps FAT32's minimum of 65,525 clusters.
-const CLUSTER: u32 = 4096;
-/// FAT volume label, 11 characters.
-const LABEL: [u8; 11] = *b"ORLOP-ESP  ";
+/// Sectors of a FAT cluster: small files are few, so the largest that keeps FAT32's minimum of 65,525 clusters.
+const CLUSTER_SECTORS: &str = "8";
+/// FAT volume label.
+const LABEL: &str = "ORLOP-ESP";
 /// Level of the compression of the disk image; most of it is the release, which is compressed already.
-const COMPRESSION: &str = "-6";
+const COMPRESSION: &str = "-3";
 
 /// What loader.conf(5) says: no menu, and no editing of the kernel command line at the console.
 /// No `default`: a set default ignores the boot counters.
@@ -49,7 +50,7 @@ const LOADER_CONF: &str = "timeout 0\neditor no\n";
 ///
 /// # Errors
 /// A file cannot be read or written.
-pub fn write(artifacts: &Artifacts, base: &Base, scratch: &Path) -> Result<()> {
+pub fn write(artifacts: &Artifacts, base: &Base, scratch: &Path, epoch: u64) -> Result<()> {
     let raw = scratch.join("disk.raw");
     let seed = format!(
         "orlop disk {} {}",
@@ -65,8 +66,9 @@ pub fn write(artifacts: &Artifacts, base: &Base, scratch: &Path) -> Result<()> {
         .with_context(|| format!("make {}", raw.display()))?;
     file.set_len(DISK_SIZE).context("size the disk image")?;
     write_partition_table(&mut file, &seed)?;
-    write_esp(&file, artifacts, base, &seed).context("write the ESP")?;
-    file.sync_all().context("write the disk image")?;
+    drop(file);
+    format_esp(&raw, &seed).context("format the ESP")?;
+    fill_esp(&raw, artifacts, base, scratch, epoch).context("fill the ESP")?;
     command::output(
         tools::program("zstd")?
             .args(["--quiet", "--force", "-T1", COMPRESSION, "-o"])
@@ -99,44 +101,78 @@ fn write_partition_table(file: &mut File, seed: &str) -> Result<()> {
     disk.write().context("write the partition table").map(drop)
 }
 
-/// Formats the ESP and fills it.
-fn write_esp(file: &File, artifacts: &Artifacts, base: &Base, seed: &str) -> Result<()> {
-    let mut window = Window::new(file, ESP_START, ESP_SIZE);
+/// Makes the file system of the ESP.
+fn format_esp(raw: &Path, seed: &str) -> Result<()> {
     let identity = derived_uuid(&format!("{seed} fat")).as_fields().0;
-    let options = fatfs::FormatVolumeOptions::new()
-        .fat_type(fatfs::FatType::Fat32)
-        .bytes_per_cluster(CLUSTER)
-        .volume_id(identity)
-        .volume_label(LABEL);
-    fatfs::format_volume(&mut window, options).context("format the ESP")?;
-    // Without a clock, fatfs stamps every file with 1980-01-01, the same in every build.
-    let system = fatfs::FileSystem::new(window, fatfs::FsOptions::new()).context("open the ESP")?;
-    let top = system.root_dir();
-    for directory in ["EFI", "EFI/BOOT", "EFI/orlop", "loader", "loader/entries"] {
-        top.create_dir(directory)
-            .with_context(|| format!("make /{directory}"))?;
-    }
-    let version = &artifacts.version;
-    let put = |path: &str, bytes: &[u8]| -> Result<()> {
-        let mut file = top
-            .create_file(path)
-            .with_context(|| format!("make /{path}"))?;
-        file.write_all(bytes)
-            .with_context(|| format!("write /{path}"))
+    command::output(
+        tools::program("mkfs.vfat")?
+            .args([
+                "-F",
+                "32",
+                "-s",
+                CLUSTER_SECTORS,
+                "-n",
+                LABEL,
+                "--invariant",
+            ])
+            .args(["-i", &format!("{identity:08x}")])
+            .arg(format!("--offset={}", ESP_START / SECTOR))
+            .arg(raw)
+            .arg((ESP_SIZE / 1024).to_string()),
+    )
+    .map(drop)
+}
+
+/// Makes the directories and files of the ESP.
+fn fill_esp(
+    raw: &Path,
+    artifacts: &Artifacts,
+    base: &Base,
+    scratch: &Path,
+    epoch: u64,
+) -> Result<()> {
+    let mtools = |name: &str| -> Result<Command> {
+        let mut command = tools::program(name)?;
+        // The times of new directories and files; FAT's are in local time.
+        command
+            .env("SOURCE_DATE_EPOCH", epoch.to_string())
+            .env("TZ", "UTC0")
+            .arg("-i")
+            .arg(format!("{}@@{ESP_START}", raw.display()));
+        Ok(command)
     };
-    let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    put(
-        "EFI/BOOT/BOOTX64.EFI",
-        &read(&base.boot_file("systemd-bootx64.efi"))?,
-    )?;
-    put(&format!("EFI/orlop/{version}.efi"), &read(&artifacts.efi)?)?;
-    put("loader/loader.conf", LOADER_CONF.as_bytes())?;
-    put(
-        &format!("loader/entries/orlop-{version}.conf"),
-        entry(version).as_bytes(),
-    )?;
-    drop(top);
-    system.unmount().context("close the ESP")
+    command::output(mtools("mmd")?.args([
+        "::EFI",
+        "::EFI/BOOT",
+        "::EFI/orlop",
+        "::loader",
+        "::loader/entries",
+    ]))?;
+    let version = &artifacts.version;
+    let text = |name: &str, text: &str| {
+        let path = scratch.join(name);
+        fs::write(&path, text)
+            .with_context(|| format!("write {}", path.display()))
+            .map(|()| path)
+    };
+    for (source, target) in [
+        (
+            base.boot_file("systemd-bootx64.efi"),
+            "EFI/BOOT/BOOTX64.EFI".to_string(),
+        ),
+        (artifacts.efi.clone(), format!("EFI/orlop/{version}.efi")),
+        (
+            text("loader.conf", LOADER_CONF)?,
+            "loader/loader.conf".to_string(),
+        ),
+        (
+            text("entry.conf", &entry(version))?,
+            format!("loader/entries/orlop-{version}.conf"),
+        ),
+    ] {
+        command::output(mtools("mcopy")?.arg(&source).arg(format!("::{target}")))?;
+    }
+    Ok(())
 }
 
 /// A type 1 entry of the Boot Loader Specification. The only release of a disk has no boot counter: there is
@@ -147,92 +183,10 @@ fn entry(version: &str) -> String {
     )
 }
 
-/// A part of a file that reads and writes like a file of its own.
-struct Window<'a> {
-    file: &'a File,
-    start: u64,
-    size: u64,
-    position: u64,
-}
-
-impl<'a> Window<'a> {
-    fn new(file: &'a File, start: u64, size: u64) -> Self {
-        Self {
-            file,
-            start,
-            size,
-            position: 0,
-        }
-    }
-
-    /// How many of `wanted` bytes are left in the window.
-    fn clip(&self, wanted: usize) -> usize {
-        let left = usize::try_from(self.size.saturating_sub(self.position)).unwrap_or(usize::MAX);
-        wanted.min(left)
-    }
-
-    fn advance(&mut self, count: usize) {
-        self.position += u64::try_from(count).expect("a length fits into 64 bits");
-    }
-}
-
-impl Read for Window<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
-        let count = self.clip(buffer.len());
-        let count = self
-            .file
-            .read_at(&mut buffer[..count], self.start + self.position)?;
-        self.advance(count);
-        Ok(count)
-    }
-}
-
-impl Write for Window<'_> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        use std::os::unix::fs::FileExt;
-        let count = self.clip(buffer.len());
-        let count = self
-            .file
-            .write_at(&buffer[..count], self.start + self.position)?;
-        self.advance(count);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Seek for Window<'_> {
-    fn seek(&mut self, target: SeekFrom) -> io::Result<u64> {
-        let position = match target {
-            SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(distance) => self.size.checked_add_signed(distance),
-            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
-        };
-        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_window_ends_where_it_ends() {
-        let mut file = tempfile::tempfile().expect("a file");
-        file.write_all(b"0123456789").expect("written");
-        let mut window = Window::new(&file, 2, 4);
-        let mut text = String::new();
-        window.read_to_string(&mut text).expect("read");
-        assert_eq!(text, "2345");
-        assert_eq!(window.write(b"x").expect("the end is not an error"), 0);
-        window.seek(SeekFrom::End(-1)).expect("inside");
-        assert_eq!(window.write(b"xyz").expect("one byte fits"), 1);
-        assert!(window.seek(SeekFrom::Current(-9)).is_err());
-    }
+    use std::io::{Read, Seek, SeekFrom};
 
     #[test]
     fn two_tables_from_one_seed_are_equal() {

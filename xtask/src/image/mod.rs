@@ -15,11 +15,13 @@
 pub mod base;
 pub mod build;
 pub mod check;
+pub mod container;
 pub mod disk;
 pub mod listing;
 pub mod modules;
 pub mod programs;
 pub mod release;
+pub mod reproducible;
 pub mod root;
 pub mod sbom;
 pub mod signing;
@@ -28,7 +30,7 @@ pub use build::{Options, Source, build, build_with};
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which kernel and drivers a release carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +112,29 @@ impl Artifacts {
     /// # Errors
     /// The top-level `mkosi.conf` cannot be read.
     pub fn places(flavour: Flavour, version: &str) -> Result<Self> {
-        let directory = workspace::out().join(version);
+        Ok(Self::at(
+            flavour,
+            version,
+            &workspace::out().join(version),
+            release::command_line()?,
+        ))
+    }
+
+    /// The same release in another directory.
+    #[must_use]
+    pub fn moved_to(&self, directory: &Path) -> Self {
+        Self::at(
+            self.flavour,
+            &self.version,
+            directory,
+            self.command_line.clone(),
+        )
+    }
+
+    fn at(flavour: Flavour, version: &str, directory: &Path, command_line: String) -> Self {
         let stem = format!("orlop-{version}{}", flavour.suffix());
         let at = |extension: &str| directory.join(format!("{stem}.{extension}"));
-        Ok(Self {
+        Self {
             flavour,
             version: version.to_string(),
             efi: at("efi"),
@@ -125,9 +146,9 @@ impl Artifacts {
             files: at("files"),
             sbom: at("cdx.json"),
             stamp: directory.join(format!(".{stem}.stamp")),
-            command_line: release::command_line()?,
-            directory,
-        })
+            command_line,
+            directory: directory.to_path_buf(),
+        }
     }
 
     /// The files that are part of the published release, in the order of SHA256SUMS.

@@ -8,10 +8,9 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Cargo packages and the names of their programs.
-pub const PACKAGES: [&str; 2] = ["orlop-init", "orlop"];
+/// The names of the programs.
+pub const PROGRAMS: [&str; 2] = ["orlop-init", "orlop"];
 
 /// The built programs, with symbols.
 #[derive(Debug, Clone)]
@@ -28,15 +27,7 @@ pub struct Programs {
 /// # Errors
 /// Cargo fails.
 pub fn build(target: Option<&Path>) -> Result<Programs> {
-    let mut cargo = cargo::command();
-    cargo.args(["build", "--release", "--quiet"]);
-    for package in PACKAGES {
-        cargo.args(["--package", package]);
-    }
-    if let Some(target) = target {
-        cargo.arg("--target-dir").arg(target);
-    }
-    command::show(&mut cargo).context("build the programs")?;
+    cargo::build(&PROGRAMS, target)?;
     existing(target)
 }
 
@@ -49,7 +40,7 @@ pub fn existing(target: Option<&Path>) -> Result<Programs> {
         workspace::release_directory,
         workspace::release_directory_in,
     );
-    let [init, orlop] = PACKAGES.map(|package| directory.join(package));
+    let [init, orlop] = PROGRAMS.map(|program| directory.join(program));
     for program in [&init, &orlop] {
         ensure!(program.exists(), "{} is not built yet", program.display());
     }

@@ -121,7 +121,7 @@ fn linked(metadata: &Metadata) -> Result<BTreeSet<PackageId>> {
     let mut waiting: Vec<&PackageId> = metadata
         .packages
         .iter()
-        .filter(|package| programs::PACKAGES.contains(&package.name.as_str()))
+        .filter(|package| programs::PROGRAMS.contains(&package.name.as_str()))
         .map(|package| &package.id)
         .collect();
     let mut linked = BTreeSet::new();

@@ -1,10 +1,10 @@
 //! `cargo xtask image`: builds a release.
 
 use crate::command;
-use crate::image::{self, Flavour, Options, Source};
+use crate::image::{self, Flavour, Options, Source, check, reproducible};
 use crate::packages::{self, apt::Apt, lock, sets};
 use crate::workspace;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 /// Build the release: one bootable file, disk image, checksums, signature, SBOM and file list.
@@ -23,6 +23,15 @@ struct Arguments {
     /// Pack the programs that the last cargo build left, without building them.
     #[arg(long)]
     no_build: bool,
+    /// Take the release apart and fail on anything that should not be inside.
+    #[arg(long)]
+    check: bool,
+    /// Assemble the release twice from the same programs and compare.
+    #[arg(long)]
+    check_reproducible: bool,
+    /// Compile everything twice from nothing, assemble both, and compare. Takes as long as two cold builds.
+    #[arg(long)]
+    rebuild_everything: bool,
 }
 
 /// Runs the verb.
@@ -49,7 +58,25 @@ pub fn run(arguments: &[String]) -> Result<()> {
             Source::Build
         },
     };
+    if arguments.rebuild_everything {
+        reproducible::rebuild_everything(&options)?;
+        println!("\ntwo builds from nothing are bit-identical\nnext: cargo xtask image");
+        return Ok(());
+    }
     let artifacts = image::build_with(&options)?;
+    if arguments.check {
+        let findings = command::step("check what is inside", || check::check(&artifacts))?;
+        ensure!(
+            findings.is_empty(),
+            "the release is not as it should be:\n  {}",
+            findings.join("\n  ")
+        );
+    }
+    if arguments.check_reproducible {
+        command::step("assemble again and compare", || {
+            reproducible::assemble_twice(&options)
+        })?;
+    }
     println!("\n{}", artifacts.efi.display());
     println!("{}", artifacts.raw_zst.display());
     println!("next: cargo xtask up");

@@ -1,8 +1,9 @@
 //! `cargo xtask test`: every suite of the table, with its time against its budget.
 
 use crate::suites::{HARD_FACTOR, Runs, SUITES, Suite};
-use crate::{cargo, command, image, tools};
+use crate::{cargo, command, image, tools, workspace};
 use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -86,13 +87,7 @@ fn prepare() -> Result<()> {
         image::build(image::Flavour::Vm).map(drop)
     })?;
     command::step("build orlopctl and all tests", || {
-        command::show(cargo::command().args([
-            "build",
-            "--release",
-            "--quiet",
-            "--package",
-            "orlop-cli",
-        ]))?;
+        cargo::build(&["orlopctl"], None)?;
         command::show(cargo::command().args([
             "test",
             "--release",
@@ -108,24 +103,7 @@ fn run_suite(suite: &'static Suite) -> Result<Outcome> {
         "\n== {}: {} (budget {} s)",
         suite.name, suite.about, suite.budget_seconds
     );
-    let mut command = cargo::command();
-    command.args(["test", "--release"]);
-    match suite.runs {
-        Runs::Workspace => {
-            command.args(["--workspace", "--exclude", "orlop-tests", "--no-fail-fast"])
-        }
-        Runs::Integration(name) => {
-            // One node at a time: two cores do not make two guests faster.
-            command.args([
-                "--package",
-                "orlop-tests",
-                "--test",
-                name,
-                "--",
-                "--test-threads=1",
-            ])
-        }
-    };
+    let mut command = suite_command(suite)?;
     let start = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
@@ -147,6 +125,46 @@ fn run_suite(suite: &'static Suite) -> Result<Outcome> {
         took: start.elapsed(),
         ended_well: status.success() && in_time,
     })
+}
+
+/// `cargo test` over the whole workspace, narrowed to the suite's test programs.
+fn suite_command(suite: &Suite) -> Result<Command> {
+    let mut command = cargo::command();
+    command.args(["test", "--release", "--workspace"]);
+    match suite.runs {
+        Runs::Workspace => {
+            command.args(["--no-fail-fast", "--lib", "--bins"]);
+            for name in component_tests()? {
+                command.args(["--test", &name]);
+            }
+        }
+        Runs::Documentation => {
+            command.args(["--no-fail-fast", "--doc"]);
+        }
+        // One node at a time: two cores do not make two guests faster.
+        Runs::Integration(name) => {
+            command.args(["--test", name, "--", "--test-threads=1"]);
+        }
+    }
+    Ok(command)
+}
+
+/// The test programs beside the crates: all but those of the crate `tests`, which are suites.
+fn component_tests() -> Result<Vec<String>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(workspace::root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .context("read the workspace by cargo metadata")?;
+    let packages = metadata
+        .packages
+        .iter()
+        .filter(|package| package.name.as_str() != "orlop-tests");
+    Ok(packages
+        .flat_map(|package| &package.targets)
+        .filter(|target| target.is_test())
+        .map(|target| target.name.clone())
+        .collect())
 }
 
 /// Shows the suite's lines as they come, and counts its tests. False: it had to be killed.

@@ -101,15 +101,7 @@ pub fn down(arguments: &[String]) -> Result<()> {
 
 fn build_client() -> Result<PathBuf> {
     command::step("tools tree", || tools::tree().map(drop))?;
-    command::step("orlopctl", || {
-        command::show(cargo::command().args([
-            "build",
-            "--release",
-            "--quiet",
-            "--package",
-            "orlop-cli",
-        ]))
-    })?;
+    command::step("orlopctl", || cargo::build(&["orlopctl"], None))?;
     Ok(workspace::release_directory().join("orlopctl"))
 }
 
