@@ -112,24 +112,26 @@ impl Service {
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
-        match (&mut self.phase, probe.purpose) {
-            (Phase::Starting { probing, .. }, Purpose::Readiness) => {
-                if probing.answered(probe.serial) && ok {
-                    self.up(now, actions);
-                }
-            }
+        let awaited = match (&mut self.phase, probe.purpose) {
+            (Phase::Starting { probing, .. }, Purpose::Readiness) => Some((probing, None)),
             (
                 Phase::Running {
                     health: Some(Health::Probed(probing, failed)),
                 },
                 Purpose::Health,
-            ) => {
-                if probing.answered(probe.serial) {
-                    *failed = if ok { 0 } else { failed.saturating_add(1) };
-                    self.judge_health(now, actions);
-                }
+            ) => Some((probing, Some(failed))),
+            _ => None,
+        };
+        let Some((probing, failed)) = awaited else {
+            return;
+        };
+        match (probing.answered(probe.serial), failed) {
+            (true, None) if ok => self.up(now, actions),
+            (true, Some(failed)) => {
+                *failed = if ok { 0 } else { failed.saturating_add(1) };
+                self.judge_health(now, actions);
             }
-            _ => {}
+            (false, _) | (true, None) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! The simulated machine: what it is made of, what is done to it, and what must be true in the end.
 
+mod check;
 mod run;
 
 use super::super::interface::Purpose;

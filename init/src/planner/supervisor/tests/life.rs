@@ -199,7 +199,7 @@ fn a_stop_request_holds_until_a_start_request() {
     story.check(clean("a", 1), "kill a#1, a Stopped");
     let mut changed = service("a");
     changed.command.push("--more".into());
-    story.check(plan(&[changed.clone()]), "");
+    story.check(plan(std::slice::from_ref(&changed)), "");
     story.check_wait(600_000, "");
     story.check(start("a"), "config a, spawn a#2, a Starting");
     assert_eq!(story.supervisor.spec("a"), Some(&changed));
@@ -237,7 +237,7 @@ fn a_service_may_stop_itself_but_not_for_ever() {
 #[test]
 fn a_one_shot_ends_well_once() {
     let spec = one_shot(service("a"));
-    let mut story = Story::running(&[spec.clone()]);
+    let mut story = Story::running(std::slice::from_ref(&spec));
     story.check(exited("a", 1, ExitStatus::Code(1)), "kill a#1, a BackOff");
     story.check_wait(1000, "config a, spawn a#2, a Starting");
     story.check(started("a", 2), "");
@@ -284,7 +284,10 @@ fn a_changed_spec_stops_with_the_old_and_starts_with_the_new() {
         stop_signal: 2,
         ..service("a")
     };
-    story.check(plan(&[changed.clone()]), "signal 15 a#1, a Stopping");
+    story.check(
+        plan(std::slice::from_ref(&changed)),
+        "signal 15 a#1, a Stopping",
+    );
     assert_eq!(story.supervisor.spec("a"), Some(&service("a")));
     story.check(clean("a", 1), "kill a#1, config a, spawn a#2, a Starting");
     assert_eq!(story.supervisor.spec("a"), Some(&changed));
