@@ -19,23 +19,23 @@ struct Service {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
-/// A line of the table: the crate has `Args` (clap) and `run(Args)`.
-macro_rules! service {
-    ($name:literal, $about:literal, $crate_name:ident) => {
-        Service {
+/// Makes the table: the crate of each line has `Args` (clap) and `run(Args)`.
+macro_rules! services {
+    ($($name:literal, $about:literal, $crate_name:ident;)+) => {
+        /// The one table of services.
+        const SERVICES: &[Service] = &[$(Service {
             name: $name,
             about: $about,
             run: |arguments| $crate_name::run($crate_name::Args::parse_from(arguments)).report(),
-        }
+        }),+];
     };
 }
 
-/// The one table of services.
-const SERVICES: &[Service] = &[service!(
-    "plan",
-    "One-shot: finds and validates the machine config for init",
-    orlop_plan
-)];
+// In the order of their names.
+services! {
+    "installer", "One-shot: partitions and file systems of the system's disk", orlop_installer;
+    "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
+}
 
 fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1);

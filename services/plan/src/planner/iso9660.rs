@@ -223,11 +223,11 @@ pub(crate) mod tests {
         record[25] = flags;
         record[32] = u8::try_from(name.len()).unwrap();
         record.extend_from_slice(name);
-        if name.len() % 2 == 0 {
+        if name.len().is_multiple_of(2) {
             record.push(0);
         }
         record.extend_from_slice(system_use);
-        if record.len() % 2 == 1 {
+        if !record.len().is_multiple_of(2) {
             record.push(0);
         }
         record[0] = u8::try_from(record.len()).unwrap();
