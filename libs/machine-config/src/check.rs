@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::kinds::{API_VERSION, KINDS};
-use crate::problem::{Collector, Position, Problem, below, quote, show_key};
+use crate::problem::{Collector, Position, Problem, below, below_unknown, quote, show_unknown};
 use crate::schema;
 use crate::tree::{Content, Entry, Meaning, Node, resolve};
 use crate::values::{Format, format};
@@ -68,7 +68,7 @@ pub(crate) fn kind_of<'k>(
     let found = known.iter().copied().find(|kind| *kind == name);
     if found.is_none() {
         let hint = suggestion(name, known.iter().copied()).unwrap_or_else(kinds);
-        let message = format!("unknown kind {}", show_key(name));
+        let message = format!("unknown kind {}", show_unknown(name));
         report("kind", entry.value.position, message, Some(hint));
     }
     found
@@ -229,7 +229,7 @@ impl Checker<'_> {
                     &schema["additionalProperties"]
                 }
                 None => {
-                    self.unknown_key(entry, known, &inner);
+                    self.unknown_key(entry, known, &below_unknown(path, &entry.key));
                     continue;
                 }
             };

@@ -187,3 +187,161 @@ fn is_plain(text: &str) -> bool {
         // YAML 1.1's base-60 numbers.
         && !(text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || c == ':' || c == '.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::tree::{Content, Node, load};
+
+    /// What a YAML 1.2 reader makes of a node.
+    fn read(node: &Node) -> Value {
+        match &node.content {
+            Content::Scalar { text, plain: false } => text.as_str().into(),
+            Content::Scalar { text, .. } => match resolve(text) {
+                Meaning::Null => Value::Null,
+                Meaning::Boolean(value) => value.into(),
+                Meaning::Integer => text.parse::<i64>().unwrap().into(),
+                Meaning::Float => panic!("no fractions are written: {}", text.as_str()),
+                Meaning::Text => text.as_str().into(),
+            },
+            Content::Sequence(items) => items.iter().map(read).collect(),
+            Content::Mapping(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.to_string(), read(&entry.value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
+    #[track_caller]
+    fn check(value: &Value) {
+        let text = value_to_yaml(value);
+        let stream = load(&text);
+        assert!(stream.faults.is_empty(), "{:?}\nin\n{text}", stream.faults);
+        assert_eq!(&read(&stream.documents[0]), value, "in\n{text}");
+    }
+
+    #[test]
+    fn what_looks_like_another_type_is_quoted() {
+        let tricky = [
+            "",
+            " ",
+            "~",
+            "null",
+            "True",
+            "no",
+            "on",
+            "0",
+            "-1",
+            "1e3",
+            "0x1f",
+            "0o7",
+            ".5",
+            "1.",
+            "-.inf",
+            ".nan",
+            "12:30:45",
+            "a: b",
+            "a #b",
+            "a#b",
+            "#a",
+            "- a",
+            "-",
+            "?",
+            "!a",
+            "&a",
+            "*a",
+            "@a",
+            "%a",
+            "'a",
+            "\"a",
+            "{a",
+            "[a",
+            "a\nb",
+            "a\nb\n",
+            "a\n\nb",
+            " a\nb",
+            "a \nb",
+            "a\n",
+            "\n",
+            "a\tb",
+            "\u{7f}",
+            "\u{85}",
+            "\u{2028}",
+            "\u{feff}",
+            "\u{1f600}",
+            "\u{0}",
+            "---",
+            "...",
+            "<<",
+            "=",
+            "a:",
+            "52:54:00:12:34:56",
+            "fd00::1/64",
+            "2026-11-21",
+        ];
+        for text in tricky {
+            check(&json!({ "k": text, text: [text, { "x": text }] }));
+        }
+    }
+
+    #[test]
+    fn configs_read_well() {
+        let value = json!({
+            "kind": "Link", "apiVersion": "v1alpha1", "empty": {}, "none": null,
+            "crt": "-----BEGIN X-----\nAAAA\n-----END X-----\n",
+            "list": [{ "b": 1, "a": "x y" }, "10.0.0.1/24", [1, 2], []],
+        });
+        let expect = "\
+apiVersion: v1alpha1
+kind: Link
+crt: |
+  -----BEGIN X-----
+  AAAA
+  -----END X-----
+empty: {}
+list:
+  - a: \"x y\"
+    b: 1
+  - 10.0.0.1/24
+  -
+    - 1
+    - 2
+  - []
+";
+        assert_eq!(value_to_yaml(&value), expect);
+    }
+
+    /// Any JSON value without `null` and fractions; keys short enough for YAML's simple keys.
+    fn any_value() -> impl Strategy<Value = Value> {
+        let text = || {
+            prop::collection::vec(
+                prop_oneof![any::<char>(), prop::char::range(' ', '~'), Just('\n')],
+                0..12,
+            )
+        };
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            text().prop_map(|chars| Value::from(chars.into_iter().collect::<String>())),
+        ];
+        leaf.prop_recursive(4, 32, 5, move |inner| {
+            let key = text().prop_map(|chars| chars.into_iter().collect::<String>());
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..5)
+                    .prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_comes_back(value in any_value()) {
+            check(&value);
+        }
+    }
+}

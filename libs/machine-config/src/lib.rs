@@ -53,7 +53,7 @@ pub use documents::{
 pub use emit::{to_redacted_yaml, to_yaml, value_to_yaml};
 pub use kinds::{API_VERSION, Count, KINDS, Kind, MachineConfig};
 pub use problem::{Position, Problem, Problems};
-pub use reference::reference_page;
+pub use reference::{reference_files, reference_page};
 pub use schema::json_schema;
 pub use secret::{REDACTED, SecretString, to_value_exposed};
 

@@ -152,7 +152,7 @@ pub(crate) fn quote(text: &str) -> String {
 pub(crate) fn show_key(key: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if key.is_empty() || key.len() > MAX_QUOTED || !key.chars().all(plain) {
-        "(not a name)".to_owned()
+        NOT_A_NAME.to_owned()
     } else if key.contains('.') {
         format!("\"{key}\"")
     } else {
@@ -169,3 +169,28 @@ pub(crate) fn below(path: &str, key: &str) -> String {
         format!("{path}.{shown}")
     }
 }
+
+/// Longest name with digits in it that is repeated although nothing knows it: shorter than any
+/// generated token, so that a token that slipped into a name's place stays hidden.
+const UNKNOWN_NAME_MAX: usize = 20;
+
+/// A key or kind that nothing knows, for a message.
+pub(crate) fn show_unknown(name: &str) -> String {
+    if name.len() > UNKNOWN_NAME_MAX && name.contains(|c: char| c.is_ascii_digit()) {
+        NOT_A_NAME.to_owned()
+    } else {
+        show_key(name)
+    }
+}
+
+/// The path of a key that nothing knows.
+pub(crate) fn below_unknown(path: &str, key: &str) -> String {
+    if show_unknown(key) == NOT_A_NAME {
+        format!("{path}[{NOT_A_NAME}]")
+    } else {
+        below(path, key)
+    }
+}
+
+/// What stands in the place of a key that is not repeated.
+const NOT_A_NAME: &str = "(not a name)";

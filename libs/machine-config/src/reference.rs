@@ -9,6 +9,18 @@ use crate::kinds::{API_VERSION, KINDS};
 use crate::schema::{self, count_in_words};
 use crate::values::{FORMATS, format};
 
+/// The committed generated files, by name below `docs/reference`. A test holds that they are current;
+/// `cargo xtask docs` writes them.
+#[must_use]
+pub fn reference_files() -> [(&'static str, String); 2] {
+    let schema = serde_json::to_string_pretty(&schema::json_schema())
+        .expect("a JSON value can be written as JSON");
+    [
+        ("machine-config.md", reference_page()),
+        ("machine-config.schema.json", schema + "\n"),
+    ]
+}
+
 /// The reference page in Markdown: every kind, every field, every format.
 #[must_use]
 pub fn reference_page() -> String {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use machine_config::values::{
-    BOOTSTRAP_TOKEN, CertificatePem, ENCRYPTION_KEY, JOIN_TOKEN, PRIVATE_KEY, Text,
+    BOOTSTRAP_TOKEN, CertificatePem, ENCRYPTION_KEY, JOIN_TOKEN, PRIVATE_KEY, ResourceName,
 };
 use machine_config::{
     API_VERSION, CertificateAndKey, Problems, SecretString, parse_document, to_value_exposed,
@@ -80,7 +80,7 @@ impl AuthorityPem {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterSecrets {
     /// Identity of the cluster; public.
-    pub cluster_id: Text,
+    pub cluster_id: ResourceName,
     /// Authority of the machine API.
     #[serde(rename = "machineCA")]
     pub machine_ca: AuthorityPem,
@@ -116,7 +116,9 @@ impl ClusterSecrets {
         let validity = Validity::new(now, CLUSTER_LIFETIME);
         let bootstrap = format!("{}.{}", token::<6>()?, token::<16>()?);
         Ok(Self {
-            cluster_id: token::<26>()?.parse().expect("letters and digits are text"),
+            cluster_id: token::<26>()?
+                .parse()
+                .expect("letters and digits are a name"),
             machine_ca: AuthorityPem::generate("orlop machine", validity)?,
             join_token: SecretString::new(token::<32>()?),
             kubernetes_ca: AuthorityPem::generate("kubernetes", validity)?,

@@ -66,7 +66,7 @@ impl Default for ClusterNetwork {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterSecrets {
     /// Identity of the cluster: made once, public, keeps machines of different clusters apart.
-    pub id: Text,
+    pub id: ResourceName,
     /// Kubernetes bootstrap token, by which a node asks for its client certificate.
     #[schemars(extend("format" = BOOTSTRAP_TOKEN))]
     pub bootstrap_token: SecretString,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_ADDRESSES, MAX_ROUTES};
-use crate::values::{Glob, InterfaceAddress, Network};
+use crate::values::{Glob, InterfaceAddress, MacGlob, Network};
 
 /// A network link: which one, its addresses, DHCP, routes and MTU.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +49,7 @@ pub struct LinkSelector {
     pub name: Option<Glob>,
     /// Permanent hardware address, such as `52:54:00:*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mac: Option<Glob>,
+    pub mac: Option<MacGlob>,
     /// Kernel driver, such as `virtio_net`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<Glob>,
@@ -78,7 +78,7 @@ impl LinkSelector {
         let fits = |glob: &Option<Glob>, text: &str| glob.as_ref().is_none_or(|g| g.matches(text));
         !self.is_empty()
             && fits(&self.name, link.name)
-            && fits(&self.mac, link.mac)
+            && self.mac.as_ref().is_none_or(|mac| mac.matches(link.mac))
             && fits(&self.driver, link.driver)
             && fits(&self.bus_path, link.bus_path)
     }
@@ -93,11 +93,12 @@ impl LinkSelector {
 impl fmt::Display for LinkSelector {
     /// `name=eth*,driver=virtio_net`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |glob: &Option<Glob>| glob.as_ref().map(ToString::to_string);
         let parts = [
-            ("name", &self.name),
-            ("mac", &self.mac),
-            ("driver", &self.driver),
-            ("busPath", &self.bus_path),
+            ("name", text(&self.name)),
+            ("mac", self.mac.as_ref().map(ToString::to_string)),
+            ("driver", text(&self.driver)),
+            ("busPath", text(&self.bus_path)),
         ];
         let mut separator = "";
         for (property, glob) in parts {

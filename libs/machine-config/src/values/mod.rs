@@ -11,7 +11,7 @@ mod secret_text;
 mod url;
 
 pub use address::{InterfaceAddress, Network};
-pub use glob::Glob;
+pub use glob::{Glob, MacGlob};
 pub use names::{
     DiskPath, DomainName, FlagName, Host, Hostname, LabelKey, LabelValue, ModuleName,
     ModuleParameter, RegistryHost, ResourceName, SysctlName, Text,
@@ -53,6 +53,7 @@ pub(crate) const FORMATS: &[Format] = &[
     of::<InterfaceAddress>(),
     of::<Network>(),
     of::<Glob>(),
+    of::<MacGlob>(),
     of::<DiskPath>(),
     of::<DomainName>(),
     of::<FlagName>(),

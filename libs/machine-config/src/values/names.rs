@@ -83,6 +83,19 @@ string_type!(
     sysctl_name
 );
 
+impl SysctlName {
+    /// The file below `/proc/sys`, such as `net/ipv4/ip_forward`. Never empty, never with `..`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let swapped = self.as_str().chars().map(|c| match c {
+            '.' => '/',
+            '/' => '.',
+            c => c,
+        });
+        swapped.collect()
+    }
+}
+
 string_type!(
     /// A kernel module's name.
     ModuleName,
@@ -293,6 +306,19 @@ mod tests {
         }
         for text in bad {
             assert!(T::parse(text).is_err(), "{} takes {text:?}", T::FORMAT);
+        }
+    }
+
+    #[test]
+    fn a_sysctl_names_a_file_below_proc_sys() {
+        let path = |text: &str| SysctlName::parse(text).unwrap().path();
+        assert_eq!(path("net.ipv4.ip_forward"), "net/ipv4/ip_forward");
+        assert_eq!(
+            path("net.ipv4.conf.eth0/1.rp_filter"),
+            "net/ipv4/conf/eth0.1/rp_filter"
+        );
+        for escape in ["a.//.b", "//.a", "a.//", "/.a.b"] {
+            assert!(SysctlName::parse(escape).is_err(), "{escape}");
         }
     }
 
