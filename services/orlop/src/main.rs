@@ -34,6 +34,7 @@ macro_rules! services {
 // In the order of their names.
 services! {
     "installer", "One-shot: partitions and file systems of the system's disk", orlop_installer;
+    "network", "Links, addresses, routes, DHCP, resolvers, host name", orlop_network;
     "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
 }
 
