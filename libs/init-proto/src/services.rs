@@ -33,6 +33,8 @@ pub const CAP_NET_BIND_SERVICE: u8 = 10;
 pub const CAP_NET_RAW: u8 = 13;
 /// capabilities(7): hostname. Needed by the network service.
 pub const CAP_SYS_ADMIN: u8 = 21;
+/// capabilities(7): growing file systems.
+pub const CAP_SYS_RESOURCE: u8 = 24;
 /// capabilities(7): system clock and RTC.
 pub const CAP_SYS_TIME: u8 = 25;
 
@@ -98,6 +100,9 @@ pub fn table() -> Vec<Entry> {
                 capabilities: vec![CAP_NET_BIND_SERVICE, CAP_SYS_TIME],
                 seccomp: Seccomp::Clock,
                 after: vec!["network".into()],
+                // It is up when the clock is right, or after the config's boot timeout of at most
+                // ten minutes.
+                start_timeout: Duration::from_secs(11 * 60),
                 state_directory: true,
                 ..daemon("time")
             },
@@ -130,7 +135,10 @@ pub fn installer() -> ServiceSpec {
         restart: Restart::Never,
         user: 0,
         group: 0,
-        capabilities: vec![CAP_SYS_ADMIN, 0, 1, 17], // CHOWN, DAC_OVERRIDE, SYS_RAWIO
+        // CHOWN, DAC_OVERRIDE, SYS_RAWIO; growing a mounted ext4 asks for SYS_RESOURCE.
+        capabilities: vec![CAP_SYS_ADMIN, 0, 1, 17, CAP_SYS_RESOURCE],
+        // e2fsck needs memory by the size of the disk, and nothing else runs yet.
+        limits: CgroupLimits::default(),
         seccomp: Seccomp::Unfiltered,
         start_timeout: Duration::from_secs(120),
         ..daemon("installer")

@@ -1,0 +1,87 @@
+//! Files: the last time that was right, nameservers, time servers from DHCP.
+
+use crate::planner::{Nanos, SECOND};
+use std::{
+    fs, io,
+    io::{Read as _, Write as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+/// Name of the file in the state directory: seconds since 1970 in decimal, and a newline.
+const SAVED: &str = "last-synchronised";
+/// Largest file that is read.
+const FILE_MAX: u64 = 64 * 1024;
+/// Nameservers and time servers that are taken from a file.
+const ENTRIES_MAX: usize = 8;
+
+/// The last saved time.
+#[must_use]
+pub fn load(state: &Path) -> Option<Nanos> {
+    let seconds: i64 = read_bounded(&state.join(SAVED))?.trim().parse().ok()?;
+    seconds.checked_mul(SECOND)
+}
+
+/// Saves a time, whole or not at all.
+///
+/// # Errors
+/// The system's, with the file's path.
+pub fn save(state: &Path, now: Nanos) -> io::Result<()> {
+    let path = state.join(SAVED);
+    let fresh = path.with_extension("new");
+    let write = |fresh: &PathBuf| {
+        let mut file = fs::File::create(fresh)?;
+        writeln!(file, "{}", now / SECOND)?;
+        file.sync_data()?;
+        fs::rename(fresh, &path)
+    };
+    write(&fresh).map_err(|error| io::Error::new(error.kind(), format!("write {}: {error}", path.display())))
+}
+
+/// Nameservers of a resolv.conf(5).
+#[must_use]
+pub fn nameservers(resolv_conf: &Path) -> Vec<IpAddr> {
+    let text = read_bounded(resolv_conf).unwrap_or_default();
+    let server = |line: &str| line.strip_prefix("nameserver")?.trim().parse().ok();
+    text.lines().filter_map(server).take(ENTRIES_MAX).collect()
+}
+
+/// Time servers that DHCP gave.
+#[must_use]
+pub fn time_servers(path: &Path) -> Vec<IpAddr> {
+    let text = read_bounded(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.trim().parse().ok()).take(ENTRIES_MAX).collect()
+}
+
+fn read_bounded(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(FILE_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_time_comes_back() {
+        let state = tempfile::tempdir().unwrap();
+        assert_eq!(load(state.path()), None);
+        save(state.path(), 1_800_000_000 * SECOND + 5).unwrap();
+        assert_eq!(load(state.path()), Some(1_800_000_000 * SECOND));
+        for broken in ["", "soon", "99999999999999999999", "9999999999999999"] {
+            fs::write(state.path().join(SAVED), broken).unwrap();
+            assert_eq!(load(state.path()), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_and_others_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "# x\nnameserver 10.0.0.1\nsearch a\nnameserver fe80::1%2\nnameserver ::1\n").unwrap();
+        assert_eq!(nameservers(&path), ["10.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+        fs::write(&path, "10.0.0.9\n\nname\n").unwrap();
+        assert_eq!(time_servers(&path), ["10.0.0.9".parse::<IpAddr>().unwrap()]);
+    }
+}
