@@ -1,0 +1,17 @@
+#!/bin/sh
+# Cargo runs rustc through this: programs then name their sources by /orlop, /cargo and /rustc instead of the
+# directories of this machine, so that two machines build the same bytes. Cargo's own option for it
+# (trim-paths) is not stable; flags in .cargo/config.toml cannot hold the paths of a machine.
+set -eu
+rustc=$1
+shift
+top=$(cd "$(dirname "$0")/.." && pwd)
+# rustc lies in <toolchain>/bin; a bare `rustc` is rustup's proxy and its toolchain's paths stay.
+case $rustc in
+/*) toolchain=$(dirname "$(dirname "$rustc")") ;;
+*) toolchain=/usr/lib/rustlib ;;
+esac
+exec "$rustc" "$@" \
+	"--remap-path-prefix=$toolchain=/rustc" \
+	"--remap-path-prefix=$top=/orlop" \
+	"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
