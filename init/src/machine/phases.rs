@@ -7,6 +7,7 @@ use crate::executor::module_loader::{EARLY, Loader, is_watchdog, load_early};
 use crate::executor::mounts;
 use crate::executor::poller::{Interest, Source};
 use crate::executor::spawn::raise_limit;
+use crate::executor::sys::{self, Fork};
 use crate::executor::watchdog::Watchdog;
 use crate::executor::{connections, devices, notify_socket, time, uevents};
 use crate::planner::harden::{SYSCTLS, allowed_in_sandbox, path};
@@ -58,6 +59,9 @@ impl Machine {
         }
         if let Err(error) = limited {
             self.say(4, &format!("the limit of open files is not raised: {error}"));
+        }
+        if !sandboxed {
+            gather_entropy();
         }
         self.persistent = mounted.state_given;
         self.open_sockets()?;
@@ -348,6 +352,15 @@ impl Machine {
                 }
             }
         }
+    }
+}
+
+/// Makes the kernel begin to gather entropy: it does so only while somebody waits for it, and keys and
+/// identities are wanted in a second or two. The child waits and ends; it is reaped like any other.
+fn gather_entropy() {
+    if let Ok(Fork::Child) = sys::fork() {
+        let _ = rustix::rand::getrandom(&mut [0_u8; 1][..], rustix::rand::GetRandomFlags::empty());
+        sys::exit_now(0);
     }
 }
 

@@ -189,7 +189,12 @@ impl World {
                 assert!(process.live, "probe of a dead process");
                 let (serving, sick) = (process.serving, process.temper.sick);
                 let ok = serving && !(sick && self.chance(50));
-                let delay = timeout.mul_f64(0.01) * self.random_below(100);
+                let longest = if self.calm {
+                    timeout.mul_f64(0.01)
+                } else {
+                    *timeout
+                };
+                let delay = longest.mul_f64(f64::from(self.random_below(100)) / 100.0);
                 if self.calm || !self.chance(5) {
                     let probe = probe.clone();
                     self.schedule(delay, Due::Report(Event::ProbeResult { probe, ok }));
