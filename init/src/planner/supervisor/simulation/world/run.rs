@@ -14,6 +14,9 @@ const TICKS_PER_SECOND: usize = 32;
 /// More actions per service in one step are too many.
 const ACTIONS_PER_STEP: usize = 8;
 
+/// The executor comes at most this late.
+pub(super) const HELD_UP_MAX: Duration = Duration::from_millis(500);
+
 impl World {
     pub(super) fn run_until(&mut self, end: Duration) {
         while !self.complete {
@@ -30,7 +33,8 @@ impl World {
             self.now = self.now.max(next);
             if !self.calm && self.shutdown.is_none() && self.chance(6) {
                 // The executor was held up.
-                self.now = (self.now + self.within(500)).min(end);
+                let late = HELD_UP_MAX.mul_f64(f64::from(self.random_below(100)) / 100.0);
+                self.now = (self.now + late).min(end);
             }
             if report.is_some_and(|at| at <= self.now) {
                 if let Some((_, due)) = self.agenda.pop_first() {
