@@ -102,13 +102,6 @@ pub(crate) fn converge(places: &Places, part: &InstallerPart) -> Result<String, 
         observed.grown.clone_from(&done.grown);
         let step = match next_step(&observed, &part)? {
             Verdict::Done(device) => return Ok(format!("disk {device} is ready")),
-            Verdict::Diskless => {
-                return Ok(
-                    "no disk: what is stored is lost at power-off (the machine booted from no \
-                           disk, and the machine config has no install section)"
-                        .to_owned(),
-                );
-            }
             Verdict::Step(step) => step,
         };
         if last.as_ref() == Some(&step) {

@@ -9,6 +9,10 @@ use crate::planner::{
     signature,
 };
 use init_proto::paths::PARTITION_META;
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
@@ -130,6 +134,7 @@ fn look_inside(places: &Places, name: &str, disk: &Disk, table: &mut Table) -> i
         let device = device_file(places, &partition_name(name, partition.number));
         if OURS.contains(&partition.name.as_str()) || partition.kind == KIND_ESP {
             partition.content = content(&device, partition)?;
+            partition.in_use = in_use(&device)?;
         }
         partition.device = Some(device);
     }
@@ -151,6 +156,16 @@ fn content(device: &str, partition: &Partition) -> io::Result<Content> {
         });
     }
     Ok(signature::find(&head, &[], partition.bytes).map_or(Content::Nothing, Content::Other))
+}
+
+/// Whether a partition is mounted or held otherwise: the kernel then refuses an exclusive opening.
+fn in_use(device: &str) -> io::Result<bool> {
+    let exclusive = rustix::fs::open(device, OFlags::EXCL | OFlags::CLOEXEC, Mode::empty());
+    match exclusive {
+        Ok(_) => Ok(false),
+        Err(Errno::BUSY) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn found(file: &mut File, bytes: u64) -> io::Result<Option<String>> {
@@ -220,10 +235,9 @@ fn bus_path(directory: &Path) -> String {
         let bytes = part.as_bytes();
         bytes.len() == 12 && bytes[4] == b':' && bytes[7] == b':' && bytes[10] == b'.'
     };
-    let parts = real.iter().filter_map(|part| part.to_str());
+    let mut parts = real.iter().rev().filter_map(|part| part.to_str());
     parts
-        .filter(is_pci)
-        .last()
+        .find(is_pci)
         .map(|address| format!("pci-{address}"))
         .unwrap_or_default()
 }

@@ -154,6 +154,7 @@ fn open(
                 start: entry.first_lba.checked_mul(sector)?,
                 bytes: sectors.checked_mul(sector)?,
                 device: None,
+                in_use: false,
                 content: Content::Nothing,
             })
         })

@@ -6,30 +6,32 @@ use super::{
 };
 use machine_config::{DiskFacts, parts::InstallTarget};
 
-/// The disk; `None`: the machine has none (it booted from no disk, and the config names none).
+/// The disk.
 pub(crate) fn target<'a>(
     observed: &'a Observed,
     target: &InstallTarget,
-) -> Result<Option<&'a Disk>, Refusal> {
+) -> Result<&'a Disk, Refusal> {
     let disks = &observed.disks;
     match target {
         InstallTarget::BootDisk => {
             let Some(partition) = observed.boot_partition else {
-                return Ok(None);
+                return Err(Refusal::Diskless {
+                    disks: list(disks.iter()),
+                });
             };
             let has = |disk: &&Disk| match &disk.contents {
                 Contents::Table(table) => table.partitions.iter().any(|p| p.id == partition),
                 _ => false,
             };
             let found = disks.iter().find(has);
-            found.map(Some).ok_or_else(|| Refusal::NoBootDisk {
+            found.ok_or_else(|| Refusal::NoBootDisk {
                 partition: partition.to_string(),
                 disks: list(disks.iter()),
             })
         }
         InstallTarget::Path(path) => {
             let found = disks.iter().find(|disk| disk.device == *path);
-            found.map(Some).ok_or_else(|| Refusal::NoDisk {
+            found.ok_or_else(|| Refusal::NoDisk {
                 path: path.clone(),
                 disks: list(disks.iter()),
             })
@@ -48,7 +50,7 @@ pub(crate) fn target<'a>(
             };
             let fitting: Vec<_> = disks.iter().filter(fits).collect();
             match fitting[..] {
-                [one] => Ok(Some(one)),
+                [one] => Ok(one),
                 _ => Err(Refusal::Selector {
                     fitting: list(fitting.into_iter()),
                     disks: list(disks.iter()),

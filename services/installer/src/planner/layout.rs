@@ -140,6 +140,7 @@ fn new(number: u32, name: &str, kind: Uuid, id: Uuid, start: u64, bytes: u64) ->
         start,
         bytes,
         device: None,
+        in_use: false,
         content: Content::Nothing,
     }
 }

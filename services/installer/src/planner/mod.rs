@@ -25,6 +25,16 @@ pub enum Refusal {
         /// What was found.
         found: String,
     },
+    /// The machine booted from no disk, and the config names none. Running from memory would lose what
+    /// was acknowledged.
+    #[error(
+        "the machine booted from no disk, and the machine config names none ({disks}). Name one in \
+         install.disk or install.diskSelector"
+    )]
+    Diskless {
+        /// What there is.
+        disks: String,
+    },
     /// The partition that the boot loader names is on no disk.
     #[error(
         "the machine booted from partition {partition}, which no disk has ({disks}). Name the disk in \

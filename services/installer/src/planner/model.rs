@@ -94,6 +94,8 @@ pub(crate) struct Partition {
     pub(crate) bytes: u64,
     /// Device file, where the kernel shows the partition as the table has it.
     pub(crate) device: Option<String>,
+    /// Mounted, or held by something else; looked at as `content`.
+    pub(crate) in_use: bool,
     /// What is in it; looked at where `device` is known and the name is one of ours.
     pub(crate) content: Content,
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   table wrong or torn ──> WriteTable          kernel shows other partitions ──> TellKernel
-//!   META not ours ────────> WriteMeta           ESP, STATE, DATA not made ──────> Make, then WriteMeta
-//!   not checked ──────────> Check               DATA smaller than its partition ─> Grow
+//!   META not ours ────────> WriteMeta           ESP, STATE, DATA not made ──────> Make, Check, WriteMeta
+//!                                               DATA smaller than its partition ─> Check, Grow
 //! ```
 
 use super::{
@@ -25,15 +25,11 @@ pub(crate) enum Verdict {
     Step(Step),
     /// Nothing: the disk with this device file is as it shall be.
     Done(String),
-    /// Nothing: there is no disk, the machine runs from memory.
-    Diskless,
 }
 
 /// The next step.
 pub(crate) fn next_step(observed: &Observed, part: &InstallerPart) -> Result<Verdict, Refusal> {
-    let Some(disk) = choose::target(observed, &part.target)? else {
-        return Ok(Verdict::Diskless);
-    };
+    let disk = choose::target(observed, &part.target)?;
     if disk.read_only {
         return Err(unusable(disk, "it is read-only"));
     }
@@ -148,11 +144,15 @@ fn contents_step(observed: &Observed, disk: &Disk, table: &Table) -> Result<Opti
         Content::Meta(meta) if meta.disk == table.id => meta.clone(),
         _ => return write_meta(first_meta(observed, table, esp, state, data)),
     };
-    let made = |partition: &Partition| observed.made.contains(&partition.id);
+    // One that is in use was checked and mounted by `init`: a cut between making it and saying so.
+    let whole = |partition: &Partition| {
+        partition.in_use
+            || observed.made.contains(&partition.id) && observed.checked.contains(&partition.id)
+    };
     let next = Meta {
-        esp_made: meta.esp_made || esp.is_some_and(made),
-        state_made: meta.state_made || made(state),
-        data_made: meta.data_made || made(data),
+        esp_made: meta.esp_made || esp.is_some_and(|esp| observed.made.contains(&esp.id)),
+        state_made: meta.state_made || whole(state),
+        data_made: meta.data_made || whole(data),
         ..meta.clone()
     };
     if next != meta {
@@ -173,29 +173,30 @@ fn contents_step(observed: &Observed, disk: &Disk, table: &Table) -> Result<Opti
         (meta.data_made, data, &data_device, PARTITION_DATA),
     ] {
         if !made {
-            return Ok(Some(Step::MakeExt {
-                device: device.clone(),
-                label,
-                id: partition.id,
+            let (device, id) = (device.clone(), partition.id);
+            return Ok(Some(if observed.made.contains(&id) {
+                Step::Check { device, id }
+            } else {
+                Step::MakeExt { device, label, id }
             }));
         }
     }
-    for (partition, device) in [(state, &state_device), (data, &data_device)] {
-        if !observed.checked.contains(&partition.id) {
-            return Ok(Some(Step::Check {
-                device: device.clone(),
-                id: partition.id,
-            }));
-        }
-    }
+    Ok(grow_step(observed, data, data_device))
+}
+
+/// Checks and grows DATA where its file system is smaller than its partition. In use it waits for the next
+/// boot, when this runs before it is mounted.
+fn grow_step(observed: &Observed, data: &Partition, device: String) -> Option<Step> {
+    let id = data.id;
     let small = matches!(&data.content, Content::Ext { bytes, .. }
         if data.bytes.saturating_sub(*bytes) >= GROW_MIN);
-    Ok(
-        (small && !observed.grown.contains(&data.id)).then(|| Step::Grow {
-            device: data_device,
-            id: data.id,
-        }),
-    )
+    if !small || data.in_use || observed.grown.contains(&id) {
+        None
+    } else if observed.checked.contains(&id) {
+        Some(Step::Grow { device, id })
+    } else {
+        Some(Step::Check { device, id })
+    }
 }
 
 /// The first META of a table. New partitions were cleared before the table was written, so a file

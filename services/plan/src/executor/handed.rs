@@ -1,6 +1,6 @@
 //! The descriptors that the supervisor hands over, sd_listen_fds(3): they begin at 3, `LISTEN_FDS` counts
 //! them, `LISTEN_FDNAMES` names them with colons between. A block device is `block:<device>`, which
-//! takes two of the names.
+//! takes two of the names; `block:esp` is the ESP.
 #![allow(unsafe_code)] // Descriptors that the environment names become files.
 
 use std::{
@@ -13,6 +13,7 @@ const FIRST: RawFd = 3;
 /// Most descriptors that are taken: the fixed sources and 240 block devices.
 pub(crate) const DESCRIPTORS_MAX: usize = 250;
 const BLOCK: &str = "block";
+const ESP: &str = "esp";
 
 /// The descriptors by name.
 #[derive(Debug, Default)]
@@ -89,7 +90,10 @@ fn names(text: &str, count: usize) -> Result<Vec<String>, HandedError> {
     let mut words = text.split(':').filter(|_| !text.is_empty());
     while let Some(word) = words.next() {
         names.push(match word {
-            BLOCK => format!("{BLOCK}:{}", words.next().unwrap_or_default()),
+            BLOCK => match words.next().unwrap_or_default() {
+                ESP => ESP.to_owned(),
+                device => format!("{BLOCK}:{device}"),
+            },
             word => word.to_owned(),
         });
     }
@@ -126,9 +130,9 @@ mod tests {
         check("", 0, Ok(&[]));
         check("esp:cmdline", 2, Ok(&["esp", "cmdline"]));
         check(
-            "fw-cfg:block:vdb:block:sr0:smbios",
+            "fw-cfg:block:esp:block:sr0:smbios",
             4,
-            Ok(&["fw-cfg", "block:vdb", "block:sr0", "smbios"]),
+            Ok(&["fw-cfg", "esp", "block:sr0", "smbios"]),
         );
         check("esp", 2, Err(HandedError::Names { names: 1, count: 2 }));
     }
