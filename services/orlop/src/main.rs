@@ -19,6 +19,13 @@ struct Service {
     run: fn(Vec<OsString>) -> ExitCode,
 }
 
+/// A service's arguments as a whole command line.
+#[derive(clap::Parser)]
+struct CommandLine<A: clap::Args> {
+    #[command(flatten)]
+    service: A,
+}
+
 /// Makes the table: the crate of each line has `Args` (clap) and `run(Args)`.
 macro_rules! services {
     ($($name:literal, $about:literal, $crate_name:ident;)+) => {
@@ -26,7 +33,10 @@ macro_rules! services {
         const SERVICES: &[Service] = &[$(Service {
             name: $name,
             about: $about,
-            run: |arguments| $crate_name::run($crate_name::Args::parse_from(arguments)).report(),
+            run: |arguments| {
+                let line = CommandLine::<$crate_name::Args>::parse_from(arguments);
+                $crate_name::run(line.service).report()
+            },
         }),+];
     };
 }
@@ -34,8 +44,10 @@ macro_rules! services {
 // In the order of their names.
 services! {
     "installer", "One-shot: partitions and file systems of the system's disk", orlop_installer;
+    "machine-api", "Management API: gRPC over mutual TLS on port 50000", orlop_machine_api;
     "network", "Links, addresses, routes, DHCP, resolvers, host name", orlop_network;
     "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
+    "time", "NTP, clock floor", orlop_time;
 }
 
 fn main() -> ExitCode {
