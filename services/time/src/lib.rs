@@ -18,7 +18,7 @@ pub mod wiring;
 use executor::clock::KernelClock;
 use init_proto::paths::{RESOLV_CONF, TIME_SERVERS};
 use planner::{Nanos, SECOND};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 /// Name of the service.
@@ -27,8 +27,10 @@ pub const NAME: &str = "time";
 /// UDP port of NTP.
 pub const PORT: u16 = 123;
 
-/// The floor of a build that was told no time: 2026-01-01T00:00:00Z.
+/// The floor of a release that does not say when it was built: 2026-01-01T00:00:00Z.
 const BUILT_FALLBACK: Nanos = 1_767_225_600 * SECOND;
+/// Says when the release was built.
+const OS_RELEASE: &str = "/etc/os-release";
 
 /// Flags of the time service.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,13 +49,10 @@ pub struct Args {
     pub ntp_port: u16,
 }
 
-/// When this program was built: `ORLOP_BUILD_TIME` or `SOURCE_DATE_EPOCH` of the build, in seconds since
-/// 1970, else the year's begin.
+/// A time that has passed for sure: that of the release's build.
 #[must_use]
 pub fn built() -> Nanos {
-    let told = option_env!("ORLOP_BUILD_TIME").or(option_env!("SOURCE_DATE_EPOCH"));
-    let seconds = told.and_then(|text| text.parse::<i64>().ok());
-    seconds.and_then(|seconds| seconds.checked_mul(SECOND)).unwrap_or(0).max(BUILT_FALLBACK)
+    executor::files::build_time(Path::new(OS_RELEASE)).unwrap_or(0).max(BUILT_FALLBACK)
 }
 
 /// Runs the service until it is asked to stop.

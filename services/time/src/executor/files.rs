@@ -38,6 +38,15 @@ pub fn save(state: &Path, now: Nanos) -> io::Result<()> {
     write(&fresh).map_err(|error| io::Error::new(error.kind(), format!("write {}: {error}", path.display())))
 }
 
+/// When the release was built: `ORLOP_BUILD_TIME` of os-release(5), in seconds since 1970.
+#[must_use]
+pub fn build_time(os_release: &Path) -> Option<Nanos> {
+    let text = read_bounded(os_release)?;
+    let value = text.lines().find_map(|line| line.strip_prefix("ORLOP_BUILD_TIME="))?;
+    let seconds: i64 = value.trim_matches('"').parse().ok()?;
+    seconds.checked_mul(SECOND)
+}
+
 /// Nameservers of a resolv.conf(5).
 #[must_use]
 pub fn nameservers(resolv_conf: &Path) -> Vec<IpAddr> {
@@ -73,6 +82,17 @@ mod tests {
             fs::write(state.path().join(SAVED), broken).unwrap();
             assert_eq!(load(state.path()), None, "{broken}");
         }
+    }
+
+    #[test]
+    fn a_release_knows_when_it_was_built() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("os-release");
+        assert_eq!(build_time(&path), None);
+        fs::write(&path, "ID=orlop\nORLOP_BUILD_TIME=1800000000\n").unwrap();
+        assert_eq!(build_time(&path), Some(1_800_000_000 * SECOND));
+        fs::write(&path, "ORLOP_BUILD_TIME=later\n").unwrap();
+        assert_eq!(build_time(&path), None);
     }
 
     #[test]
