@@ -11,6 +11,8 @@
 //! assert_eq!(Rpc::from_path("/orlop.machine.v1alpha1.Machine/Version"), Some(Rpc::Version));
 //! ```
 
+pub mod details;
+
 /// Generated messages, client and server of `orlop.machine.v1alpha1`.
 #[allow(
     missing_docs,

@@ -1,0 +1,18 @@
+//! The machine API by itself, without the other services: what this room's tests start.
+
+use clap::Parser as _;
+use orlop_machine_api::{Args, run};
+use std::process::ExitCode;
+
+#[derive(clap::Parser)]
+struct Alone {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn main() -> ExitCode {
+    match run(Alone::parse().args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
