@@ -30,8 +30,9 @@ impl World {
             else {
                 break;
             };
+            let late = next < self.now;
             self.now = self.now.max(next);
-            if !self.calm && self.shutdown.is_none() && self.chance(6) {
+            if !late && !self.calm && self.shutdown.is_none() && self.chance(6) {
                 // The executor was held up.
                 let late = HELD_UP_MAX.mul_f64(f64::from(self.random_below(100)) / 100.0);
                 self.now = (self.now + late).min(end);
