@@ -4,7 +4,7 @@
 //! `/proc/PID/root` whatever network namespace the node is in. The test is root, so `init` allows all.
 
 use anyhow::{Context as _, Result, bail};
-use init_proto::control::{Event, Request, Response, ServiceStatus, Status};
+use init_proto::control::{Event, LOG_CHUNK_MAX, Request, Response, ServiceStatus, Status};
 use init_proto::{frame, paths};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -88,29 +88,17 @@ impl Control {
             .with_context(|| format!("there is no service {name}, only {names:?}"))
     }
 
-    /// All log lines that are kept of a service, and how many are lost.
+    /// The oldest log lines that are kept of a service, at most one answer's worth, and how many are lost
+    /// before them.
     ///
     /// # Errors
     /// As [`Control::ask`].
     pub fn logs(&mut self, name: &str) -> Result<(Vec<String>, u64)> {
-        /// The ring is 256 KiB and each answer may carry all of it.
-        const ANSWERS_MAX: usize = 16;
-        let (mut cursor, mut all, mut gone) = (0, Vec::new(), 0);
-        for _ in 0..ANSWERS_MAX {
-            let request = Request::Logs { name: name.into(), cursor, bytes_max: 256 * 1024 };
-            match self.ask(&request)? {
-                Response::Logs { lines, next, lost } => {
-                    gone += lost;
-                    if lines.is_empty() {
-                        break;
-                    }
-                    all.extend(lines.into_iter().map(|line| line.text));
-                    cursor = next;
-                }
-                other => bail!("Logs was answered by {other:?}"),
-            }
+        let bytes_max = u32::try_from(LOG_CHUNK_MAX).context("the chunk's size fits")?;
+        match self.ask(&Request::Logs { name: name.into(), cursor: 0, bytes_max })? {
+            Response::Logs { lines, lost, .. } => Ok((lines.into_iter().map(|line| line.text).collect(), lost)),
+            other => bail!("Logs was answered by {other:?}"),
         }
-        Ok((all, gone))
     }
 
     /// Turns the connection into the stream of events after `after`.

@@ -14,9 +14,13 @@
 //! A missing prerequisite fails a test with the command that makes it; nothing is skipped. All traffic is
 //! on loopback or in network namespaces that the test makes.
 
+pub mod client;
 pub mod control;
 pub mod guard;
+pub mod host;
 pub mod leftovers;
 pub mod programs;
+pub mod qemu;
 pub mod sandbox;
+pub mod toys;
 pub mod wait;

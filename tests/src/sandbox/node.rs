@@ -23,7 +23,7 @@ pub const STOPS: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Default)]
 pub struct NodeOptions {
     /// Machine config to inject; None: maintenance mode.
-    pub config: Option<String>,
+    pub config: Option<Vec<u8>>,
     /// Host files bound read-only over files of the root.
     pub overlays: Vec<(PathBuf, PathBuf)>,
     /// Arguments of `init` after `--sandbox`, such as `--fail-phase plan`.
@@ -76,9 +76,9 @@ impl<'lab> Node<'lab> {
         self.starts += 1;
         let path = self.scratch.path();
         let config = match &self.options.config {
-            Some(text) => {
+            Some(bytes) => {
                 let path = path.join("config.yaml");
-                fs::write(&path, text).context("write the config to inject")?;
+                fs::write(&path, bytes).context("write the config to inject")?;
                 Some(path)
             }
             None => None,
@@ -172,6 +172,16 @@ impl<'lab> Node<'lab> {
         let boots = self.running()?.reports.since(0);
         let pid = boots.iter().rev().find_map(|line| line.strip_prefix("boot ")?.split_once(" pid ")?.1.parse().ok());
         pid.context("the node has not booted")
+    }
+
+    /// How many times it has booted since its start.
+    ///
+    /// # Errors
+    /// It was stopped.
+    pub fn boots(&self) -> Result<u32> {
+        let reports = self.running()?.reports.since(0);
+        let boots = reports.iter().filter(|line| line.starts_with("boot ")).count();
+        u32::try_from(boots).context("a count of boots fits")
     }
 
     /// The node's root as this test can see it.

@@ -1,0 +1,22 @@
+//! Nodes as virtual machines: the real kernel, the real firmware, real power cuts.
+//!
+//! ```text
+//!   Machine   what to boot, typed; becomes QEMU's arguments                  machine
+//!   Guest     a running QEMU: serial log, QMP, power, forwarded port         guest, qmp
+//!   disk      raw and qcow2 images, the release's disk                       disk
+//!   log_writes  recorded writes of a disk, and their replay up to any point  log_writes
+//!   accelerator  KVM where a probe boot works, else TCG                      accelerator
+//!   turn      one process's guests at a time, and how many a suite may start turn
+//! ```
+//! Guests have no way out: their user-mode network is restricted, and only a loopback port leads in.
+
+pub mod accelerator;
+pub mod disk;
+pub mod guest;
+pub mod log_writes;
+pub mod machine;
+pub mod qmp;
+pub mod turn;
+
+pub use guest::Guest;
+pub use machine::{Boot, Disk, Machine, Network};
