@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::kinds::{API_VERSION, KINDS};
+use crate::limits::MAX_QUOTED;
 use crate::problem::{Collector, Position, Problem, below, below_unknown, quote, show_unknown};
 use crate::schema;
 use crate::tree::{Content, Entry, Meaning, Node, resolve};
@@ -68,7 +69,10 @@ pub(crate) fn kind_of<'k>(
     let found = known.iter().copied().find(|kind| *kind == name);
     if found.is_none() {
         let hint = suggestion(name, known.iter().copied()).unwrap_or_else(kinds);
-        let message = format!("unknown kind {}", show_unknown(name));
+        let message = match show_unknown(name) {
+            Some(name) => format!("unknown kind {name}"),
+            None => "unknown kind".to_owned(),
+        };
         report("kind", entry.value.position, message, Some(hint));
     }
     found
@@ -137,6 +141,10 @@ fn problem(
 
 /// `did you mean "x"?`, when a name is close enough.
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    // The distance of two texts takes memory of the product of their lengths.
+    if name.len() > MAX_QUOTED {
+        return None;
+    }
     let lower = name.to_ascii_lowercase().replace(['-', '_'], "");
     known
         .map(|candidate| {
@@ -219,20 +227,21 @@ impl Checker<'_> {
                 self.duplicate(entry, &mut seen, &entry.key);
                 continue;
             }
-            let inner = below(path, &entry.key);
+            let unknown = || below_unknown(path, &entry.key);
             let schema = match known.and_then(|known| known.get(entry.key.as_str())) {
                 Some(schema) => schema,
                 None if schema["additionalProperties"].is_object() => {
-                    if !self.key_is_well_formed(entry, schema, &inner) {
+                    if !self.key_is_well_formed(entry, schema, &unknown()) {
                         continue;
                     }
                     &schema["additionalProperties"]
                 }
                 None => {
-                    self.unknown_key(entry, known, &below_unknown(path, &entry.key));
+                    self.unknown_key(entry, known, &unknown());
                     continue;
                 }
             };
+            let inner = below(path, &entry.key);
             if self.duplicate(entry, &mut seen, &inner) {
                 continue;
             }
@@ -287,7 +296,9 @@ impl Checker<'_> {
 
     fn unknown_key(&mut self, entry: &Entry, known: Option<&Map<String, Value>>, path: &str) {
         let names = known.into_iter().flat_map(Map::keys).map(String::as_str);
-        let hint = if *entry.key == "<<" {
+        let hint = if self.problems.is_full() {
+            None
+        } else if *entry.key == "<<" {
             Some("merge keys are not used in a machine config; write the fields out".to_owned())
         } else {
             suggestion(&entry.key, names).or_else(|| self.place_of(&entry.key))

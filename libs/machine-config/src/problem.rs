@@ -95,7 +95,7 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) fn add(&mut self, problem: Problem) {
         // A hard bound on what is kept, well above what is shown, since sorting comes last.
-        if self.problems.len() >= MAX_PROBLEMS * 16 {
+        if self.is_full() {
             self.omitted += 1;
             return;
         }
@@ -109,6 +109,11 @@ impl Collector {
             .iter()
             .filter(|(at, _)| *at == document)
             .any(|(_, known)| is_same_or_inside(known, path) || is_same_or_inside(path, known))
+    }
+
+    /// Whether more problems are only counted, so that nobody needs to think of a hint.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS * 16
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -147,26 +152,14 @@ pub(crate) fn quote(text: &str) -> String {
     format!("\"{}\"", shown.escape_debug())
 }
 
-/// A key for a path or a message. What does not look like a key may be a value in the wrong place,
-/// even a secret, and is not repeated.
-pub(crate) fn show_key(key: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    if key.is_empty() || key.len() > MAX_QUOTED || !key.chars().all(plain) {
-        NOT_A_NAME.to_owned()
-    } else if key.contains('.') {
-        format!("\"{key}\"")
-    } else {
-        key.to_owned()
-    }
-}
-
-/// The path of `key` below `path`: `a.b`, or `a["x.y"]` for keys that hold dots.
+/// The path of a key that has been checked, so that it is short and printable: `a.b`, or `a["x.y"]`
+/// for keys with other characters than those of field names.
 pub(crate) fn below(path: &str, key: &str) -> String {
-    let shown = show_key(key);
-    if shown.starts_with(['"', '(']) {
-        format!("{path}[{shown}]")
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    if key.chars().all(plain) {
+        format!("{path}.{key}")
     } else {
-        format!("{path}.{shown}")
+        format!("{path}[\"{key}\"]")
     }
 }
 
@@ -174,23 +167,19 @@ pub(crate) fn below(path: &str, key: &str) -> String {
 /// generated token, so that a token that slipped into a name's place stays hidden.
 const UNKNOWN_NAME_MAX: usize = 20;
 
-/// A key or kind that nothing knows, for a message.
-pub(crate) fn show_unknown(name: &str) -> String {
-    if name.len() > UNKNOWN_NAME_MAX && name.contains(|c: char| c.is_ascii_digit()) {
-        NOT_A_NAME.to_owned()
-    } else {
-        show_key(name)
-    }
+/// A key or kind that nothing knows, for a message. What does not look like a name may be a value in
+/// the wrong place, even a secret, and is not repeated.
+pub(crate) fn show_unknown(name: &str) -> Option<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    let token = name.len() > UNKNOWN_NAME_MAX && name.contains(|c: char| c.is_ascii_digit());
+    let shown = !name.is_empty() && name.len() <= MAX_QUOTED && name.chars().all(plain) && !token;
+    shown.then_some(name)
 }
 
-/// The path of a key that nothing knows.
+/// The path of a key that nothing knows, or that is malformed.
 pub(crate) fn below_unknown(path: &str, key: &str) -> String {
-    if show_unknown(key) == NOT_A_NAME {
-        format!("{path}[{NOT_A_NAME}]")
-    } else {
-        below(path, key)
+    match show_unknown(key) {
+        Some(key) => below(path, key),
+        None => format!("{path}[(not a name)]"),
     }
 }
-
-/// What stands in the place of a key that is not repeated.
-const NOT_A_NAME: &str = "(not a name)";

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use orlop_machine_config::limits::MAX_PROBLEMS;
+use orlop_machine_config::limits::{MAX_BYTES, MAX_PROBLEMS};
 use orlop_machine_config::{diff, parse, to_redacted_yaml, to_yaml};
 use proptest::prelude::*;
 
@@ -209,8 +209,8 @@ fn seeds() -> Vec<String> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut paths = Vec::new();
     for directory in ["fuzz/seeds/machine_config", "docs/examples"] {
-        let entries = std::fs::read_dir(root.join(directory)).unwrap();
-        paths.extend(entries.map(|entry| entry.unwrap().path()));
+        let entries = std::fs::read_dir(root.join(directory)).expect("the corpus is committed");
+        paths.extend(entries.map(|entry| entry.expect("read the corpus").path()));
     }
     paths.retain(|path| {
         path.extension()
@@ -219,7 +219,7 @@ fn seeds() -> Vec<String> {
     paths.sort();
     assert!(paths.len() >= 8, "the corpus is gone: {paths:?}");
     let read = |path: &PathBuf| {
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = std::fs::read_to_string(path).expect("seeds are text");
         EXAMPLE_SECRETS
             .iter()
             .fold(text, |text, secret| text.replace(secret, MARK))
@@ -253,5 +253,56 @@ proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parse(&bytes);
+    }
+}
+
+/// A megabyte of what costs a careless parser much time or memory. There is no stopwatch here: a
+/// quadratic parser would exceed the suite's budget by far.
+#[test]
+fn large_hostile_texts_are_answered() {
+    let fill = |unit: &str| unit.repeat(MAX_BYTES / unit.len());
+    let numbered = |line: &dyn Fn(usize) -> String| {
+        let mut text = String::new();
+        let lines = (0..).map(line).take_while(|line| {
+            text.push_str(line);
+            text.len() < MAX_BYTES
+        });
+        lines.collect::<String>()
+    };
+    let header = "apiVersion: v1alpha1\nkind: Machine\n";
+    let texts = [
+        fill("["),
+        fill("{"),
+        fill("- "),
+        fill("? "),
+        fill("a: "),
+        fill("&a "),
+        fill("*a "),
+        fill("!a "),
+        fill("\""),
+        fill("#\n"),
+        fill("---\n"),
+        fill("\n"),
+        fill("a"),
+        fill("\t"),
+        fill("[],"),
+        fill("a\n\n"),
+        format!("a: |\n{}", fill(" \n")),
+        format!("a: >\n{}", fill(" a\n\n")),
+        format!("\"{}", fill("\\n")),
+        format!("{header}{}: 1\n", "k".repeat(1000)),
+        format!("{header}? {}\n: 1\n", "k".repeat(MAX_BYTES - 100)),
+        format!("{header}role: {}\n", "k".repeat(MAX_BYTES - 100)),
+        format!("{header}hostname: {}\n", "a.".repeat(MAX_BYTES / 2 - 100)),
+        header.to_owned() + &numbered(&|n| format!("k{n}: 1\n")),
+        header.to_owned() + &numbered(&|_| "k: 1\n".to_owned()),
+        header.to_owned() + "sysctls:\n" + &numbered(&|n| format!("  a.b{n}: 1\n")),
+        header.to_owned() + &numbered(&|n| format!("k{n}: &a{n} 1\n")),
+    ];
+    for text in texts {
+        let text = &text[..text.len().min(MAX_BYTES)];
+        let begin = std::time::Instant::now();
+        assert!(parse(text.as_bytes()).is_err());
+        println!("{:?} {:?}", begin.elapsed(), &text[..text.len().min(50)]);
     }
 }

@@ -14,7 +14,7 @@ use rcgen::{
 
 use crate::certificate::{common_name, der_of, expires_at, fingerprint, parsed};
 use crate::identity::FORWARDER_ORGANIZATION;
-use crate::{Names, PkiError, Roles};
+use crate::{Names, PkiError, Role, Roles};
 
 /// How far before `now` certificates become valid: a node whose clock is behind by up to an hour
 /// takes them at once. More is the time service's business.
@@ -94,7 +94,8 @@ pub enum Profile {
     Client {
         /// Common name: who it is.
         common_name: String,
-        /// Organizations: which groups it is in; at most two.
+        /// Organizations: which groups it is in; at most two after those of roles that another of
+        /// them includes are left out.
         organizations: Vec<String>,
     },
 }
@@ -130,7 +131,7 @@ impl Profile {
                 common_name,
                 organizations,
             } => {
-                params.distinguished_name = subject(common_name, organizations)?;
+                params.distinguished_name = subject(common_name, &reduced(organizations))?;
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }
         }
@@ -161,6 +162,19 @@ fn subject(common_name: &str, organizations: &[String]) -> Result<DistinguishedN
         name.push(kind, organization.as_str());
     }
     Ok(name)
+}
+
+/// The organizations without those of roles that another of them includes.
+fn reduced(organizations: &[String]) -> Vec<String> {
+    let role = |organization: &String| {
+        let mut roles = Role::ALL.into_iter();
+        roles.find(|role| role.organization() == *organization)
+    };
+    let roles: Roles = organizations.iter().filter_map(role).collect();
+    let kept = |organization: &&String| {
+        role(organization).is_none_or(|role| roles.reduced().contains(role))
+    };
+    organizations.iter().filter(kept).cloned().collect()
 }
 
 /// 16 random bytes: RFC 5280 wants serial numbers unique and at most 20 bytes long. The first bit
@@ -325,11 +339,7 @@ impl CertificateAuthority {
     ) -> Result<Issued, PkiError> {
         let profile = Profile::Client {
             common_name: common_name.to_owned(),
-            organizations: roles
-                .reduced()
-                .iter()
-                .map(crate::Role::organization)
-                .collect(),
+            organizations: roles.iter().map(Role::organization).collect(),
         };
         self.issue(&profile, validity)
     }

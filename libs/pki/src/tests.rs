@@ -78,6 +78,11 @@ fn a_client_certificate_carries_its_roles() {
         };
         assert_eq!(identity, expect);
     }
+    let issued = authority
+        .issue_client("root", Roles::all(), Validity::new(now(), DAY))
+        .unwrap();
+    let identity = Identity::of(&der_of(&issued.certificate).unwrap()).unwrap();
+    assert_eq!(identity.roles, Roles::from(Role::Admin));
     let three = Profile::Client {
         common_name: "a".to_owned(),
         organizations: vec!["x".to_owned(), "y".to_owned(), "z".to_owned()],

@@ -107,3 +107,30 @@ fn what_is_decided_at_boot_needs_a_reboot() {
         ],
     );
 }
+
+#[test]
+fn long_and_odd_names_are_told_apart() {
+    let label =
+        |name: &str, value: &str| format!("  {}.example.com/{name}: {value}\n", "a".repeat(60));
+    let labels = |value: &str| format!("nodeLabels:\n{}{}", label("x", "same"), label("y", value));
+    let mirrors = |port: u16| {
+        format!(
+            "registries:\n  mirrors:\n    '*': {{endpoints: ['http://m:1']}}\n    'r:5000': \
+             {{endpoints: ['http://m:{port}']}}\n"
+        )
+    };
+    let text = |value: &str, port: u16| format!("{WORKER}{}{}", labels(value), mirrors(port));
+    let path = format!(
+        "Machine.nodeLabels[\"{}.example.com/y\"]: one > two",
+        "a".repeat(60)
+    );
+    changes(
+        &text("one", 1),
+        &text("two", 2),
+        &[
+            &path,
+            "Machine.registries.mirrors[\"r:5000\"].endpoints[0]: http://m:1 > http://m:2",
+        ],
+        &[],
+    );
+}
