@@ -36,11 +36,11 @@ pub fn toy(name: &str, arguments: &[&str]) -> ServiceSpec {
     }
 }
 
-/// Starts a node whose services are these.
+/// The plan of a node with these services, as `toy plan` hands it over.
 ///
 /// # Errors
-/// As [`Node::start`].
-pub fn start<'lab>(lab: &'lab Lab, services: Vec<ServiceSpec>) -> Result<Node<'lab>> {
+/// The plan is over the frame's bound.
+pub fn plan(services: Vec<ServiceSpec>) -> Result<Vec<u8>> {
     let plan = Plan {
         version: PLAN_VERSION,
         mode: Mode::Worker,
@@ -51,9 +51,16 @@ pub fn start<'lab>(lab: &'lab Lab, services: Vec<ServiceSpec>) -> Result<Node<'l
         installer: None,
         services,
     };
-    let bytes = frame::encode(&plan).context("encode the plan")?;
+    frame::encode(&plan).context("encode the plan")
+}
+
+/// Starts a node whose services are these.
+///
+/// # Errors
+/// As [`Node::start`].
+pub fn start<'lab>(lab: &'lab Lab, services: Vec<ServiceSpec>) -> Result<Node<'lab>> {
     let options = NodeOptions {
-        config: Some(bytes),
+        config: Some(plan(services)?),
         overlays: vec![(programs::built("toy")?, Path::new(paths::ORLOP).to_owned())],
         ..NodeOptions::default()
     };

@@ -1,7 +1,7 @@
 //! Services with bad manners, for the supervisor's suite. The first argument chooses one:
 //!
 //! ```text
-//!   plan           hands over the plan that came as the descriptor "sandbox-config"
+//!   plan           hands over the plan that came as the node's config
 //!   steady         ready, then waits; on SIGTERM it notes its name in /var/stops and ends
 //!   crash CODE     ready, then ends at once
 //!   never-ready    runs and says nothing
@@ -11,6 +11,9 @@
 //!   orphans N      leaves N orphans behind, the n-th with exit code n % 256; notes them in /var/orphans
 //!   holder         registers children, stores their pipes, gets both back after its own death
 //!   write N        a held child
+//!   hog            ready, then takes memory until it is stopped
+//!   write-probe    tries to write to the root, and says as its status how many attempts were refused
+//!   report NAME    says the state of another service as its status, whenever it changes
 //! ```
 
 use anyhow::{Context as _, Result, bail};
@@ -64,6 +67,9 @@ fn main() -> Result<()> {
         ["orphans", count] => orphans(count.parse().context("a number of orphans")?),
         ["orphan", depth, code] => orphan(depth, code.parse().context("an exit code")?),
         ["holder"] => holder(),
+        ["hog"] => hog(),
+        ["write-probe"] => write_probe(),
+        ["report", name] => report(name),
         ["write", number] => write_pieces(number.parse().context("a number")?),
         _ => bail!("toy does not know {words:?}"),
     }
@@ -106,7 +112,8 @@ fn take(number: RawFd) -> OwnedFd {
 }
 
 fn plan() -> Result<()> {
-    let config = handed()?.into_iter().find(|(name, _)| name == "sandbox-config");
+    let is_plan = |name: &str| matches!(name, "sandbox-config" | "fw-cfg");
+    let config = handed()?.into_iter().find(|(name, _)| is_plan(name));
     let mut plan = Vec::new();
     if let Some((_, descriptor)) = config {
         File::from(descriptor).read_to_end(&mut plan).context("read the plan")?;
@@ -145,6 +152,41 @@ fn flood() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn hog() -> Result<()> {
+    notify("READY=1", None)?;
+    let mut taken: Vec<Vec<u8>> = Vec::new();
+    loop {
+        // Written to, so that it is really there.
+        taken.push(vec![1; PIPE_BYTES]);
+    }
+}
+
+fn write_probe() -> Result<()> {
+    let targets = ["/probe", "/etc/probe", "/usr/bin/probe", "/usr/bin/init", "/usr/lib/os-release"];
+    let read_only = |path: &&&str| {
+        let opened = OpenOptions::new().create(true).append(true).open(path);
+        opened.is_err_and(|error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem)
+    };
+    let refused = targets.iter().filter(read_only).count();
+    notify(&format!("READY=1\nSTATUS=read-only {refused} of {}", targets.len()), None)?;
+    forever()
+}
+
+fn report(name: &str) -> Result<()> {
+    let mut init = Control::connect(Path::new("/"))?;
+    notify("READY=1", None)?;
+    let mut last = String::new();
+    loop {
+        let status = init.service(name)?;
+        let text = format!("{name} restarts {} last {}", status.restarts, status.last_exit.unwrap_or_default());
+        if text != last {
+            notify(&format!("STATUS={text}"), None)?;
+            last = text;
+        }
+        std::thread::sleep(orlop_tests::wait::LOOK_AGAIN);
+    }
 }
 
 fn orphans(count: u32) -> Result<()> {

@@ -5,6 +5,7 @@
 //!   Guest     a running QEMU: serial log, QMP, power, forwarded port         guest, qmp
 //!   disk      raw and qcow2 images, the release's disk                       disk
 //!   log_writes  recorded writes of a disk, and their replay up to any point  log_writes
+//!   toy_image    the release with toy services
 //!   accelerator  KVM where a probe boot works, else TCG                      accelerator
 //!   turn      one process's guests at a time, and how many a suite may start turn
 //! ```
@@ -16,6 +17,7 @@ pub mod guest;
 pub mod log_writes;
 pub mod machine;
 pub mod qmp;
+pub mod toy_image;
 pub mod turn;
 
 pub use guest::Guest;

@@ -10,7 +10,7 @@ use xtask::workspace::{self, Lock};
 /// Guests that all suites together may start.
 pub const GUESTS_MAX: usize = 40;
 /// Guests that each suite may start. The image's own bench has none of these.
-pub const GUESTS: &[(&str, usize)] = &[("qemu_direct", 18), ("qemu_boot", 8), ("qemu_power_cut", 8)];
+pub const GUESTS: &[(&str, usize)] = &[("qemu_direct", 16), ("qemu_boot", 6), ("qemu_power_cut", 6), ("image", 4)];
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 static HOLDER: Mutex<Weak<Lock>> = Mutex::new(Weak::new());

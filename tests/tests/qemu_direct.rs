@@ -1,0 +1,175 @@
+//! The release's kernel and initrd, booted directly: what needs a whole machine but no firmware.
+#![allow(missing_docs)] // test functions say what they show by their names
+
+use init_proto::plan::CgroupLimits;
+use orlop_tests::client::{Client, Cluster, fingerprint};
+use orlop_tests::leftovers::{self, Scratch};
+use orlop_tests::qemu::{Disk, Guest, Machine, disk, guest, toy_image};
+use orlop_tests::toys::{self, toy};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Usual time from QEMU's start to the end of a direct boot.
+const BOOTS: Duration = Duration::from_secs(12);
+/// Usual time of an ordered end.
+const ENDS: Duration = Duration::from_secs(5);
+/// The watchdog's own time is 30 s, and a boot goes before it.
+const WATCHDOG_BITES: Duration = Duration::from_secs(45);
+/// Room for all partitions, and a small DATA.
+const DISK: u64 = 1024 * disk::MIB;
+/// Every boot phase of a whole machine.
+const PHASES: [&str; 9] = ["mount", "watchdog", "root", "harden", "modules", "devices", "plan", "volumes", "services"];
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A machine with an empty disk and a config by fw_cfg that installs on it.
+fn installed(scratch: &Scratch) -> (Machine, Cluster, PathBuf) {
+    let cluster = Cluster::generate(scratch.path(), &["--install-disk", "/dev/vda"]).unwrap();
+    let image = scratch.path().join("disk.raw");
+    disk::raw(&image, DISK).unwrap();
+    let mut machine = Machine::new(guest::direct("").unwrap());
+    machine.disks.push(Disk::Raw(image.clone()));
+    machine.fw_cfg.push(("opt/io.orlop/config".into(), cluster.worker()));
+    (machine, cluster, image)
+}
+
+fn resources(client: &Client<'_>, kind: &str) -> String {
+    client.json(&["get", kind]).unwrap().to_string()
+}
+
+fn configured(client: &Client<'_>) -> Value {
+    client.wait_version("the configured node", BOOTS, |version| version["mode"] == "worker").unwrap()
+}
+
+#[test]
+fn a_config_by_fw_cfg_makes_disks_identity_and_network_and_a_full_data_does_no_harm() {
+    let scratch = leftovers::scratch("direct").unwrap();
+    let (machine, cluster, image) = installed(&scratch);
+    let mut guest = Guest::start(&machine).unwrap();
+    let client = Client::at_port(guest.port().unwrap(), cluster.admin());
+    let first = configured(&client);
+    assert_eq!(first["sandboxed"], false);
+    // DHCP by QEMU's own server.
+    assert!(resources(&client, "addresses").contains("10.0.2.15"));
+    let mounts = client.json(&["get", "mounts"]).unwrap().to_string();
+    assert!(mounts.contains("/system/state") && mounts.contains("/var") && mounts.contains("erofs"), "{mounts}");
+    let services = client.json(&["services"]).unwrap();
+    for service in services.as_array().unwrap() {
+        assert_eq!(service["state"], "running", "{services}");
+    }
+    assert!(client.run(&["dmesg", "--tail", "5"]).unwrap().code == 0);
+    guest.press_power_button().unwrap();
+    guest.wait_off(ENDS).unwrap();
+    drop(guest);
+
+    let data = partition(&image, "ORLOP-DATA");
+    for name in ["ORLOP-ESP", "ORLOP-META", "ORLOP-STATE"] {
+        assert!(partition(&image, name).1 > 0, "{name}");
+    }
+    assert!(data.0 + data.1 + 34 * 512 >= DISK - 2 * disk::MIB, "DATA reaches the disk's end: {data:?}");
+    fill(&image, data, scratch.path());
+
+    // DATA has not a block left: the node boots, answers and takes a config.
+    let guest = Guest::start(&machine).unwrap();
+    let client = Client::at_port(guest.port().unwrap(), cluster.admin());
+    let second = configured(&client);
+    assert_eq!(second["machineId"], first["machineId"]);
+    assert_eq!(second["configSource"], "STATE");
+    let renamed = cluster.edited(&cluster.worker(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
+    client.json(&["apply-config", text(&renamed)]).unwrap();
+    client.wait_version("the new host name", BOOTS, |version| version["hostname"] == "renamed").unwrap();
+    assert_eq!(client.run(&["logs", "init", "--tail", "3"]).unwrap().code, 0);
+    guest.cut_power().unwrap();
+}
+
+/// Offset and size in bytes of the partition with this name.
+fn partition(image: &Path, name: &str) -> (u64, u64) {
+    let table = gpt::GptConfig::new().writable(false).open(image).unwrap();
+    let found = table.partitions().values().find(|partition| partition.name == name);
+    let found = found.unwrap_or_else(|| panic!("no partition {name}: {:?}", table.partitions()));
+    (found.first_lba * 512, (found.last_lba - found.first_lba + 1) * 512)
+}
+
+/// Writes a file into an ext4 partition until no block is left.
+fn fill(image: &Path, (offset, size): (u64, u64), scratch: &Path) {
+    let big = scratch.join("big");
+    // Not zeros: those would be holes.
+    let chunk = [0xa5_u8; 1024 * 1024];
+    let mut content = Vec::new();
+    while u64::try_from(content.len()).unwrap() < size {
+        content.extend_from_slice(&chunk);
+    }
+    fs::write(&big, content).unwrap();
+    let place = format!("{}?offset={offset}", image.display());
+    let _ = orlop_tests::programs::tool("e2fsck").unwrap().args(["-f", "-p"]).arg(&place).output().unwrap();
+    let said = orlop_tests::programs::tool("debugfs")
+        .unwrap()
+        .args(["-w", "-R", &format!("write {} big", big.display())])
+        .arg(&place)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(said.contains("Could not allocate block") || said.contains("No free space") || said.contains("ENOSPC"), "debugfs did not fill DATA: {said}");
+}
+
+#[test]
+fn each_phase_fails_in_turn_and_the_node_says_which() {
+    let scratch = leftovers::scratch("phases").unwrap();
+    let cluster = Cluster::generate(scratch.path(), &[]).unwrap();
+    for phase in PHASES {
+        let machine = Machine::new(guest::direct(&format!("orlop.fail-phase={phase}")).unwrap());
+        let guest = Guest::start(&machine).unwrap();
+        let failure = format!("boot phase {phase} failed: injected failure");
+        guest.serial().wait(&failure, BOOTS).unwrap();
+        let print = fingerprint(guest.serial(), 0, BOOTS).unwrap();
+        let client = Client::at_port(guest.port().unwrap(), cluster.admin()).pinned(&print);
+        let version = client.wait_version("maintenance mode", BOOTS, |version| version["mode"] == "maintenance").unwrap();
+        let reason = version["maintenanceReason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(phase) && reason.contains("injected failure"), "{phase}: {reason}");
+        let phases = client.json(&["boot-phases"]).unwrap();
+        let failed: Vec<&Value> = phases["phases"].as_array().unwrap().iter().filter(|phase| phase["state"] == "failed").collect();
+        assert_eq!(failed.len(), 1, "{phases}");
+        assert_eq!(failed[0]["name"], phase);
+        guest.cut_power().unwrap();
+    }
+}
+
+#[test]
+fn a_hang_of_pid_1_is_ended_by_the_watchdog() {
+    let machine = Machine::new(guest::direct("orlop.hang-phase=plan").unwrap());
+    let mut guest = Guest::start(&machine).unwrap();
+    guest.serial().wait("phase plan: injected hang", BOOTS).unwrap();
+    let position = guest.serial().position();
+    guest.qmp().wait_event("WATCHDOG", WATCHDOG_BITES).unwrap();
+    guest.wait_reset(ENDS).unwrap();
+    // And the machine starts again by itself.
+    guest.serial().wait_after(position, "hardware watchdog armed", BOOTS).unwrap();
+}
+
+#[test]
+fn crashes_limits_and_the_read_only_root_on_a_real_kernel() {
+    let scratch = leftovers::scratch("toys").unwrap();
+    let mut hog = toy("hog", &["hog"]);
+    hog.limits = CgroupLimits { memory_max: Some(48 * disk::MIB), ..CgroupLimits::default() };
+    let services = vec![
+        toy("crasher", &["crash", "7"]),
+        toy("watcher", &["report", "crasher"]),
+        hog,
+        toy("hog-watcher", &["report", "hog"]),
+        toy("prober", &["write-probe"]),
+    ];
+    let plan = scratch.path().join("plan");
+    fs::write(&plan, toys::plan(services).unwrap()).unwrap();
+    let mut machine = Machine::new(toy_image::boot(scratch.path(), "").unwrap());
+    machine.fw_cfg.push(("opt/io.orlop/config".into(), plan));
+    let guest = Guest::start(&machine).unwrap();
+    let serial = guest.serial();
+    serial.wait("prober: read-only 5 of 5", BOOTS).unwrap();
+    serial.wait("crasher restarts 4 last exit code 7", BOOTS).unwrap();
+    // Killed for its own appetite, and not the machine.
+    serial.wait("hog restarts 2 last signal 9", BOOTS).unwrap();
+}
