@@ -60,3 +60,95 @@ fn a_lease_is_renewed_by_its_server() {
         assert_eq!(service.metric("orlop_network_operations_total{kind=\"add_address\"}"), 1);
     });
 }
+
+#[test]
+fn a_lease_is_rebound_with_the_server_that_took_over() {
+    in_namespaces(async |net| {
+        let first = net.dnsmasq("10.77.0.1", &QUICK_RENEWAL).await;
+        let service = net.service();
+        until("the lease", SOON, || service.saved().contains("\"server\":\"10.77.0.1\"")).await;
+        let addresses = net.addresses().await;
+        drop(first);
+        let _second = net.dnsmasq("10.77.0.2", &QUICK_RENEWAL).await;
+        until("the lease of the second", SOON, || service.saved().contains("\"server\":\"10.77.0.2\"")).await;
+        assert_eq!(net.addresses().await, addresses);
+        assert_eq!(service.metric("orlop_network_operations_total{kind=\"remove_address\"}"), 0);
+    });
+}
+
+#[test]
+fn a_refused_lease_is_given_up_for_a_new_one() {
+    in_namespaces(async |net| {
+        let first = net.dnsmasq("10.77.0.1", &QUICK_RENEWAL).await;
+        let service = net.service();
+        until("the lease", SOON, || service.saved().contains("10.77.0.1")).await;
+        drop(first);
+        // The network was renumbered: dnsmasq answers DHCPNAK to addresses of the old one.
+        let second = net.dnsmasq("10.78.0.1", &QUICK_RENEWAL).await;
+        until_async("the new address alone", SOON, async || {
+            let addresses = net.addresses().await;
+            !addresses.is_empty() && addresses.iter().all(|address| is_in(address, "10.78.0."))
+        })
+        .await;
+        assert!(second.count("DHCPNAK(srv0)") >= 1);
+        until_async("the new route alone", SOON, async || {
+            let kernel = net.observe().await;
+            kernel.routes.len() == 1 && kernel.routes.iter().all(|route| route.to_string().contains("via 10.78.0.1"))
+        })
+        .await;
+        until("the new lease is saved", SOON, || service.saved().contains("10.78.0.1")).await;
+    });
+}
+
+#[test]
+fn a_lease_that_nobody_renews_ends_and_the_server_that_comes_back_is_found() {
+    in_namespaces(async |net| {
+        // dnsmasq grants no less than two minutes.
+        let longest = Duration::from_secs(150);
+        let first = net.dnsmasq("10.77.0.1", &QUICK_RENEWAL).await;
+        let service = net.service();
+        until_async("the address", SOON, async || !net.addresses().await.is_empty()).await;
+        drop(first);
+        until_async("the address goes", longest, async || net.addresses().await.is_empty()).await;
+        assert!(net.observe().await.routes.is_empty());
+        until("resolv.conf names nobody", SOON, || !service.file("resolv.conf").contains("nameserver ")).await;
+        let _second = net.dnsmasq("10.77.0.1", &[]).await;
+        until_async("the address is back", 3 * SOON, async || !net.addresses().await.is_empty()).await;
+    });
+}
+
+#[test]
+fn a_service_that_crashed_goes_on_with_its_lease() {
+    in_namespaces(async |net| {
+        let server = net.dnsmasq("10.77.0.1", &[]).await;
+        let service = net.service();
+        until_async("the address", SOON, async || !net.addresses().await.is_empty()).await;
+        until("the lease is saved", SOON, || service.saved().contains("10.77.0.1")).await;
+        let addresses = net.addresses().await;
+        service.crash().await;
+        assert_eq!(net.addresses().await, addresses);
+        let service = net.service();
+        until("verified", SOON, || service.status().contains("DHCP bound")).await;
+        assert_eq!(net.addresses().await, addresses);
+        assert_eq!(server.count("DHCPDISCOVER(srv0)"), 1, "the address was verified, not sought");
+        for kind in ["remove_address", "add_address", "remove_route"] {
+            let metric = format!("orlop_network_operations_total{{kind=\"{kind}\"}}");
+            assert_eq!(service.metric(&metric), 0, "{kind}");
+        }
+    });
+}
+
+#[test]
+fn a_pulled_cable_keeps_the_lease_and_it_is_verified_after() {
+    in_namespaces(async |net| {
+        let server = net.dnsmasq("10.77.0.1", &[]).await;
+        let service = net.service();
+        until("bound", SOON, || service.status().contains("DHCP bound")).await;
+        net.cable(false).await;
+        until("noticed", SOON, || service.status().contains("DHCP stopped")).await;
+        assert_eq!(net.addresses().await.len(), 1);
+        net.cable(true).await;
+        until("verified", SOON, || service.status().contains("DHCP bound")).await;
+        assert_eq!(server.count("DHCPDISCOVER(srv0)"), 1);
+    });
+}

@@ -14,3 +14,6 @@ pub mod model;
 pub mod plan;
 pub mod resolv;
 pub mod settings;
+
+#[cfg(test)]
+mod tests;

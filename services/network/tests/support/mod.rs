@@ -10,6 +10,8 @@
 //! Both belong to one thread and its children and have no names, so they are gone when these end, however
 //! they end. The host's own namespaces are never entered.
 
+#![allow(dead_code)] // each test file uses its own part of it
+
 use nix::sched::{CloneFlags, setns, unshare};
 use orlop_network::{
     executor::netlink::Netlink,
@@ -109,6 +111,15 @@ impl Net {
     pub(crate) async fn cable(&self, up: bool) {
         let link = self.server_link("srv0").await;
         self.server_kernel.apply(&Operation::Up { link, up }).await.unwrap();
+    }
+
+    /// Adds an address to the node without our mark, as anybody else would.
+    pub(crate) async fn foreign_address(&self, link: u32, address: &str) -> Address {
+        let address = Address { link, address: address.parse().unwrap(), prefix: 24 };
+        let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+        tokio::spawn(connection);
+        handle.address().add(link, address.address, address.prefix).execute().await.unwrap();
+        address
     }
 
     /// What the node's kernel has.

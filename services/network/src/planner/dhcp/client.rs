@@ -307,17 +307,26 @@ impl Client {
 
     /// Moves on where time has come, and sends what the state then owes.
     fn act(&mut self, now: Moment, random: u64) -> Option<Send> {
+        self.give_up(now, random);
         match (&self.state, &self.lease) {
             (State::Bound, Some(lease)) if lease.renews().is_some_and(|at| at <= now) => {
                 let exchange = Exchange::start(now, Duration::ZERO, random);
                 self.state = State::Renewing { exchange };
             }
-            (State::Renewing { exchange }, Some(lease)) if exchange.next <= now => {
-                if lease.rebinds().is_some_and(|at| at <= now) {
-                    let exchange = Exchange::start(now, Duration::ZERO, random);
-                    self.state = State::Rebinding { exchange };
-                }
+            (State::Renewing { exchange }, Some(lease))
+                if exchange.next <= now && lease.rebinds().is_some_and(|at| at <= now) =>
+            {
+                let exchange = Exchange::start(now, Duration::ZERO, random);
+                self.state = State::Rebinding { exchange };
             }
+            _ => {}
+        }
+        self.send(now, random)
+    }
+
+    /// Ends exchanges that were tried often enough.
+    fn give_up(&mut self, now: Moment, random: u64) {
+        match (&self.state, &self.lease) {
             (State::Requesting { exchange, .. }, _) if exchange.next <= now && exchange.sent >= TAKE_ATTEMPTS => {
                 self.select(now, Duration::ZERO, random);
             }
@@ -332,7 +341,6 @@ impl Client {
             }
             _ => {}
         }
-        self.send(now, random)
     }
 
     fn send(&mut self, now: Moment, random: u64) -> Option<Send> {

@@ -4,3 +4,6 @@
 pub mod client;
 pub mod lease;
 pub mod message;
+
+#[cfg(test)]
+mod tests;
