@@ -67,6 +67,19 @@ pub(crate) fn resident_bytes(pid: i32) -> u64 {
     pages.saturating_mul(u64::try_from(rustix::param::page_size()).unwrap_or(4096))
 }
 
+/// What a process is doing, for the message about one that hangs: its state and its system call.
+pub(crate) fn doing(pid: i32) -> String {
+    let word = |file: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        text.split_whitespace().next().unwrap_or("?").to_owned()
+    };
+    let state = fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim().chars().next()?.to_string()))
+        .unwrap_or_else(|| "gone".into());
+    format!("state {state}, system call {}, in {}", word("syscall"), word("wchan"))
+}
+
 /// The service in whose cgroup a process runs.
 pub(crate) fn service_of(pid: i32) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;

@@ -100,24 +100,39 @@ impl Machine {
         plan
     }
 
-    /// Installer, STATE, DATA, identity and logs.
+    /// Installer, STATE, DATA, identity and logs. Every step is tried whatever became of the others, so
+    /// that a node whose disk fails can still be looked at; the first failure is the result.
     pub(super) fn prepare_volumes(&mut self, plan: &Plan, deadline: Duration) -> Result<(), String> {
-        if let Some(installer) = &plan.installer
-            && !self.options.sandboxed
-        {
-            self.install(installer, deadline)?;
-        }
-        self.mount_state()?;
-        self.mount_data()?;
+        let installed = match &plan.installer {
+            Some(installer) if !self.options.sandboxed => self.install(installer, deadline),
+            _ => Ok(()),
+        };
+        let state = self.mount_state();
+        let data = self.mount_data();
+        let stored = self.store_found(plan);
+        let identity = self.take_machine_id();
+        let logs = self.open_log_files();
+        [installed, state, data, stored, identity, logs]
+            .into_iter()
+            .collect()
+    }
+
+    fn store_found(&mut self, plan: &Plan) -> Result<(), String> {
         mounts::directory(paths::STATE_SERVICES, 0o711, 0, 0).map_err(|e| e.to_string())?;
         if let Some(config) = &plan.store_config {
-            let number = self.store.write(config).map_err(|e| format!("store config: {e}"))?;
+            let number = self
+                .store
+                .write(config)
+                .map_err(|error| format!("store config: {error}"))?;
             self.say(5, &format!("config stored as generation {number}"));
         }
         self.generation = self.store.read().map_or(0, |stored| stored.number);
-        self.take_machine_id()?;
-        mounts::directory("/var/log", 0o755, 0, 0).map_err(|e| e.to_string())?;
-        mounts::directory(paths::LOGS, 0o750, 0, 0).map_err(|e| e.to_string())?;
+        Ok(())
+    }
+
+    fn open_log_files(&mut self) -> Result<(), String> {
+        mounts::directory("/var/log", 0o755, 0, 0).map_err(|error| error.to_string())?;
+        mounts::directory(paths::LOGS, 0o750, 0, 0).map_err(|error| error.to_string())?;
         self.log_to(Path::new(paths::LOGS));
         Ok(())
     }
@@ -167,17 +182,24 @@ impl Machine {
     }
 
     fn mount_data(&mut self) -> Result<(), String> {
-        if mounts::is_mounted(paths::DATA) {
+        if self.data_mounted {
             return Ok(());
         }
-        match devices::blocks().data.filter(|_| !self.options.sandboxed) {
-            Some(device) => {
-                self.check_volume(&device)?;
-                mounts::volume(&device, paths::DATA, true).map_err(|error| error.to_string())
-            }
-            None => mounts::temporary(paths::DATA, "mode=0755,size=25%")
-                .map_err(|error| error.to_string()),
+        let mounted = match devices::blocks().data.filter(|_| !self.options.sandboxed) {
+            Some(device) => self.check_volume(&device).and_then(|()| {
+                mounts::volume(&device, paths::DATA, true)
+                    .map(|()| true)
+                    .map_err(|error| error.to_string())
+            }),
+            None => Ok(false),
+        };
+        self.data_mounted = mounted == Ok(true);
+        // A later DATA is mounted over the memory that stands in for it.
+        if !self.data_mounted && !mounts::is_mounted(paths::DATA) {
+            mounts::temporary(paths::DATA, "mode=0755,size=25%")
+                .map_err(|error| error.to_string())?;
         }
+        mounted.map(|_| ())
     }
 
     fn check_volume(&mut self, device: &str) -> Result<(), String> {

@@ -4,7 +4,7 @@
 use super::Machine;
 use super::services::{prepare, write_service_config};
 use crate::executor::processes::End;
-use crate::executor::{spawn, time};
+use crate::executor::{processes, spawn, time};
 use init_proto::plan::ServiceSpec;
 use rustix::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -56,13 +56,17 @@ impl Machine {
                 .as_ref()
                 .is_none_or(|job| job.exceeded || (job.end.is_some() && job.output_ended))
         });
+        let stuck = match &self.job {
+            Some(job) if !done => format!(" ({})", processes::doing(job.pid)),
+            _ => String::new(),
+        };
         // What the job has started ends with it.
         if let Some(cgroups) = &self.cgroups {
             cgroups.kill(&name);
         }
         if self.job.as_ref().is_some_and(|job| job.end.is_none()) {
             let pid = self.job.as_ref().map_or(0, |job| job.pid);
-            crate::executor::processes::signal(pid, libc::SIGKILL);
+            processes::signal(pid, libc::SIGKILL);
             self.wait(time::monotonic() + KILL_WAIT, |machine| {
                 machine.job.as_ref().is_none_or(|job| job.end.is_some())
             });
@@ -80,7 +84,7 @@ impl Machine {
                 output: job.output,
             }),
             _ => Err(format!(
-                "{name} did not end within {} s",
+                "{name} did not end within {} s{stuck}",
                 spec.start_timeout.as_secs()
             )),
         }

@@ -137,6 +137,8 @@ pub(crate) struct Machine {
     store: ConfigStore,
     /// STATE is a partition (or, for a sandbox, given), not a tmpfs.
     persistent: bool,
+    /// DATA is a partition.
+    data_mounted: bool,
     /// Why the STATE partition could not be used.
     state_problem: Option<String>,
     generation: u64,
@@ -205,6 +207,7 @@ impl Machine {
             plan,
             store: ConfigStore::new(paths::STATE),
             persistent: false,
+            data_mounted: false,
             state_problem: None,
             generation: 0,
             work: VecDeque::new(),
