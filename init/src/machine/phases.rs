@@ -96,7 +96,8 @@ impl Machine {
         if !asked {
             let _ = fs::write("/proc/sys/kernel/printk", "6 4 1 7");
         }
-        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on");
+        // With its newline: the kernel refuses the bare word, and then drops lines beyond ten in 5 s.
+        let _ = fs::write("/proc/sys/kernel/printk_devkmsg", "on\n");
         let _ = rustix::system::reboot(rustix::system::RebootCommand::CadOff);
     }
 
