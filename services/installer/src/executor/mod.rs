@@ -5,8 +5,10 @@ mod kernel;
 mod meta_store;
 mod observe;
 pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
-use crate::planner::{Refusal, Verdict, model::Step, next_step};
+use crate::planner::{Refusal, Verdict, choose, model::Step, next_step};
 use machine_config::parts::{InstallTarget, InstallerPart};
 use std::{
     collections::BTreeSet,
@@ -91,12 +93,20 @@ struct Done {
 /// # Errors
 /// [`Failure`]; the next call goes on from what is then there.
 pub(crate) fn converge(places: &Places, part: &InstallerPart) -> Result<String, Failure> {
+    run(places, part, STEPS_MAX)
+}
+
+fn run(places: &Places, part: &InstallerPart, steps_max: usize) -> Result<String, Failure> {
     let part = resolved(part);
     let mut done = Done::default();
     let fresh = std::array::from_fn(|_| Uuid::new_v4());
     let mut last = None;
-    for _ in 0..STEPS_MAX {
+    for _ in 0..steps_max {
         let mut observed = observe::observe(places, fresh)?;
+        if let Ok(disk) = choose::target(&observed, &part.target) {
+            let device = disk.device.clone();
+            observe::look_inside(places, &mut observed, &device)?;
+        }
         observed.made.clone_from(&done.made);
         observed.checked.clone_from(&done.checked);
         observed.grown.clone_from(&done.grown);
@@ -118,7 +128,7 @@ pub(crate) fn converge(places: &Places, part: &InstallerPart) -> Result<String, 
         last = Some(step);
     }
     Err(Failure::NoProgress(format!(
-        "still not ready after {STEPS_MAX} steps"
+        "not ready after {steps_max} steps"
     )))
 }
 

@@ -5,7 +5,7 @@ use super::{Failure, Places, meta_store, open, table};
 use crate::planner::layout::{KIND_ESP, OURS};
 use crate::planner::{
     efi,
-    model::{Content, Contents, Disk, Extent, Observed, Partition, Table},
+    model::{Content, Contents, Disk, Extent, Observed, Partition},
     signature,
 };
 use init_proto::paths::PARTITION_META;
@@ -86,6 +86,7 @@ fn disk(places: &Places, name: &str) -> Option<Disk> {
             .unwrap_or_default()
     };
     let mut disk = Disk {
+        name: name.to_owned(),
         bytes,
         sector,
         is_virtual,
@@ -99,20 +100,17 @@ fn disk(places: &Places, name: &str) -> Option<Disk> {
         kernel,
         device,
     };
-    disk.contents = match contents(places, name, &disk) {
+    disk.contents = match contents(&disk) {
         Ok(contents) => contents,
         Err(error) => Contents::Unreadable(error.to_string()),
     };
     Some(disk)
 }
 
-fn contents(places: &Places, name: &str, disk: &Disk) -> io::Result<Contents> {
+fn contents(disk: &Disk) -> io::Result<Contents> {
     let mut file = open(Path::new(&disk.device), false)?;
     match table::read(&mut file, disk.bytes, disk.sector)? {
-        table::Found::Table(mut table) => {
-            look_inside(places, name, disk, &mut table)?;
-            Ok(Contents::Table(table))
-        }
+        table::Found::Table(table) => Ok(Contents::Table(table)),
         table::Found::Unusable(what) => Ok(Contents::Foreign(what.to_owned())),
         table::Found::Nothing => {
             Ok(found(&mut file, disk.bytes)?.map_or(Contents::Blank, Contents::Foreign))
@@ -120,21 +118,37 @@ fn contents(places: &Places, name: &str, disk: &Disk) -> io::Result<Contents> {
     }
 }
 
-/// Fills in device file and content of our partitions, where the kernel shows them as the table has them.
-fn look_inside(places: &Places, name: &str, disk: &Disk, table: &mut Table) -> io::Result<()> {
+/// Fills in device file and content of our partitions on the disk with this device file, where the kernel
+/// shows them as the table has them. Other disks are not looked into.
+pub(crate) fn look_inside(
+    places: &Places,
+    observed: &mut Observed,
+    device: &str,
+) -> Result<(), Failure> {
+    let disk = observed.disks.iter_mut().find(|disk| disk.device == device);
+    let Some(Disk {
+        contents: Contents::Table(table),
+        kernel,
+        name,
+        ..
+    }) = disk
+    else {
+        return Ok(());
+    };
     for partition in &mut table.partitions {
         let shown = Extent {
             number: partition.number,
             start: partition.start,
             bytes: partition.bytes,
         };
-        if !disk.kernel.contains(&shown) {
+        if !kernel.contains(&shown) {
             continue;
         }
         let device = device_file(places, &partition_name(name, partition.number));
         if OURS.contains(&partition.name.as_str()) || partition.kind == KIND_ESP {
-            partition.content = content(&device, partition)?;
-            partition.in_use = in_use(&device)?;
+            let failed = || Failure::io(format!("look at {device}"));
+            partition.content = content(&device, partition).map_err(failed())?;
+            partition.in_use = in_use(&device).map_err(failed())?;
         }
         partition.device = Some(device);
     }

@@ -24,6 +24,8 @@ pub(crate) struct Observed {
 /// A disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Disk {
+    /// The kernel's name, such as `vda`.
+    pub(crate) name: String,
     /// Device file, such as `/dev/vda`.
     pub(crate) device: String,
     /// Size.
