@@ -39,16 +39,18 @@ mod config;
 mod error;
 mod identity;
 mod names;
+mod profile;
+mod request;
 mod secrets;
 
-pub use authority::{
-    BACKDATE, CertificateAuthority, Issued, Profile, Request, SelfSigned, Validity,
-};
+pub use authority::CertificateAuthority;
 pub use certificate::{der_of, expires_at, fingerprint, names_of, renew_after};
 pub use config::{ConfigOptions, generate_config};
 pub use error::PkiError;
 pub use identity::{Identity, Role, Roles};
 pub use names::Names;
+pub use profile::{BACKDATE, Issued, Profile, Validity};
+pub use request::{Request, SelfSigned};
 pub use secrets::{AuthorityPem, CLUSTER_LIFETIME, ClusterSecrets, SECRETS_KIND};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use machine_config::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::authority::{new_key, random};
+use crate::profile::{new_key, random};
 use crate::{CertificateAuthority, PkiError, Validity};
 
 /// `kind` of the secrets file.
