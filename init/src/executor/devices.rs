@@ -1,7 +1,8 @@
 //! What block and input devices are there, from sysfs.
 
+use super::sys;
 use crate::planner::blocks::{Block, Found, sort_out};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::path::Path;
@@ -43,6 +44,16 @@ fn has_partitions(path: &Path, name: &str) -> bool {
 pub(crate) fn open_block(name: &str) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     rustix::fs::open(format!("/dev/{name}"), flags, Mode::empty()).ok()
+}
+
+/// Makes the kernel read the partition tables again: partitions that a program has announced one by one
+/// have no names until then. A disk that is in use keeps what it has.
+pub(crate) fn reread_tables(disks: &[String]) {
+    for disk in disks {
+        if let Some(file) = open_block(disk) {
+            let _ = sys::reread_partitions(file.as_fd());
+        }
+    }
 }
 
 /// The machine's power buttons, opened without blocking: path and descriptor.

@@ -105,6 +105,17 @@ pub(crate) fn own_received(descriptors: &[RawFd]) -> Vec<OwnedFd> {
         .collect()
 }
 
+/// BLKRRPART: makes the kernel read a disk's partition table again. Refused while one is in use.
+pub(crate) fn reread_partitions(disk: BorrowedFd<'_>) -> io::Result<()> {
+    // _IO(0x12, 95), linux/fs.h
+    const BLKRRPART: libc::c_ulong = 0x125f;
+    // SAFETY: the request takes no argument and touches no memory of this process.
+    if unsafe { libc::ioctl(disk.as_raw_fd(), BLKRRPART) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// WDIOC_SETTIMEOUT: asks a watchdog for this timeout and returns what it took, in seconds.
 pub(crate) fn watchdog_set_timeout(watchdog: BorrowedFd<'_>, seconds: i32) -> io::Result<i32> {
     // _IOWR('W', 6, int), linux/watchdog.h

@@ -124,7 +124,12 @@ impl Machine {
                 .store
                 .write(config)
                 .map_err(|error| format!("store config: {error}"))?;
-            self.say(5, &format!("config stored as generation {number}"));
+            let place = if self.persistent {
+                "stored"
+            } else {
+                "kept in memory only"
+            };
+            self.say(5, &format!("config {place} as generation {number}"));
         }
         self.generation = self.store.read().map_or(0, |stored| stored.number);
         Ok(())
@@ -142,6 +147,10 @@ impl Machine {
         if finished.end != End::Code(0) {
             let said = self.last_words(&installer.name);
             return Err(format!("installer {}{said}", ended(finished.end)));
+        }
+        let found = devices::blocks();
+        if found.state.is_none() || found.data.is_none() {
+            devices::reread_tables(&found.disks);
         }
         let until = deadline.min(time::monotonic() + PARTITIONS_WAIT);
         let there = self.wait(until, |_| {

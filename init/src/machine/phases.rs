@@ -278,7 +278,7 @@ impl Machine {
                 return true;
             }
             let quiet = time::monotonic().saturating_sub(machine.block_change);
-            if found.disks == 0 {
+            if found.disks.is_empty() {
                 !from_disk && quiet >= SETTLED_WITHOUT_DISK
             } else {
                 (!from_disk || found.esp.is_some()) && quiet >= SETTLED

@@ -64,8 +64,8 @@ pub(crate) struct Found {
     pub(crate) data: Option<String>,
     /// Possible config volumes, by name, at most [`CANDIDATES_MAX`].
     pub(crate) candidates: Vec<String>,
-    /// Disks of the machine.
-    pub(crate) disks: usize,
+    /// Disks of the machine, by name.
+    pub(crate) disks: Vec<String>,
 }
 
 /// Sorts the devices out. Where two partitions carry the same name (a cloned disk), the first by kernel
@@ -73,7 +73,11 @@ pub(crate) struct Found {
 pub(crate) fn sort_out(mut blocks: Vec<Block>) -> Found {
     blocks.sort_by(|a, b| a.name.cmp(&b.name));
     let mut found = Found {
-        disks: blocks.iter().filter(|block| block.is_disk()).count(),
+        disks: blocks
+            .iter()
+            .filter(|block| block.is_disk())
+            .map(|block| block.name.clone())
+            .collect(),
         ..Found::default()
     };
     for block in &blocks {
@@ -128,7 +132,7 @@ mod tests {
         assert_eq!(found.state.as_deref(), Some("vda3"));
         assert_eq!(found.data.as_deref(), Some("vda4"));
         assert_eq!(found.candidates, ["vdb"]);
-        assert_eq!(found.disks, 2);
+        assert_eq!(found.disks, ["vda", "vdb"]);
     }
 
     #[test]
