@@ -41,7 +41,11 @@ fn the_file_system_tools_run_on_the_root_alone() {
         let output = Command::new("chroot")
             .arg(vm().root_tree)
             .arg(format!("/usr/sbin/{tool}"))
-            .args(if tool == "resize2fs" { &[][..] } else { &["-V"] })
+            .args(if tool == "resize2fs" {
+                &[][..]
+            } else {
+                &["-V"]
+            })
             .output()
             .expect("chroot is part of coreutils");
         let said = String::from_utf8_lossy(&output.stderr);
@@ -77,7 +81,11 @@ fn the_signature_holds_for_openssl() {
         tools::program("openssl")
             .expect("openssl is in the tools tree")
             .args(["pkeyutl", "-verify", "-pubin", "-rawin", "-inkey"])
-            .arg(artifacts.root_tree.join("usr/share/orlop/keys/development.pub"))
+            .arg(
+                artifacts
+                    .root_tree
+                    .join("usr/share/orlop/keys/development.pub"),
+            )
             .arg("-in")
             .arg(sums)
             .arg("-sigfile")
@@ -86,7 +94,11 @@ fn the_signature_holds_for_openssl() {
             .expect("openssl runs")
     };
     let output = verify(&artifacts.directory.join("SHA256SUMS"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let directory = tempfile::tempdir().expect("a directory");
     let changed = directory.path().join("sums");
     std::fs::write(&changed, "0000  orlop.efi\n").expect("written");

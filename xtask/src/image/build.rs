@@ -6,7 +6,7 @@ use crate::image::base::{self, Base};
 use crate::image::modules::{self, Choice};
 use crate::image::programs::{self, Programs};
 use crate::image::root::{self, Release};
-use crate::image::{Artifacts, Flavour, disk, listing, release, sbom, signing, version};
+use crate::image::{Artifacts, Flavour, disk, firmware, listing, release, sbom, signing, version};
 use crate::packages;
 use crate::workspace;
 use anyhow::{Context, Result};
@@ -133,19 +133,19 @@ pub fn assemble(options: &Options, inventory: &Inventory, artifacts: &Artifacts)
         let described = Release {
             flavour: options.flavour,
             version: &options.version,
+            firmware: options.firmware,
             epoch: *epoch,
         };
-        root::stage(&tree, described, base, programs, choice)?;
-        if options.firmware {
-            root::stage_firmware(base, &tree)?;
-        }
-        Ok(())
+        root::stage(&tree, described, base, programs, choice)
     })?;
     command::step("pack the root as erofs", || {
         release::pack_root(&tree, &artifacts.erofs, *epoch)
     })?;
     let initrd = scratch.join("initrd");
     release::stage_initrd(&initrd, &tree, &artifacts.erofs, base, choice)?;
+    if options.firmware {
+        firmware::stage_microcode(base, &initrd)?;
+    }
     command::step("seal the unified kernel image with mkosi", || {
         release::seal(artifacts, base, &initrd, &scratch, *epoch)
     })?;
@@ -177,7 +177,14 @@ pub fn stamp(options: &Options, inventory: &Inventory) -> Result<String> {
     inputs.file(&packages::lock_file())?;
     inputs.file(&top.join("mkosi.conf"))?;
     inputs.file(&top.join("Cargo.lock"))?;
-    inputs.directory(&top.join("image"))?;
+    for name in ["modules.vm", "modules.metal", "firmware.metal"] {
+        inputs.file(&top.join("image").join(name))?;
+    }
+    let keys = top.join("image/keys");
+    if keys.exists() {
+        inputs.directory(&keys)?;
+    }
+    inputs.value("development key", &signing::development_public_key()?);
     inputs.directory(&top.join("xtask/src/image"))?;
     inputs.file(&inventory.programs.init)?;
     inputs.file(&inventory.programs.orlop)?;

@@ -17,10 +17,9 @@ use std::path::Path;
 const MIB: u64 = 1024 * 1024;
 /// Largest `init`.
 const INIT_SIZE_MAX: u64 = 8 * MIB;
-/// Bits of stat(2): the file type, and two of its values.
+/// Bits of stat(2): the file type, and that of a regular file.
 const TYPE: u32 = 0o170_000;
 const TYPE_FILE: u32 = 0o100_000;
-const TYPE_DIRECTORY: u32 = 0o040_000;
 /// Names that are a shell, an interpreter or a package manager, whatever the allow list says.
 const NEVER: &[&str] = &[
     "apt", "ash", "bash", "busybox", "dash", "dpkg", "lua", "perl", "python3", "rpm", "sh", "ssh",

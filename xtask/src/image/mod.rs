@@ -17,6 +17,7 @@ pub mod build;
 pub mod check;
 pub mod container;
 pub mod disk;
+pub mod firmware;
 pub mod listing;
 pub mod modules;
 pub mod programs;

@@ -6,11 +6,11 @@
 use crate::command;
 use crate::image::Flavour;
 use crate::image::base::Base;
+use crate::image::firmware;
 use crate::image::modules::{self, Choice};
 use crate::image::programs::{self, Programs};
 use crate::image::signing;
 use crate::tools;
-use crate::workspace;
 use anyhow::{Context, Result, bail};
 use init_proto::{paths, services};
 use std::collections::BTreeSet;
@@ -57,8 +57,6 @@ const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 /// Debian's place for libraries, and the loader that programs name.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 const LOADER: &str = "ld-linux-x86-64.so.2";
-/// The largest firmware list that makes sense; a longer one is a mistake in the list.
-const FIRMWARE_FILES_MAX: usize = 500;
 
 /// What is known about the release that is staged.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +65,8 @@ pub struct Release<'a> {
     pub flavour: Flavour,
     /// Its version.
     pub version: &'a str,
+    /// Whether it carries firmware for machines.
+    pub firmware: bool,
     /// Seconds since 1970 of its commit.
     pub epoch: u64,
 }
@@ -105,33 +105,8 @@ pub fn stage(
     )?;
     signing::install_public_keys(&root.join("usr/share/orlop/keys"))?;
     modules::stage(base, choice, root)?;
-    set_modes(root)
-}
-
-/// Copies the firmware files named in `image/firmware.metal` into a staged root.
-///
-/// # Errors
-/// A named file is not in the base.
-pub fn stage_firmware(base: &Base, root: &Path) -> Result<()> {
-    let list = workspace::root().join("image/firmware.metal");
-    let text = fs::read_to_string(&list).with_context(|| format!("read {}", list.display()))?;
-    let names: Vec<&str> = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| !line.is_empty())
-        .collect();
-    if names.len() > FIRMWARE_FILES_MAX {
-        bail!(
-            "{} names more than {FIRMWARE_FILES_MAX} files",
-            list.display()
-        );
-    }
-    for name in names {
-        let pattern = format!("usr/lib/firmware/{name}");
-        if !base.tree.join(&pattern).exists() {
-            bail!("{}: the firmware packages have no `{name}`", list.display());
-        }
-        copy(base, root, &pattern)?;
+    if release.firmware {
+        firmware::stage(base, root)?;
     }
     set_modes(root)
 }
@@ -142,6 +117,7 @@ fn os_release(release: Release<'_>) -> String {
         flavour,
         version,
         epoch,
+        firmware: _,
     } = release;
     format!(
         "NAME=\"Orlop\"\nID=orlop\nPRETTY_NAME=\"Orlop {version}\"\nVERSION_ID={version}\n\
@@ -305,6 +281,7 @@ mod tests {
         let text = os_release(Release {
             flavour: Flavour::Metal,
             version: "1.2.3",
+            firmware: false,
             epoch: 7,
         });
         assert!(text.contains("\nVERSION_ID=1.2.3\n") && text.contains("\nVARIANT_ID=metal\n"));

@@ -94,10 +94,7 @@ pub fn verify(artifacts: &Artifacts) -> Result<()> {
 /// # Errors
 /// A key cannot be read or written.
 pub fn install_public_keys(directory: &Path) -> Result<()> {
-    let key = development_key()?;
-    let mut der = SPKI_PREFIX.to_vec();
-    der.extend_from_slice(key.public_key().as_ref());
-    fs::write(directory.join(PUBLIC_KEY), pem("PUBLIC KEY", &der))
+    fs::write(directory.join(PUBLIC_KEY), development_public_key()?)
         .context("write the development key")?;
     let release_keys = workspace::root().join("image/keys");
     if !release_keys.exists() {
@@ -112,6 +109,17 @@ pub fn install_public_keys(directory: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The public half of the development key in PEM; the key is made on first use.
+///
+/// # Errors
+/// The key cannot be made or read.
+pub fn development_public_key() -> Result<String> {
+    let key = development_key()?;
+    let mut der = SPKI_PREFIX.to_vec();
+    der.extend_from_slice(key.public_key().as_ref());
+    Ok(pem("PUBLIC KEY", &der))
 }
 
 /// The development key, made on first use.

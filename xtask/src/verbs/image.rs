@@ -17,6 +17,9 @@ struct Arguments {
     /// Version of the release instead of the workspace's, to have two to upgrade between.
     #[arg(long, value_name = "X.Y.Z")]
     release: Option<String>,
+    /// Put firmware of common network cards and CPU microcode into a `metal` release (non-free).
+    #[arg(long)]
+    firmware: bool,
     /// Resolve image/packages anew at the host's mirror and write image/packages.lock.
     #[arg(long)]
     update_lock: bool,
@@ -44,13 +47,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if arguments.update_lock {
         return update_lock();
     }
+    ensure!(
+        !arguments.firmware || arguments.flavour == Flavour::Metal,
+        "--firmware is for machines: add --flavour metal"
+    );
     let version = match arguments.release {
         Some(version) => version,
         None => image::version()?,
     };
     let options = Options {
         flavour: arguments.flavour,
-        firmware: false,
+        firmware: arguments.firmware,
         version,
         programs: if arguments.no_build {
             Source::LastBuild
