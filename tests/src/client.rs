@@ -107,25 +107,33 @@ pub struct Client<'lab> {
     node: String,
     config: PathBuf,
     pinned: Option<String>,
+    insecure: bool,
 }
 
 impl<'lab> Client<'lab> {
     /// For the node at `address`, such as "10.77.0.11", reached from inside `lab`.
     #[must_use]
     pub fn in_lab(lab: &'lab Lab, address: &str, config: PathBuf) -> Self {
-        Self { lab: Some(lab), node: address.to_owned(), config, pinned: None }
+        Self { lab: Some(lab), node: address.to_owned(), config, pinned: None, insecure: false }
     }
 
     /// For a guest's forwarded port.
     #[must_use]
     pub fn at_port(port: u16, config: PathBuf) -> Client<'static> {
-        Client { lab: None, node: format!("127.0.0.1:{port}"), config, pinned: None }
+        Client { lab: None, node: format!("127.0.0.1:{port}"), config, pinned: None, insecure: false }
     }
 
     /// The same without a client certificate, for a node in maintenance mode with this fingerprint.
     #[must_use]
     pub fn pinned(&self, fingerprint: &str) -> Self {
-        Self { pinned: Some(fingerprint.to_owned()), ..self.clone() }
+        Self { pinned: Some(fingerprint.to_owned()), insecure: true, ..self.clone() }
+    }
+
+    /// The same with its client certificate, for a worker: it has no key of the cluster's authority, and so
+    /// clients know it by its fingerprint.
+    #[must_use]
+    pub fn of_worker(&self, fingerprint: &str) -> Self {
+        Self { pinned: Some(fingerprint.to_owned()), insecure: false, ..self.clone() }
     }
 
     /// The same with another client config.
@@ -152,6 +160,18 @@ impl<'lab> Client<'lab> {
         self.run(arguments)?.json().with_context(|| format!("orlopctl {}", arguments.join(" ")))
     }
 
+    /// Runs it for its effect.
+    ///
+    /// # Errors
+    /// It fails.
+    pub fn order(&self, arguments: &[&str]) -> Result<()> {
+        let outcome = self.run(arguments)?;
+        if outcome.code != 0 {
+            bail!("orlopctl {} ended with {}: {}", arguments.join(" "), outcome.code, outcome.errors);
+        }
+        Ok(())
+    }
+
     /// Waits until the node answers `version` with what `wanted` looks for.
     ///
     /// # Errors
@@ -170,7 +190,10 @@ impl<'lab> Client<'lab> {
         let mut command = Command::new(programs::built("orlopctl")?);
         command.env("ORLOPCONFIG", &self.config).args(["--node", &self.node]);
         if let Some(fingerprint) = &self.pinned {
-            command.args(["--insecure", "--fingerprint", fingerprint]);
+            command.args(["--fingerprint", fingerprint]);
+        }
+        if self.insecure {
+            command.arg("--insecure");
         }
         Ok(command)
     }

@@ -47,14 +47,14 @@ fn maintenance_then_config_then_the_same_identity_after_a_reboot() {
     assert!(mounts.contains("/system/state") && mounts.contains("/var"), "{mounts}");
 
     let position = guest.serial().position();
-    admin.json(&["reboot"]).unwrap();
+    admin.order(&["reboot"]).unwrap();
     guest.wait_reset(ENDS).unwrap();
     guest.serial().wait_after(position, "Linux version", BOOTS).unwrap();
     let again = admin.wait_version("the node after its reboot", BOOTS, |version| version["bootId"] != configured["bootId"]).unwrap();
     assert_eq!(again["mode"], "control-plane");
     assert_eq!(again["machineId"], configured["machineId"]);
     assert_eq!(again["configSource"], "STATE");
-    admin.json(&["shutdown"]).unwrap();
+    admin.order(&["shutdown"]).unwrap();
     guest.wait_off(ENDS).unwrap();
 }
 

@@ -50,19 +50,19 @@ fn record(directory: &Path) -> Recording {
     disk::raw(&image, DISK).unwrap();
     fs::write(&log, "").unwrap();
     let mut machine = Machine::new(guest::direct("").unwrap());
-    machine.fw_cfg.push(("opt/io.orlop/config".into(), cluster.worker()));
+    machine.fw_cfg.push(("opt/io.orlop/config".into(), cluster.control_plane()));
     machine.disks.push(Disk::Recorded { image, log: log.clone() });
     let mut guest = Guest::start(&machine).unwrap();
     let client = Client::at_port(guest.port().unwrap(), cluster.admin());
-    let version = client.wait_version("the configured node", BOOTS, |version| version["mode"] == "worker").unwrap();
+    let version = client.wait_version("the configured node", BOOTS, |version| version["mode"] == "control-plane").unwrap();
     let first = recorded(&log);
-    let renamed = cluster.edited(&cluster.worker(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
+    let renamed = cluster.edited(&cluster.control_plane(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
     client.json(&["apply-config", renamed.to_str().unwrap()]).unwrap();
     let second = recorded(&log);
-    client.json(&["shutdown"]).unwrap();
+    client.order(&["shutdown"]).unwrap();
     guest.wait_off(ENDS).unwrap();
     drop(guest);
-    let configs = [fs::read(cluster.worker()).unwrap(), fs::read(&renamed).unwrap()];
+    let configs = [fs::read(cluster.control_plane()).unwrap(), fs::read(&renamed).unwrap()];
     let machine_id = version["machineId"].as_str().unwrap().to_owned();
     Recording { log: WriteLog::open(&log).unwrap(), marks: Marks { first, second }, configs, machine, cluster, machine_id }
 }
@@ -169,7 +169,7 @@ fn every_acknowledged_config_survives_and_every_cut_disk_boots() {
         let guest = Guest::start(&machine).unwrap();
         let client = Client::at_port(guest.port().unwrap(), recording.cluster.admin());
         let version = client
-            .wait_version(&format!("the node cut after {at} writes"), BOOTS, |version| version["mode"] == "worker")
+            .wait_version(&format!("the node cut after {at} writes"), BOOTS, |version| version["mode"] == "control-plane")
             .unwrap();
         if at >= recording.marks.first {
             assert_eq!(version["machineId"], recording.machine_id.as_str());

@@ -79,7 +79,7 @@ fn maintenance_then_config_then_the_same_identity_after_a_reboot() {
     // A stranger is out now.
     assert_ne!(stranger.run(&["version"]).unwrap().code, 0);
 
-    admin.json(&["reboot"]).unwrap();
+    admin.order(&["reboot"]).unwrap();
     assert_eq!(node.wait_exit(node.boots().unwrap(), STOPS * 2).unwrap(), "code 133");
     let again = admin
         .wait_version("the node after its reboot", API_ANSWERS * 2, |version| version["bootId"] != configured["bootId"])
@@ -93,9 +93,9 @@ fn maintenance_then_config_then_the_same_identity_after_a_reboot() {
 #[test]
 fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let site = site();
-    let (_node, admin) = site.configured(&site.cluster.worker());
+    let (_node, admin) = site.configured(&site.cluster.control_plane());
     let before = admin.json(&["get", "config"]).unwrap();
-    let renamed = site.cluster.edited(&site.cluster.worker(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
+    let renamed = site.cluster.edited(&site.cluster.control_plane(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
     let dry = admin.json(&["apply-config", "--dry-run", text(&renamed)]).unwrap();
     assert_eq!(dry["generation"], 0);
     let changes = dry["changes"].to_string();
@@ -108,7 +108,7 @@ fn a_dry_run_says_what_would_change_and_changes_nothing() {
     admin.wait_version("the new host name", API_ANSWERS, |version| version["hostname"] == "renamed").unwrap();
 
     // Another role cannot be had without a reboot.
-    let refused = admin.run(&["apply-config", "--mode", "no-reboot", text(&site.cluster.control_plane())]).unwrap();
+    let refused = admin.run(&["apply-config", "--mode", "no-reboot", text(&site.cluster.worker())]).unwrap();
     assert_eq!(refused.code, 8, "{refused:?}");
 }
 
@@ -133,8 +133,11 @@ fn a_bad_config_is_refused_with_every_problem_at_once() {
         assert!(refused.errors.contains(part), "{}", refused.errors);
     }
     // And it takes a good one afterwards.
+    let position = node.console().unwrap().position();
     stranger.json(&["apply-config", text(&site.cluster.worker())]).unwrap();
-    site.admin(&node).wait_version("the configured node", API_ANSWERS * 2, |version| version["mode"] == "worker").unwrap();
+    let print = fingerprint(node.console().unwrap(), position, API_ANSWERS).unwrap();
+    let worker = site.admin(&node).of_worker(&print);
+    worker.wait_version("the configured node", API_ANSWERS * 2, |version| version["mode"] == "worker").unwrap();
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn each_role_has_its_reach() {
 #[test]
 fn a_killed_machine_api_comes_back() {
     let site = site();
-    let (node, admin) = site.configured(&site.cluster.worker());
+    let (node, admin) = site.configured(&site.cluster.control_plane());
     let pid = node.control().unwrap().service("machine-api").unwrap().pid.unwrap();
     node.kill(pid).unwrap();
     eventually("another process", API_ANSWERS, || {
@@ -191,7 +194,7 @@ fn a_killed_machine_api_comes_back() {
 #[test]
 fn ten_thousand_half_open_connections_do_no_harm() {
     let site = site();
-    let (node, admin) = site.configured(&site.cluster.worker());
+    let (node, admin) = site.configured(&site.cluster.control_plane());
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let wanted = rustix::process::Rlimit { current: limit.maximum.map_or(Some(OPEN_FILES), |maximum| Some(maximum.min(OPEN_FILES))), ..limit };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, wanted).unwrap();

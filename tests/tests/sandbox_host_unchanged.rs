@@ -35,20 +35,20 @@ fn live() {
     let client = Client::in_lab(&lab, &node.address().to_string(), cluster.admin());
     let greedy = cluster
         .edited(
-            &cluster.worker(),
+            &cluster.control_plane(),
             "greedy.yaml",
             "kind: Machine\n",
             "kind: Machine\nsysctls:\n  kernel.panic: \"77\"\n  vm.swappiness: \"7\"\n  net.ipv4.ip_forward: \"1\"\nkernelModules:\n- name: dummy\n",
         )
         .unwrap();
     client.pinned(&print).json(&["apply-config", greedy.to_str().unwrap()]).unwrap();
-    client.wait_version("the configured node", API_ANSWERS * 2, |version| version["mode"] == "worker").unwrap();
+    client.wait_version("the configured node", API_ANSWERS * 2, |version| version["mode"] == "control-plane").unwrap();
     let inside = fs::read_to_string(node.root().unwrap().join("proc/sys/net/ipv4/ip_forward"));
     assert_eq!(inside.unwrap().trim(), "1", "its own network namespace is its own");
-    client.json(&["reboot"]).unwrap();
+    client.order(&["reboot"]).unwrap();
     node.wait_boot(2, STOPS * 2).unwrap();
-    client.wait_version("the node after its reboot", API_ANSWERS * 2, |version| version["mode"] == "worker").unwrap();
-    client.json(&["shutdown"]).unwrap();
+    client.wait_version("the node after its reboot", API_ANSWERS * 2, |version| version["mode"] == "control-plane").unwrap();
+    client.order(&["shutdown"]).unwrap();
     assert_eq!(node.wait_exit(2, STOPS).unwrap(), "code 0");
     drop(dhcp);
 }
