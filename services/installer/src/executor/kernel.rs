@@ -1,7 +1,8 @@
-//! Two ioctls that no crate offers: partitions one by one (BLKPG, linux/blkpg.h), which works while
-//! others of the disk are mounted, and growing a mounted ext4 (EXT4_IOC_RESIZE_FS, fs/ext4/ext4.h), which
-//! goes through the journal, unlike growing it unmounted.
-#![allow(unsafe_code)] // The two ioctls.
+//! Three ioctls that no crate offers: the kernel reads the table again (BLKRRPART, linux/fs.h), which alone
+//! gives the partitions their names; partitions one by one (BLKPG, linux/blkpg.h), which works while others
+//! of the disk are mounted; growing a mounted ext4 (EXT4_IOC_RESIZE_FS, fs/ext4/ext4.h), which goes through
+//! the journal, unlike growing it unmounted.
+#![allow(unsafe_code)] // The three ioctls.
 
 use crate::planner::model::Extent;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode};
@@ -12,6 +13,7 @@ use std::{
     os::fd::AsFd,
 };
 
+const BLKRRPART: Opcode = 0x125f;
 const BLKPG: Opcode = 0x1269;
 const ADD: c_int = 1;
 const DELETE: c_int = 2;
@@ -34,6 +36,16 @@ struct BlkpgArgument {
     flags: c_int,
     length: c_int,
     data: *mut c_void,
+}
+
+/// Makes the kernel read the table again. False: it would not, because something of the disk is in use.
+pub(crate) fn read_again(disk: &File) -> io::Result<bool> {
+    // SAFETY: the opcode takes no argument.
+    match unsafe { rustix::ioctl::ioctl(disk, rustix::ioctl::NoArg::<BLKRRPART>::new()) } {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::BUSY | rustix::io::Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes the kernel show `wanted` where it shows `now`. Partitions that stay are not touched.

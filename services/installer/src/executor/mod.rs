@@ -83,6 +83,7 @@ impl Failure {
 /// What this run did that the disks do not show, by partition GUID.
 #[derive(Debug, Default)]
 struct Done {
+    read_again: bool,
     made: BTreeSet<Uuid>,
     checked: BTreeSet<Uuid>,
     grown: BTreeSet<Uuid>,
@@ -107,6 +108,7 @@ fn run(places: &Places, part: &InstallerPart, steps_max: usize) -> Result<String
             let device = disk.device.clone();
             observe::look_inside(places, &mut observed, &device)?;
         }
+        observed.read_again = done.read_again;
         observed.made.clone_from(&done.made);
         observed.checked.clone_from(&done.checked);
         observed.grown.clone_from(&done.grown);
@@ -123,7 +125,11 @@ fn run(places: &Places, part: &InstallerPart, steps_max: usize) -> Result<String
             Step::MakeEsp { id, .. } | Step::MakeExt { id, .. } => done.made.insert(*id),
             Step::Check { id, .. } => done.checked.insert(*id),
             Step::Grow { id, .. } => done.grown.insert(*id),
-            Step::WriteTable { .. } | Step::TellKernel { .. } | Step::WriteMeta { .. } => false,
+            Step::WriteTable { .. } | Step::ReadAgain { .. } => {
+                done.read_again = matches!(step, Step::ReadAgain { .. });
+                true
+            }
+            Step::TellKernel { .. } | Step::WriteMeta { .. } => true,
         };
         last = Some(step);
     }
@@ -160,6 +166,15 @@ fn execute(step: &Step, places: &Places) -> Result<(), Failure> {
                 }
             })
         }
+        Step::ReadAgain { device } => {
+            let read = kernel::read_again(&open_for_writing(device)?).map_err(Failure::io(
+                format!("read the partitions of {device} again"),
+            ))?;
+            if !read {
+                tracing::info!(device, "in use: its partitions are shown one by one");
+            }
+            Ok(())
+        }
         Step::TellKernel {
             device,
             now,
@@ -192,6 +207,7 @@ fn open(path: &Path, write: bool) -> io::Result<File> {
 fn describe(step: &Step) -> String {
     match step {
         Step::WriteTable { device, .. } => format!("write the partition table of {device}"),
+        Step::ReadAgain { device } => format!("read the partition table of {device} again"),
         Step::TellKernel { device, .. } => format!("show the partitions of {device}"),
         Step::WriteMeta { device, .. } => format!("write META ({device})"),
         Step::MakeEsp { device, .. } => format!("make a FAT file system on {device}"),

@@ -11,6 +11,8 @@ pub(crate) struct Observed {
     pub(crate) boot_partition: Option<Uuid>,
     /// All disks, in the order of their names.
     pub(crate) disks: Vec<Disk>,
+    /// This run has asked the kernel to read the table again since it was last written.
+    pub(crate) read_again: bool,
     /// File systems that this run has made and META does not know of yet, by partition GUID.
     pub(crate) made: BTreeSet<Uuid>,
     /// File systems that this run has checked, by partition GUID.
@@ -154,6 +156,11 @@ pub(crate) enum Step {
         table: Table,
         /// Offsets and sizes of what is zeroed first.
         clear: Vec<(u64, u64)>,
+    },
+    /// Make the kernel read the table again. It may refuse, or know no GPT.
+    ReadAgain {
+        /// The disk.
+        device: String,
     },
     /// Make the kernel show these partitions.
     TellKernel {

@@ -1,7 +1,7 @@
 //! The one next step, level-triggered: what was done before does not matter, only what is there now.
 //!
 //! ```text
-//!   table wrong or torn ──> WriteTable          kernel shows other partitions ──> TellKernel
+//!   table wrong or torn ──> WriteTable          kernel shows other partitions ──> ReadAgain, TellKernel
 //!   META not ours ────────> WriteMeta           ESP, STATE, DATA not made ──────> Make, Check, WriteMeta
 //!                                               DATA smaller than its partition ─> Check, Grow
 //! ```
@@ -45,6 +45,15 @@ pub(crate) fn next_step(observed: &Observed, part: &InstallerPart) -> Result<Ver
     };
     let wanted: Vec<Extent> = table.partitions.iter().map(extent).collect();
     if disk.kernel != wanted {
+        // Partitions get their names only when the kernel reads them. One that has grown keeps its own,
+        // and is shown without disturbing the others.
+        let place = |extent: &Extent| (extent.number, extent.start);
+        let only_grown = disk.kernel.iter().map(place).eq(wanted.iter().map(place));
+        if !only_grown && !observed.read_again {
+            return Ok(Verdict::Step(Step::ReadAgain {
+                device: disk.device.clone(),
+            }));
+        }
         return Ok(Verdict::Step(Step::TellKernel {
             device: disk.device.clone(),
             now: disk.kernel.clone(),
