@@ -9,21 +9,32 @@ use machine_config::parts::{NetworkPart, PartError};
 /// [`PartError`] where the bytes are not a network part.
 pub fn settings(bytes: &[u8], fallback_hostname: String) -> Result<Settings, PartError> {
     let part: NetworkPart = machine_config::parts::decode(bytes)?;
-    let links = part.links_or_default().into_iter().map(|link| LinkSettings {
-        selector: link.selector,
-        up: link.up,
-        mtu: link.mtu,
-        addresses: link.addresses.iter().map(|address| (address.address(), address.prefix())).collect(),
-        dhcp4_route_metric: link.dhcp4.enabled.then_some(link.dhcp4.route_metric),
-        accept_router_advertisements: link.accept_router_advertisements,
-        routes: link.routes.iter().map(route).collect(),
-    });
+    let links = part
+        .links_or_default()
+        .into_iter()
+        .map(|link| LinkSettings {
+            selector: link.selector,
+            up: link.up,
+            mtu: link.mtu,
+            addresses: link
+                .addresses
+                .iter()
+                .map(|address| (address.address(), address.prefix()))
+                .collect(),
+            dhcp4_route_metric: link.dhcp4.enabled.then_some(link.dhcp4.route_metric),
+            accept_router_advertisements: link.accept_router_advertisements,
+            routes: link.routes.iter().map(route).collect(),
+        });
     let links = links.collect();
     let resolver = part.resolver.unwrap_or_default();
     Ok(Settings {
         links,
         nameservers: resolver.nameservers,
-        search_domains: resolver.search_domains.iter().map(ToString::to_string).collect(),
+        search_domains: resolver
+            .search_domains
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         hostname: part.hostname,
         fallback_hostname,
     })
@@ -49,7 +60,11 @@ pub fn fallback_hostname(machine_id: Option<&str>) -> String {
         .take_while(char::is_ascii_hexdigit)
         .take(6)
         .collect();
-    if digits.len() == 6 { format!("orlop-{digits}") } else { "orlop".to_owned() }
+    if digits.len() == 6 {
+        format!("orlop-{digits}")
+    } else {
+        "orlop".to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -76,9 +91,15 @@ mod tests {
         let link = &settings.links[0];
         assert_eq!(link.mtu, Some(1400));
         assert_eq!(link.addresses, [("10.0.0.2".parse().unwrap(), 24)]);
-        assert_eq!((link.dhcp4_route_metric, link.accept_router_advertisements), (None, false));
+        assert_eq!(
+            (link.dhcp4_route_metric, link.accept_router_advertisements),
+            (None, false)
+        );
         let route = &link.routes[0];
-        assert_eq!((route.prefix, route.metric, route.on_link), (0, Some(7), true));
+        assert_eq!(
+            (route.prefix, route.metric, route.on_link),
+            (0, Some(7), true)
+        );
         assert_eq!(route.gateway, Some("10.0.0.1".parse().unwrap()));
         assert_eq!(route.source, Some("10.0.0.2".parse().unwrap()));
         assert_eq!(settings.search_domains, ["example.com"]);

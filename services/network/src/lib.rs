@@ -43,7 +43,10 @@ pub struct Args {
 /// # Errors
 /// [`service::RunError`], already logged.
 pub fn run(args: Args) -> Result<(), service::RunError> {
-    let Args { service: arguments, machine_id_file } = args;
+    let Args {
+        service: arguments,
+        machine_id_file,
+    } = args;
     service::run(NAME, arguments, |context| async move {
         let metrics = metrics::Metrics::default();
         context.register_metrics(|registry| metrics.register(registry));

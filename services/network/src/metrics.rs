@@ -42,7 +42,11 @@ impl Metrics {
             "1 for the state that the DHCPv4 client of a link is in",
             self.state.clone(),
         );
-        registry.register("orlop_network_dhcp_sent", "DHCPv4 messages sent", self.sent.clone());
+        registry.register(
+            "orlop_network_dhcp_sent",
+            "DHCPv4 messages sent",
+            self.sent.clone(),
+        );
         registry.register(
             "orlop_network_dhcp_ignored",
             "DHCPv4 messages that were ignored, by reason",
@@ -61,7 +65,9 @@ impl Metrics {
 
     pub(crate) fn dhcp_state(&self, link: &str, state: &str) {
         for name in Client::STATES {
-            self.state.get_or_create(&state_labels(link, name)).set(i64::from(name == state));
+            self.state
+                .get_or_create(&state_labels(link, name))
+                .set(i64::from(name == state));
         }
     }
 
@@ -72,12 +78,17 @@ impl Metrics {
     }
 
     pub(crate) fn dhcp_sent(&self, link: &str) {
-        self.sent.get_or_create(&vec![("link", link.to_owned())]).inc();
+        self.sent
+            .get_or_create(&vec![("link", link.to_owned())])
+            .inc();
     }
 
     pub(crate) fn dhcp_ignored(&self, link: &str, reason: &str) {
         self.ignored
-            .get_or_create(&vec![("link", link.to_owned()), ("reason", reason.to_owned())])
+            .get_or_create(&vec![
+                ("link", link.to_owned()),
+                ("reason", reason.to_owned()),
+            ])
             .inc();
     }
 }

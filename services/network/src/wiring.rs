@@ -77,7 +77,11 @@ pub struct Seams {
 /// # Errors
 /// [`NetworkError`].
 pub async fn serve(seams: Seams, metrics: Metrics) -> Result<(), NetworkError> {
-    let directory = seams.arguments.runtime_dir.clone().ok_or(NetworkError::NoRuntimeDirectory)?;
+    let directory = seams
+        .arguments
+        .runtime_dir
+        .clone()
+        .ok_or(NetworkError::NoRuntimeDirectory)?;
     let runtime = RuntimeFiles::open(&directory).map_err(NetworkError::Runtime)?;
     // The monitor listens before the first look, so that no change falls between them.
     let monitor = Monitor::open().map_err(NetworkError::Monitor)?;
@@ -130,14 +134,21 @@ struct Wiring {
 impl Wiring {
     async fn round(&mut self) -> Result<(), NetworkError> {
         self.metrics.round();
-        let mut kernel = Kernel { hostname: files::hostname(), files: self.runtime.read(), ..Kernel::default() };
+        let mut kernel = Kernel {
+            hostname: files::hostname(),
+            files: self.runtime.read(),
+            ..Kernel::default()
+        };
         self.netlink.observe(&mut kernel).await?;
         self.clients.sync(&self.settings, &kernel);
         let held = self.clients.leases();
         if let Some(hostname) = held.values().find_map(|lease| lease.hostname.clone()) {
             self.hostname = Some(hostname);
         }
-        let leases = Leases { held, hostname: self.hostname.clone() };
+        let leases = Leases {
+            held,
+            hostname: self.hostname.clone(),
+        };
         let operations = plan(&self.settings, &kernel, &leases);
         let mut refused = BTreeSet::new();
         for operation in &operations {
@@ -174,7 +185,10 @@ impl Wiring {
         self.refused = refused;
     }
 
-    async fn apply(&self, operation: &Operation) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn apply(
+        &self,
+        operation: &Operation,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         match operation {
             Operation::RouterAdvertisements { name, accept, .. } => {
                 Ok(files::set_router_advertisements(name, *accept)?)
@@ -194,8 +208,15 @@ impl Wiring {
     async fn wait(&mut self) -> Result<(), NetworkError> {
         let now = Instant::now();
         let resync = now + RESYNC;
-        let tick = self.clients.wait().map_or(resync, |wait| now + wait.min(RESYNC));
-        let until = [Some(resync), self.retry].into_iter().flatten().min().unwrap_or(resync);
+        let tick = self
+            .clients
+            .wait()
+            .map_or(resync, |wait| now + wait.min(RESYNC));
+        let until = [Some(resync), self.retry]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(resync);
         tokio::select! {
             changed = self.monitor.changed() => {
                 changed.map_err(NetworkError::Monitor)?;
@@ -229,15 +250,21 @@ impl Wiring {
                 parts.push(format!("DHCP {state}"));
             }
             if !parts.is_empty() && !link.loopback && text.len() < STATUS_MAX {
-                write!(text, "{} {}; ", link.name, parts.join(", ")).expect("a String takes everything");
+                write!(text, "{} {}; ", link.name, parts.join(", "))
+                    .expect("a String takes everything");
             }
         }
         match self.refused.len() {
             0 => {}
-            count => write!(text, "{count} operations refused, see the log").expect("a String takes everything"),
+            count => write!(text, "{count} operations refused, see the log")
+                .expect("a String takes everything"),
         }
         let text = text.trim_end_matches("; ");
-        if text.is_empty() { "no addresses".to_owned() } else { text.chars().take(STATUS_MAX).collect() }
+        if text.is_empty() {
+            "no addresses".to_owned()
+        } else {
+            text.chars().take(STATUS_MAX).collect()
+        }
     }
 }
 
@@ -251,18 +278,29 @@ fn is_worth_telling(address: IpAddr) -> bool {
 
 /// The settings and what is wrong with the config. A config that cannot be read leaves the settings
 /// as they were, or DHCP at the start: a node that is reachable can be repaired.
-fn load(arguments: &Arguments, machine_id: &Path, kept: Option<Settings>) -> (Settings, Option<String>) {
+fn load(
+    arguments: &Arguments,
+    machine_id: &Path,
+    kept: Option<Settings>,
+) -> (Settings, Option<String>) {
     let machine_id = files::read_bounded(machine_id);
     let fallback = config::fallback_hostname(machine_id.as_deref());
-    let bytes = arguments.read_config().map_err(|error| service::chain(&error));
-    let settings =
-        bytes.and_then(|bytes| config::settings(&bytes, fallback.clone()).map_err(|error| service::chain(&error)));
+    let bytes = arguments
+        .read_config()
+        .map_err(|error| service::chain(&error));
+    let settings = bytes.and_then(|bytes| {
+        config::settings(&bytes, fallback.clone()).map_err(|error| service::chain(&error))
+    });
     match settings {
         Ok(settings) => (settings, None),
         Err(error) => {
             tracing::error!(error, "config not usable; going on without it");
-            let defaults = || config::settings(b"", fallback).expect("no bytes are always a config");
-            (kept.unwrap_or_else(defaults), Some(format!("config not usable: {error}")))
+            let defaults =
+                || config::settings(b"", fallback).expect("no bytes are always a config");
+            (
+                kept.unwrap_or_else(defaults),
+                Some(format!("config not usable: {error}")),
+            )
         }
     }
 }

@@ -52,7 +52,9 @@ pub struct Args {
 /// A time that has passed for sure: that of the release's build.
 #[must_use]
 pub fn built() -> Nanos {
-    executor::files::build_time(Path::new(OS_RELEASE)).unwrap_or(0).max(BUILT_FALLBACK)
+    executor::files::build_time(Path::new(OS_RELEASE))
+        .unwrap_or(0)
+        .max(BUILT_FALLBACK)
 }
 
 /// Runs the service until it is asked to stop.
@@ -60,7 +62,12 @@ pub fn built() -> Nanos {
 /// # Errors
 /// [`service::RunError`], already logged.
 pub fn run(args: Args) -> Result<(), service::RunError> {
-    let Args { service: arguments, resolv_conf, time_servers, ntp_port } = args;
+    let Args {
+        service: arguments,
+        resolv_conf,
+        time_servers,
+        ntp_port,
+    } = args;
     service::run(NAME, arguments, |context| async move {
         let metrics = metrics::Metrics::default();
         context.register_metrics(|registry| metrics.register(registry));

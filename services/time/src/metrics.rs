@@ -38,20 +38,43 @@ impl Metrics {
             "1 while the servers agreed not long ago",
             self.synchronised.clone(),
         );
-        registry.register("orlop_time_stratum", "Lowest stratum of the servers that agree", self.stratum.clone());
-        registry.register("orlop_time_servers", "Addresses that are asked", self.servers.clone());
-        registry.register("orlop_time_steps", "Times that the clock was stepped", self.steps.clone());
-        registry.register("orlop_time_slews", "Times that the clock was slewed", self.slews.clone());
-        registry.register("orlop_time_ignored", "Packets that were ignored, by reason", self.ignored.clone());
+        registry.register(
+            "orlop_time_stratum",
+            "Lowest stratum of the servers that agree",
+            self.stratum.clone(),
+        );
+        registry.register(
+            "orlop_time_servers",
+            "Addresses that are asked",
+            self.servers.clone(),
+        );
+        registry.register(
+            "orlop_time_steps",
+            "Times that the clock was stepped",
+            self.steps.clone(),
+        );
+        registry.register(
+            "orlop_time_slews",
+            "Times that the clock was slewed",
+            self.slews.clone(),
+        );
+        registry.register(
+            "orlop_time_ignored",
+            "Packets that were ignored, by reason",
+            self.ignored.clone(),
+        );
     }
 
     pub(crate) fn update(&self, client: &Client, now: Stamp) {
         let summary = client.summary();
         self.offset.set(seconds(summary.offset));
-        self.frequency.set(seconds(client.frequency().saturating_mul(1_000_000)) / 1_000.0);
+        // Parts per billion are thousandths of a part per million.
+        self.frequency
+            .set(seconds(client.frequency().saturating_mul(1_000_000)));
         self.synchronised.set(i64::from(client.synchronised(now)));
         self.stratum.set(i64::from(summary.stratum));
-        self.servers.set(i64::try_from(summary.servers).unwrap_or(i64::MAX));
+        self.servers
+            .set(i64::try_from(summary.servers).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn stepped(&self) {
@@ -63,7 +86,9 @@ impl Metrics {
     }
 
     pub(crate) fn ignored(&self, reason: &str) {
-        self.ignored.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+        self.ignored
+            .get_or_create(&vec![("reason", reason.to_owned())])
+            .inc();
     }
 }
 

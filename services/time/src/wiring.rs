@@ -94,17 +94,25 @@ impl Sockets {
         let ipv6 = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await.ok();
         match (ipv4, ipv6) {
             (Err(error), None) => Err(error),
-            (ipv4, ipv6) => Ok(Self { ipv4: ipv4.ok(), ipv6 }),
+            (ipv4, ipv6) => Ok(Self {
+                ipv4: ipv4.ok(),
+                ipv6,
+            }),
         }
     }
 
     fn send(&self, to: SocketAddr, packet: &[u8]) -> io::Result<()> {
         let socket = if to.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
-        let socket = socket.as_ref().ok_or_else(|| io::Error::other("no socket for this address family"))?;
+        let socket = socket
+            .as_ref()
+            .ok_or_else(|| io::Error::other("no socket for this address family"))?;
         socket.try_send_to(packet, to).map(drop)
     }
 
-    async fn receive(socket: Option<&UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    async fn receive(
+        socket: Option<&UdpSocket>,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, SocketAddr)> {
         match socket {
             Some(socket) => socket.recv_from(buffer).await,
             None => std::future::pending().await,
@@ -137,7 +145,11 @@ impl<C: Clock> Wiring<C> {
         let frequency = clock.frequency().unwrap_or(0);
         let client = Client::new(clock.now(), frequency, seams.built);
         let waits = !time.disabled && !time.servers.is_empty();
-        let boot_timeout = if waits { time.boot_timeout.duration() } else { Duration::ZERO };
+        let boot_timeout = if waits {
+            time.boot_timeout.duration()
+        } else {
+            Duration::ZERO
+        };
         Self {
             seams,
             clock,
@@ -194,7 +206,10 @@ impl<C: Clock> Wiring<C> {
         });
         let check = now + CHECK_INTERVAL;
         let look_up = self.look_ups.is_empty().then_some(self.next_look_up);
-        [deadline, self.ready_by, look_up].into_iter().flatten().fold(check, Instant::min)
+        [deadline, self.ready_by, look_up]
+            .into_iter()
+            .flatten()
+            .fold(check, Instant::min)
     }
 
     /// Lets one event happen and carries out what comes of it.
@@ -225,8 +240,16 @@ impl<C: Clock> Wiring<C> {
                 self.metrics.stepped();
                 self.clock.step(offset)
             }
-            Correction::Slew { offset, frequency, error } => {
-                tracing::debug!(seconds = seconds(offset), parts_per_billion = frequency, "clock slewed");
+            Correction::Slew {
+                offset,
+                frequency,
+                error,
+            } => {
+                tracing::debug!(
+                    seconds = seconds(offset),
+                    parts_per_billion = frequency,
+                    "clock slewed"
+                );
                 self.metrics.slewed();
                 self.clock.slew(offset, frequency, error)
             }
@@ -242,10 +265,18 @@ impl<C: Clock> Wiring<C> {
         if self.config.time.as_ref().is_some_and(|time| time.disabled) {
             return;
         }
-        let saved = self.seams.arguments.state_dir.as_deref().and_then(files::load);
+        let saved = self
+            .seams
+            .arguments
+            .state_dir
+            .as_deref()
+            .and_then(files::load);
         let floor = floor::floor(self.seams.built, saved);
         if let Some(offset) = floor::lift(self.clock.now().wall, floor) {
-            tracing::warn!(seconds = seconds(offset), "clock is before the time of the build or the last right time");
+            tracing::warn!(
+                seconds = seconds(offset),
+                "clock is before the time of the build or the last right time"
+            );
             self.correct(Correction::Step(offset));
         }
     }
@@ -265,7 +296,9 @@ impl<C: Clock> Wiring<C> {
     /// Saves the time where it is right: a wrong one would be the floor of the next boot.
     fn save(&self) {
         let now = self.clock.now();
-        let Some(state) = &self.seams.arguments.state_dir else { return };
+        let Some(state) = &self.seams.arguments.state_dir else {
+            return;
+        };
         if self.client.synchronised(now)
             && let Err(error) = files::save(state, now.wall)
         {
@@ -279,7 +312,10 @@ impl<C: Clock> Wiring<C> {
             return Vec::new();
         }
         if time.servers.is_empty() {
-            return files::time_servers(&self.seams.time_servers).iter().map(ToString::to_string).collect();
+            return files::time_servers(&self.seams.time_servers)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
         }
         time.servers.iter().map(ToString::to_string).collect()
     }
@@ -299,7 +335,8 @@ impl<C: Clock> Wiring<C> {
         self.next_look_up = Instant::now() + wait;
         let (resolv_conf, port) = (self.seams.resolv_conf.clone(), self.seams.port);
         self.look_ups.abort_all();
-        self.look_ups.spawn(async move { names::resolve(&hosts, &resolv_conf, port).await });
+        self.look_ups
+            .spawn(async move { names::resolve(&hosts, &resolv_conf, port).await });
     }
 
     fn report(&mut self) {
@@ -307,10 +344,12 @@ impl<C: Clock> Wiring<C> {
         self.metrics.update(&self.client, now);
         let synchronised = self.client.synchronised(now);
         (self.seams.status)(&self.line(now));
-        if synchronised || self.ready_by.is_some_and(|by| by <= Instant::now()) {
-            if self.ready_by.take().is_some() {
-                (self.seams.ready)();
-            }
+        let due = self
+            .ready_by
+            .is_some_and(|by| synchronised || by <= Instant::now());
+        if due {
+            self.ready_by = None;
+            (self.seams.ready)();
         }
         if synchronised || !self.client.wants_addresses() {
             return;
@@ -329,7 +368,10 @@ impl<C: Clock> Wiring<C> {
             return "no time servers; the machine's own clock counts".into();
         }
         if !self.client.synchronised(now) {
-            return format!("not synchronised; {} of {} servers answered", summary.answered, summary.servers);
+            return format!(
+                "not synchronised; {} of {} servers answered",
+                summary.answered, summary.servers
+            );
         }
         format!(
             "synchronised, stratum {}, {} of {} servers agree, last offset {:.6} s",
@@ -343,7 +385,9 @@ impl<C: Clock> Wiring<C> {
 
 /// The part of the config; one that cannot be read leaves what was.
 fn load(arguments: &Arguments, kept: Option<TimePart>) -> TimePart {
-    let bytes = arguments.read_config().map_err(|error| service::chain(&error));
+    let bytes = arguments
+        .read_config()
+        .map_err(|error| service::chain(&error));
     let part = bytes.and_then(|bytes| {
         machine_config::parts::decode::<TimePart>(&bytes).map_err(|error| service::chain(&error))
     });

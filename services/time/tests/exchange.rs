@@ -1,5 +1,7 @@
 //! The whole service against NTP servers on the loopback interface, on a clock that is not the host's.
 
+#![allow(clippy::unwrap_used)] // a failed helper fails its test
+
 use orlop_time::{
     executor::clock::{Clock, KernelClock},
     metrics::Metrics,
@@ -38,7 +40,10 @@ impl ShiftedClock {
 impl Clock for ShiftedClock {
     fn now(&self) -> Stamp {
         let real = KernelClock.now();
-        Stamp { steady: real.steady, wall: real.wall + self.shift.get() }
+        Stamp {
+            steady: real.steady,
+            wall: real.wall + self.shift.get(),
+        }
     }
 
     fn step(&mut self, offset: Nanos) -> io::Result<()> {
@@ -121,14 +126,26 @@ impl Running {
         let metrics = Metrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        let task = tokio::task::spawn_local(async move { wiring::serve(seams, clock, metrics).await.unwrap() });
-        Self { stop, reload, status, ready, registry, task }
+        let task =
+            tokio::task::spawn_local(
+                async move { wiring::serve(seams, clock, metrics).await.unwrap() },
+            );
+        Self {
+            stop,
+            reload,
+            status,
+            ready,
+            registry,
+            task,
+        }
     }
 
     fn metric(&self, name: &str) -> f64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -136,19 +153,29 @@ impl Running {
         let end = tokio::time::Instant::now() + SOON;
         while !holds(self) {
             assert!(!self.task.is_finished(), "the service ended");
-            assert!(tokio::time::Instant::now() < end, "did not happen: {what}; {}", self.status.borrow());
+            assert!(
+                tokio::time::Instant::now() < end,
+                "did not happen: {what}; {}",
+                self.status.borrow()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     async fn stop(self) {
         self.stop.send(true).unwrap();
-        tokio::time::timeout(SOON, self.task).await.unwrap().unwrap();
+        tokio::time::timeout(SOON, self.task)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }
 
 fn local<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     LocalSet::new().block_on(&runtime, test);
 }
 
@@ -179,24 +206,48 @@ const THREE: &str = r#"{"time": {"servers": ["127.0.0.1", "127.0.0.2", "127.0.0.
 fn a_clock_an_hour_off_is_stepped_and_a_liar_is_outvoted() {
     local(async {
         let directory = tempfile::tempdir().unwrap();
-        let port = servers(&[("127.0.0.1", 0), ("127.0.0.2", -77 * SECOND), ("127.0.0.3", 0)]).await;
+        let port = servers(&[
+            ("127.0.0.1", 0),
+            ("127.0.0.2", -77 * SECOND),
+            ("127.0.0.3", 0),
+        ])
+        .await;
         let clock = ShiftedClock::off_by(-HOUR);
         clock.frequency.set(12_000);
         let service = Running::start(directory.path(), clock.clone(), THREE, port, 0);
-        service.until("synchronised", |service| service.metric("orlop_time_synchronised") == 1.0).await;
+        service
+            .until("synchronised", |service| {
+                service.metric("orlop_time_synchronised") == 1.0
+            })
+            .await;
         service.until("ready", |service| service.ready.get()).await;
-        assert!(clock.shift.get().abs() < SECOND / 10, "{} ns off", clock.shift.get());
+        assert!(
+            clock.shift.get().abs() < SECOND / 10,
+            "{} ns off",
+            clock.shift.get()
+        );
         assert_eq!(service.metric("orlop_time_steps_total"), 1.0);
         assert_eq!(service.metric("orlop_time_stratum"), 2.0);
         assert_eq!(service.metric("orlop_time_servers"), 3.0);
-        service.until("slewed after the step", |service| service.metric("orlop_time_slews_total") >= 1.0).await;
-        service.until("status", |service| service.status.borrow().contains("2 of 3 servers agree")).await;
+        service
+            .until("slewed after the step", |service| {
+                service.metric("orlop_time_slews_total") >= 1.0
+            })
+            .await;
+        service
+            .until("status", |service| {
+                service.status.borrow().contains("2 of 3 servers agree")
+            })
+            .await;
         assert!(service.metric("orlop_time_ignored_total{reason=\"wrong_origin\"}") >= 3.0);
         assert!(service.metric("orlop_time_offset_seconds").abs() < 0.1);
         assert_eq!(service.metric("orlop_time_frequency_ppm"), 12.0);
         service.stop().await;
-        let saved: i64 =
-            std::fs::read_to_string(directory.path().join("last-synchronised")).unwrap().trim().parse().unwrap();
+        let saved: i64 = std::fs::read_to_string(directory.path().join("last-synchronised"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         assert!((saved * SECOND - KernelClock.now().wall).abs() < 10 * SECOND);
     });
 }
@@ -213,11 +264,18 @@ fn without_servers_an_absurd_clock_is_lifted_to_the_floor_and_nothing_waits() {
         let wall = clock.now().wall;
         assert!((built..built + HOUR).contains(&wall), "{wall}");
         service.stop().await;
-        assert!(!directory.path().join("last-synchronised").exists(), "a wrong time must not be saved");
+        assert!(
+            !directory.path().join("last-synchronised").exists(),
+            "a wrong time must not be saved"
+        );
 
         // The last right time is a better floor.
         let last = (real - HOUR) / SECOND;
-        std::fs::write(directory.path().join("last-synchronised"), format!("{last}\n")).unwrap();
+        std::fs::write(
+            directory.path().join("last-synchronised"),
+            format!("{last}\n"),
+        )
+        .unwrap();
         let clock = ShiftedClock::off_by(-real);
         let service = Running::start(directory.path(), clock.clone(), "{}", 9, built);
         service.until("ready", |service| service.ready.get()).await;
@@ -232,9 +290,19 @@ fn a_disabled_service_leaves_the_clock_alone() {
         let directory = tempfile::tempdir().unwrap();
         let clock = ShiftedClock::off_by(-HOUR);
         let config = r#"{"time": {"disabled": true, "servers": ["127.0.0.1"]}}"#;
-        let service = Running::start(directory.path(), clock.clone(), config, 9, KernelClock.now().wall);
+        let service = Running::start(
+            directory.path(),
+            clock.clone(),
+            config,
+            9,
+            KernelClock.now().wall,
+        );
         service.until("ready", |service| service.ready.get()).await;
-        service.until("status", |service| service.status.borrow().contains("disabled")).await;
+        service
+            .until("status", |service| {
+                service.status.borrow().contains("disabled")
+            })
+            .await;
         assert_eq!(clock.shift.get(), -HOUR);
         service.stop().await;
     });
@@ -249,12 +317,20 @@ fn booting_waits_for_silent_servers_no_longer_than_it_is_told() {
         let port = silent.local_addr().unwrap().port();
         let config = r#"{"time": {"servers": ["127.0.0.1"], "bootTimeout": "1s"}}"#;
         let service = Running::start(directory.path(), ShiftedClock::default(), config, port, 0);
-        service.until("a request", |service| service.status.borrow().contains("0 of 1 servers answered")).await;
+        service
+            .until("a request", |service| {
+                service.status.borrow().contains("0 of 1 servers answered")
+            })
+            .await;
         assert!(!service.ready.get());
         service.until("ready", |service| service.ready.get()).await;
         // The server comes to life later.
         tokio::task::spawn_local(serve_ntp(silent, 0));
-        service.until("synchronised", |service| service.metric("orlop_time_synchronised") == 1.0).await;
+        service
+            .until("synchronised", |service| {
+                service.metric("orlop_time_synchronised") == 1.0
+            })
+            .await;
         service.stop().await;
     });
 }
@@ -266,10 +342,18 @@ fn servers_from_dhcp_are_asked_where_the_config_names_none_and_a_new_config_coun
         let port = servers(&[("127.0.0.1", 0), ("127.0.0.2", 0)]).await;
         std::fs::write(directory.path().join("time-servers"), "127.0.0.1\n").unwrap();
         let service = Running::start(directory.path(), ShiftedClock::off_by(HOUR), "{}", port, 0);
-        service.until("synchronised", |service| service.metric("orlop_time_synchronised") == 1.0).await;
+        service
+            .until("synchronised", |service| {
+                service.metric("orlop_time_synchronised") == 1.0
+            })
+            .await;
         std::fs::write(directory.path().join("config"), THREE).unwrap();
         service.reload.send_modify(|count| *count += 1);
-        service.until("three servers", |service| service.metric("orlop_time_servers") == 3.0).await;
+        service
+            .until("three servers", |service| {
+                service.metric("orlop_time_servers") == 3.0
+            })
+            .await;
         service.stop().await;
     });
 }

@@ -1,9 +1,6 @@
 //! Runs one DHCPv4 client per link: sockets, moments and random numbers around the pure client.
 
-use super::{
-    files::LeaseFiles,
-    packet_socket::PacketSocket,
-};
+use super::{files::LeaseFiles, packet_socket::PacketSocket};
 use crate::{
     metrics::Metrics,
     planner::{
@@ -70,14 +67,24 @@ impl Clients {
     #[must_use]
     pub fn new(files: LeaseFiles, metrics: Metrics) -> (Self, mpsc::Receiver<Packet>) {
         let (sender, packets) = mpsc::channel(PACKETS_MAX);
-        (Self { running: BTreeMap::new(), files, metrics, sender }, packets)
+        (
+            Self {
+                running: BTreeMap::new(),
+                files,
+                metrics,
+                sender,
+            },
+            packets,
+        )
     }
 
     /// Starts and stops clients as settings and links want it, and tells them of carriers.
     pub fn sync(&mut self, settings: &Settings, kernel: &Kernel) {
         let stays = |index: &LinkIndex, running: &Running| {
             kernel.links.get(index).is_some_and(|link| {
-                wants_dhcp(settings, link) && mac(link) == Some(running.mac) && link.name == running.name
+                wants_dhcp(settings, link)
+                    && mac(link) == Some(running.mac)
+                    && link.name == running.name
             })
         };
         let metrics = self.metrics.clone();
@@ -106,13 +113,26 @@ impl Clients {
         }
     }
 
-    fn start(&self, index: LinkIndex, link: &Link, mac: [u8; 6], hostname: Option<String>) -> io::Result<Running> {
+    fn start(
+        &self,
+        index: LinkIndex,
+        link: &Link,
+        mac: [u8; 6],
+        hostname: Option<String>,
+    ) -> io::Result<Running> {
         let socket = Arc::new(PacketSocket::open(index)?);
         let receiver = tokio::spawn(receive(Arc::clone(&socket), index, self.sender.clone()));
         let earlier = self.files.load(mac);
         let identity = Identity { mac, hostname };
         let client = Client::new(identity, earlier.held, earlier.address);
-        Ok(Running { name: link.name.clone(), mac, client, socket, receiver, renewal: None })
+        Ok(Running {
+            name: link.name.clone(),
+            mac,
+            client,
+            socket,
+            receiver,
+            renewal: None,
+        })
     }
 
     /// Hands a packet to its client.
@@ -131,30 +151,45 @@ impl Clients {
     /// Time until [`Clients::tick`] has something to do.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
-        let deadline = self.running.values().filter_map(|running| running.client.deadline()).min()?;
+        let deadline = self
+            .running
+            .values()
+            .filter_map(|running| running.client.deadline())
+            .min()?;
         Some(deadline.saturating_sub(now()))
     }
 
     /// The leases that hold.
     #[must_use]
     pub fn leases(&self) -> BTreeMap<LinkIndex, Lease> {
-        let lease = |(index, running): (&LinkIndex, &Running)| Some((*index, running.client.lease()?.clone()));
+        let lease = |(index, running): (&LinkIndex, &Running)| {
+            Some((*index, running.client.lease()?.clone()))
+        };
         self.running.iter().filter_map(lease).collect()
     }
 
     /// Each link's state by the link's index.
     #[must_use]
     pub fn states(&self) -> BTreeMap<LinkIndex, &'static str> {
-        self.running.iter().map(|(index, running)| (*index, running.client.state())).collect()
+        self.running
+            .iter()
+            .map(|(index, running)| (*index, running.client.state()))
+            .collect()
     }
 
     fn step(&mut self, index: LinkIndex, input: Input<'_>) {
-        let Some(running) = self.running.get_mut(&index) else { return };
+        let Some(running) = self.running.get_mut(&index) else {
+            return;
+        };
         let before = running.client.lease().cloned();
         let state = running.client.state();
         let send = running.client.step(now(), input, random());
         if let Some(ignored) = running.client.take_ignored() {
-            tracing::debug!(link = running.name, reason = ignored.label(), "DHCP message ignored");
+            tracing::debug!(
+                link = running.name,
+                reason = ignored.label(),
+                "DHCP message ignored"
+            );
             self.metrics.dhcp_ignored(&running.name, ignored.label());
         }
         if let Some(send) = send {
@@ -164,7 +199,8 @@ impl Clients {
             }
         }
         if running.client.state() != state {
-            self.metrics.dhcp_state(&running.name, running.client.state());
+            self.metrics
+                .dhcp_state(&running.name, running.client.state());
         }
         if running.client.lease() != before.as_ref() {
             self.lease_changed(index, before.as_ref());
@@ -172,7 +208,9 @@ impl Clients {
     }
 
     fn lease_changed(&mut self, index: LinkIndex, before: Option<&Lease>) {
-        let Some(running) = self.running.get_mut(&index) else { return };
+        let Some(running) = self.running.get_mut(&index) else {
+            return;
+        };
         running.renewal = None;
         let saved = match running.client.lease() {
             Some(lease) => {
@@ -186,13 +224,24 @@ impl Clients {
                 self.files.save(running.mac, lease)
             }
             None => {
-                tracing::warn!(link = running.name, address = before.map(|lease| lease.address.to_string()),
-                    "lease lost");
-                if running.client.remembered().is_none() { self.files.forget(running.mac) } else { Ok(()) }
+                tracing::warn!(
+                    link = running.name,
+                    address = before.map(|lease| lease.address.to_string()),
+                    "lease lost"
+                );
+                if running.client.remembered().is_none() {
+                    self.files.forget(running.mac)
+                } else {
+                    Ok(())
+                }
             }
         };
         if let Err(error) = saved {
-            tracing::warn!(link = running.name, error = service::chain(&error), "lease not saved");
+            tracing::warn!(
+                link = running.name,
+                error = service::chain(&error),
+                "lease not saved"
+            );
         }
     }
 }
@@ -201,15 +250,21 @@ impl Running {
     fn send(&mut self, send: &Send) -> io::Result<()> {
         match send.unicast {
             None => {
-                let packet = frame::build(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, &send.message)
-                    .ok_or_else(|| io::Error::other("message is too long"))?;
+                let packet =
+                    frame::build(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, &send.message)
+                        .ok_or_else(|| io::Error::other("message is too long"))?;
                 self.socket.broadcast(&packet)
             }
             Some((from, to)) => {
-                let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
+                let socket = Socket::new(
+                    Domain::IPV4,
+                    Type::DGRAM.nonblocking().cloexec(),
+                    Some(Protocol::UDP),
+                )?;
                 socket.set_reuse_address(true)?;
                 socket.bind_device(Some(self.name.as_bytes()))?;
-                socket.bind(&SocketAddr::from(SocketAddrV4::new(from, frame::CLIENT_PORT)).into())?;
+                socket
+                    .bind(&SocketAddr::from(SocketAddrV4::new(from, frame::CLIENT_PORT)).into())?;
                 let to = SocketAddr::from(SocketAddrV4::new(to, frame::SERVER_PORT));
                 socket.send_to(&send.message, &to.into())?;
                 self.renewal = Some(socket);
@@ -234,7 +289,9 @@ async fn receive(socket: Arc<PacketSocket>, index: LinkIndex, sender: mpsc::Send
 }
 
 fn mac(link: &Link) -> Option<[u8; 6]> {
-    <[u8; 6]>::try_from(link.address.as_slice()).ok().filter(|mac| *mac != [0; 6])
+    <[u8; 6]>::try_from(link.address.as_slice())
+        .ok()
+        .filter(|mac| *mac != [0; 6])
 }
 
 fn now() -> Moment {

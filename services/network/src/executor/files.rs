@@ -33,10 +33,16 @@ pub struct FileError {
 pub fn describe(link: &mut Link) {
     let device = Path::new(SYSFS_NET).join(&link.name).join("device");
     let name_of = |path: PathBuf| {
-        path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
     };
-    link.driver = fs::read_link(device.join("driver")).map(name_of).unwrap_or_default();
-    link.bus_path = fs::canonicalize(&device).map(|path| bus_path(&path)).unwrap_or_default();
+    link.driver = fs::read_link(device.join("driver"))
+        .map(name_of)
+        .unwrap_or_default();
+    link.bus_path = fs::canonicalize(&device)
+        .map(|path| bus_path(&path))
+        .unwrap_or_default();
     link.router_advertisements = router_advertisements(&link.name);
 }
 
@@ -44,7 +50,10 @@ pub fn describe(link: &mut Link) {
 fn bus_path(device: &Path) -> String {
     let parts = device.iter().rev().map(|part| part.to_string_lossy());
     let mut parts = parts.filter(|part| !part.strip_prefix("virtio").is_some_and(is_number));
-    parts.next().map(|part| part.into_owned()).unwrap_or_default()
+    parts
+        .next()
+        .map(|part| part.into_owned())
+        .unwrap_or_default()
 }
 
 fn is_number(text: &str) -> bool {
@@ -58,7 +67,14 @@ fn ipv6_setting(link: &str, setting: &str) -> Option<PathBuf> {
 }
 
 fn router_advertisements(link: &str) -> Option<RouterAdvertisements> {
-    let read = |setting| Some(fs::read_to_string(ipv6_setting(link, setting)?).ok()?.trim().to_owned());
+    let read = |setting| {
+        Some(
+            fs::read_to_string(ipv6_setting(link, setting)?)
+                .ok()?
+                .trim()
+                .to_owned(),
+        )
+    };
     match (read("accept_ra")?.as_str(), read("autoconf")?.as_str()) {
         ("0", "0") => Some(RouterAdvertisements::Ignored),
         ("2", "1") => Some(RouterAdvertisements::Accepted),
@@ -71,7 +87,11 @@ fn router_advertisements(link: &str) -> Option<RouterAdvertisements> {
 /// # Errors
 /// [`FileError`].
 pub fn set_router_advertisements(link: &str, accept: bool) -> Result<(), FileError> {
-    let values = if accept { [("accept_ra", "2"), ("autoconf", "1")] } else { [("accept_ra", "0"), ("autoconf", "0")] };
+    let values = if accept {
+        [("accept_ra", "2"), ("autoconf", "1")]
+    } else {
+        [("accept_ra", "0"), ("autoconf", "0")]
+    };
     for (setting, value) in values {
         if let Some(path) = ipv6_setting(link, setting) {
             fs::write(&path, value).map_err(|source| FileError { path, source })?;
@@ -83,7 +103,10 @@ pub fn set_router_advertisements(link: &str, accept: bool) -> Result<(), FileErr
 /// The host name of the service's UTS namespace.
 #[must_use]
 pub fn hostname() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Sets it. Needs CAP_SYS_ADMIN.
@@ -91,8 +114,10 @@ pub fn hostname() -> String {
 /// # Errors
 /// [`FileError`] with the file that the call stands for.
 pub fn set_hostname(name: &str) -> Result<(), FileError> {
-    rustix::system::sethostname(name.as_bytes())
-        .map_err(|error| FileError { path: "/proc/sys/kernel/hostname".into(), source: error.into() })
+    rustix::system::sethostname(name.as_bytes()).map_err(|error| FileError {
+        path: "/proc/sys/kernel/hostname".into(),
+        source: error.into(),
+    })
 }
 
 /// The runtime directory: what other services read.
@@ -108,17 +133,25 @@ impl RuntimeFiles {
     /// # Errors
     /// [`FileError`].
     pub fn open(directory: &Path) -> Result<Self, FileError> {
-        let fail = |source| FileError { path: directory.to_owned(), source };
+        let fail = |source| FileError {
+            path: directory.to_owned(),
+            source,
+        };
         fs::create_dir_all(directory).map_err(fail)?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o751)).map_err(fail)?;
-        Ok(Self { directory: directory.to_owned() })
+        Ok(Self {
+            directory: directory.to_owned(),
+        })
     }
 
     /// The files that this service wrote.
     #[must_use]
     pub fn read(&self) -> BTreeMap<&'static str, String> {
         let read = |name| read_bounded(&self.directory.join(name)).map(|content| (name, content));
-        [RESOLV_CONF, TIME_SERVERS].into_iter().filter_map(read).collect()
+        [RESOLV_CONF, TIME_SERVERS]
+            .into_iter()
+            .filter_map(read)
+            .collect()
     }
 
     /// Writes one, whole or not at all.
@@ -160,13 +193,18 @@ impl LeaseFiles {
     /// Leases in `directory`; without one nothing is kept.
     #[must_use]
     pub fn new(directory: Option<PathBuf>) -> Self {
-        let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let boot_id = fs::read_to_string(BOOT_ID)
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         Self { directory, boot_id }
     }
 
     fn path(&self, mac: [u8; 6]) -> Option<PathBuf> {
         let name: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.directory.as_ref().map(|directory| directory.join(format!("dhcp4-{name}.json")))
+        self.directory
+            .as_ref()
+            .map(|directory| directory.join(format!("dhcp4-{name}.json")))
     }
 
     /// The lease that was saved for a hardware address. A file that cannot be read is as good as none:
@@ -175,10 +213,13 @@ impl LeaseFiles {
     pub fn load(&self, mac: [u8; 6]) -> Earlier {
         let saved = self.path(mac).and_then(|path| read_bounded(&path));
         let saved = saved.and_then(|text| serde_json::from_str::<Saved>(&text).ok());
-        let Some(saved) = saved.filter(|saved| saved.version == SAVED_VERSION) else { return Earlier::default() };
+        let Some(saved) = saved.filter(|saved| saved.version == SAVED_VERSION) else {
+            return Earlier::default();
+        };
         let address = Some(saved.lease.address);
         // Moments count from the boot, so they mean nothing in another one.
-        let held = (!self.boot_id.is_empty() && saved.boot_id == self.boot_id).then_some(saved.lease);
+        let held =
+            (!self.boot_id.is_empty() && saved.boot_id == self.boot_id).then_some(saved.lease);
         Earlier { held, address }
     }
 
@@ -187,10 +228,18 @@ impl LeaseFiles {
     /// # Errors
     /// [`FileError`].
     pub fn save(&self, mac: [u8; 6], lease: &Lease) -> Result<(), FileError> {
-        let Some(path) = self.path(mac) else { return Ok(()) };
-        let saved = Saved { version: SAVED_VERSION, boot_id: self.boot_id.clone(), lease: lease.clone() };
-        let text = serde_json::to_vec(&saved)
-            .map_err(|error| FileError { path: path.clone(), source: error.into() })?;
+        let Some(path) = self.path(mac) else {
+            return Ok(());
+        };
+        let saved = Saved {
+            version: SAVED_VERSION,
+            boot_id: self.boot_id.clone(),
+            lease: lease.clone(),
+        };
+        let text = serde_json::to_vec(&saved).map_err(|error| FileError {
+            path: path.clone(),
+            source: error.into(),
+        })?;
         replace(&path, &text, 0o600)
     }
 
@@ -199,9 +248,13 @@ impl LeaseFiles {
     /// # Errors
     /// [`FileError`].
     pub fn forget(&self, mac: [u8; 6]) -> Result<(), FileError> {
-        let Some(path) = self.path(mac) else { return Ok(()) };
+        let Some(path) = self.path(mac) else {
+            return Ok(());
+        };
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FileError { path, source }),
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(FileError { path, source })
+            }
             _ => Ok(()),
         }
     }
@@ -213,14 +266,20 @@ pub fn read_bounded(path: &Path) -> Option<String> {
     let mut text = String::new();
     let mut file = fs::File::open(path).ok()?.take(FILE_MAX + 1);
     file.read_to_string(&mut text).ok()?;
-    u64::try_from(text.len()).is_ok_and(|length| length <= FILE_MAX).then_some(text)
+    u64::try_from(text.len())
+        .is_ok_and(|length| length <= FILE_MAX)
+        .then_some(text)
 }
 
 fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
-    let fail = |source| FileError { path: path.to_owned(), source };
+    let fail = |source| FileError {
+        path: path.to_owned(),
+        source,
+    };
     let fresh = path.with_extension("new");
     let mut file = fs::File::create(&fresh).map_err(fail)?;
-    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(fail)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+        .map_err(fail)?;
     file.write_all(content).map_err(fail)?;
     file.sync_data().map_err(fail)?;
     fs::rename(&fresh, path).map_err(fail)

@@ -4,9 +4,12 @@
 //! decoded, an overflow of the socket's buffer is no loss but one more reason to look, and the only
 //! queue is the kernel's own bounded one.
 
-use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use super::readable::readable;
-use std::{io, os::fd::{AsFd as _, OwnedFd}};
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
 use tokio::io::unix::AsyncFd;
 
 /// RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE, _IPV6_IFINFO
@@ -33,7 +36,9 @@ impl Monitor {
         for group in GROUPS {
             socket.add_membership(group)?;
         }
-        Ok(Self { socket: readable(socket.as_fd().try_clone_to_owned()?)? })
+        Ok(Self {
+            socket: readable(socket.as_fd().try_clone_to_owned()?)?,
+        })
     }
 
     /// Waits until something changed since the last call.

@@ -8,7 +8,10 @@ use rtnetlink::{
         AddressFamily,
         address::{AddressAttribute, AddressMessage, AddressProtocol},
         link::{LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
-        route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia},
+        route::{
+            RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+            RouteType, RouteVia,
+        },
     },
 };
 use std::{
@@ -79,7 +82,10 @@ impl Netlink {
     /// [`NetlinkError`].
     pub async fn observe(&self, kernel: &mut Kernel) -> Result<(), NetlinkError> {
         let links = collect("list links", self.handle.link().get().execute()).await?;
-        kernel.links = links.iter().map(|message| (message.header.index, link(message))).collect();
+        kernel.links = links
+            .iter()
+            .map(|message| (message.header.index, link(message)))
+            .collect();
         let addresses = collect("list addresses", self.handle.address().get().execute()).await?;
         kernel.addresses = addresses.iter().filter_map(address).collect();
         kernel.routes.clear();
@@ -110,16 +116,26 @@ impl Netlink {
                 }
                 Operation::AddAddress(address) => self.add_address(address).await,
                 Operation::RemoveAddress(address) => {
-                    self.handle.address().del(address_message(address)).execute().await
+                    self.handle
+                        .address()
+                        .del(address_message(address))
+                        .execute()
+                        .await
                 }
                 Operation::SetRoute { route, on_link } => {
                     let message = route_message(route, *on_link);
                     self.handle.route().add(message).replace().execute().await
                 }
                 Operation::RemoveRoute(route) => {
-                    self.handle.route().del(route_message(route, false)).execute().await
+                    self.handle
+                        .route()
+                        .del(route_message(route, false))
+                        .execute()
+                        .await
                 }
-                Operation::RouterAdvertisements { .. } | Operation::Hostname(_) | Operation::File { .. } => Ok(()),
+                Operation::RouterAdvertisements { .. }
+                | Operation::Hostname(_)
+                | Operation::File { .. } => Ok(()),
             }
         };
         let what = || operation.to_string();
@@ -132,10 +148,15 @@ impl Netlink {
     }
 
     async fn add_address(&self, address: &Address) -> Result<(), rtnetlink::Error> {
-        let mut request = self.handle.address().add(address.link, address.address, address.prefix);
+        let mut request = self
+            .handle
+            .address()
+            .add(address.link, address.address, address.prefix);
         let message = request.message_mut();
         *message = address_message(address);
-        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+        message
+            .attributes
+            .push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
         request.replace().execute().await
     }
 }
@@ -161,8 +182,14 @@ async fn collect<T>(
 
 fn refused(what: String, error: rtnetlink::Error) -> NetlinkError {
     match errno(&error) {
-        Some(code) => NetlinkError::Refused { what, source: io::Error::from_raw_os_error(code) },
-        None => NetlinkError::Broken { what, source: error },
+        Some(code) => NetlinkError::Refused {
+            what,
+            source: io::Error::from_raw_os_error(code),
+        },
+        None => NetlinkError::Broken {
+            what,
+            source: error,
+        },
     }
 }
 
@@ -175,8 +202,13 @@ fn errno(error: &rtnetlink::Error) -> Option<i32> {
 
 /// Removing what is gone is done: the kernel takes routes away together with addresses.
 fn is_done(operation: &Operation, error: &rtnetlink::Error) -> bool {
-    matches!(operation, Operation::RemoveAddress(_) | Operation::RemoveRoute(_))
-        && matches!(errno(error), Some(libc::EADDRNOTAVAIL | libc::ESRCH | libc::ENODEV | libc::ENOENT))
+    matches!(
+        operation,
+        Operation::RemoveAddress(_) | Operation::RemoveRoute(_)
+    ) && matches!(
+        errno(error),
+        Some(libc::EADDRNOTAVAIL | libc::ESRCH | libc::ENODEV | libc::ENOENT)
+    )
 }
 
 fn link(message: &LinkMessage) -> Link {
@@ -185,7 +217,9 @@ fn link(message: &LinkMessage) -> Link {
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         loopback: flags.contains(LinkFlags::Loopback),
         up: flags.contains(LinkFlags::Up),
-        carrier: flags.contains(LinkFlags::LowerUp),
+        // LowerUp alone comes a moment too early: until the link is operational as well (Running), the
+        // kernel drops what is sent, and a lost DHCPDISCOVER costs two seconds.
+        carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
         ..Link::default()
     };
     for attribute in &message.attributes {
@@ -235,16 +269,26 @@ fn address(message: &AddressMessage) -> Option<(Address, bool)> {
     }
     // IPv4 has both, and on point-to-point links they differ; IPv6 has the second alone.
     let address = local.or(peer)?;
-    Some((Address { link: message.header.index, address, prefix: message.header.prefix_len }, ours))
+    Some((
+        Address {
+            link: message.header.index,
+            address,
+            prefix: message.header.prefix_len,
+        },
+        ours,
+    ))
 }
 
 /// Our unicast routes of the main table; others are none.
 fn route(message: &RouteMessage) -> Option<Route> {
     let header = &message.header;
-    let table = message.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Table(table) => Some(*table),
-        _ => None,
-    });
+    let table = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Table(table) => Some(*table),
+            _ => None,
+        });
     let ours = u8::from(header.protocol) == PROTOCOL
         && header.kind == RouteType::Unicast
         && table.unwrap_or(header.table.into()) == u32::from(RouteHeader::RT_TABLE_MAIN);
@@ -268,7 +312,9 @@ fn route(message: &RouteMessage) -> Option<Route> {
         match attribute {
             RouteAttribute::Destination(address) => route.destination = ip(address)?,
             RouteAttribute::Gateway(address) => route.gateway = Some(ip(address)?),
-            RouteAttribute::Via(RouteVia::Inet6(address)) => route.gateway = Some((*address).into()),
+            RouteAttribute::Via(RouteVia::Inet6(address)) => {
+                route.gateway = Some((*address).into())
+            }
             RouteAttribute::PrefSource(address) => route.source = Some(ip(address)?),
             RouteAttribute::Priority(metric) => route.metric = *metric,
             RouteAttribute::Oif(link) => route.link = *link,
@@ -288,12 +334,14 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
 
 fn address_message(address: &Address) -> AddressMessage {
     match address.address {
-        IpAddr::V4(ip) => {
-            AddressMessageBuilder::<Ipv4Addr>::new().index(address.link).address(ip, address.prefix).build()
-        }
-        IpAddr::V6(ip) => {
-            AddressMessageBuilder::<Ipv6Addr>::new().index(address.link).address(ip, address.prefix).build()
-        }
+        IpAddr::V4(ip) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(address.link)
+            .address(ip, address.prefix)
+            .build(),
+        IpAddr::V6(ip) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(address.link)
+            .address(ip, address.prefix)
+            .build(),
     }
 }
 
@@ -315,20 +363,31 @@ fn route_message(route: &Route, on_link: bool) -> RouteMessage {
         builder = builder.onlink();
     }
     let message = builder.get_mut();
-    message.header.address_family =
-        if route.destination.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.address_family = if route.destination.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
     message.header.destination_prefix_length = route.prefix;
     if route.prefix > 0 {
-        message.attributes.push(RouteAttribute::Destination(route.destination.into()));
+        message
+            .attributes
+            .push(RouteAttribute::Destination(route.destination.into()));
     }
     if let Some(source) = route.source {
-        message.attributes.push(RouteAttribute::PrefSource(source.into()));
+        message
+            .attributes
+            .push(RouteAttribute::PrefSource(source.into()));
     }
     match (route.destination, route.gateway) {
         (IpAddr::V4(_), Some(IpAddr::V6(gateway))) => {
-            message.attributes.push(RouteAttribute::Via(RouteVia::Inet6(gateway)));
+            message
+                .attributes
+                .push(RouteAttribute::Via(RouteVia::Inet6(gateway)));
         }
-        (_, Some(gateway)) => message.attributes.push(RouteAttribute::Gateway(gateway.into())),
+        (_, Some(gateway)) => message
+            .attributes
+            .push(RouteAttribute::Gateway(gateway.into())),
         (_, None) => {}
     }
     builder.build()

@@ -42,11 +42,18 @@ impl PacketSocket {
     /// The system's.
     pub fn open(link: LinkIndex) -> io::Result<Self> {
         // Protocol 0 receives nothing, so that no packet comes in before the filter is in place.
-        let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::from(0)))?;
+        let socket = Socket::new(
+            Domain::PACKET,
+            Type::DGRAM.nonblocking().cloexec(),
+            Some(Protocol::from(0)),
+        )?;
         socket.attach_filter(&FILTER)?;
         socket.bind(&address(link)?)?;
         let socket = readable(socket.into())?;
-        Ok(Self { socket, broadcast: address(link)? })
+        Ok(Self {
+            socket,
+            broadcast: address(link)?,
+        })
     }
 
     /// Waits for a packet, from its IPv4 header on.
@@ -58,7 +65,9 @@ impl PacketSocket {
         loop {
             let mut guard = self.socket.readable().await?;
             let read = |socket: &AsyncFd<OwnedFd>| Ok(rustix::io::read(socket, &mut buffer)?);
-            let Ok(result) = guard.try_io(read) else { continue };
+            let Ok(result) = guard.try_io(read) else {
+                continue;
+            };
             let length = result?;
             return Ok(buffer[..length.min(PACKET_MAX)].to_vec());
         }
@@ -70,7 +79,9 @@ impl PacketSocket {
     /// # Errors
     /// The system's.
     pub fn broadcast(&self, packet: &[u8]) -> io::Result<()> {
-        SockRef::from(self.socket.get_ref()).send_to(packet, &self.broadcast).map(drop)
+        SockRef::from(self.socket.get_ref())
+            .send_to(packet, &self.broadcast)
+            .map(drop)
     }
 }
 
@@ -78,7 +89,8 @@ impl PacketSocket {
 fn address(link: LinkIndex) -> io::Result<SockAddr> {
     let index = i32::try_from(link).map_err(io::Error::other)?;
     let family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
-    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
+    let length =
+        libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
     let ethernet = libc::sockaddr_ll {
         sll_family: family,
         sll_protocol: ETHERTYPE_IPV4.to_be(),

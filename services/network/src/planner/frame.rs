@@ -28,7 +28,12 @@ const FRAGMENT_MASK: u16 = 0x3fff;
 #[must_use]
 pub fn build(source: Ipv4Addr, destination: Ipv4Addr, message: &[u8]) -> Option<Vec<u8>> {
     let udp_length = u16::try_from(UDP_HEADER.checked_add(message.len())?).ok()?;
-    let total = u16::try_from(IP_HEADER.checked_add(UDP_HEADER)?.checked_add(message.len())?).ok()?;
+    let total = u16::try_from(
+        IP_HEADER
+            .checked_add(UDP_HEADER)?
+            .checked_add(message.len())?,
+    )
+    .ok()?;
     let mut packet = Vec::with_capacity(total.into());
     packet.extend([0x45, 0]);
     packet.extend(total.to_be_bytes());
@@ -88,7 +93,10 @@ fn checksum(parts: &[&[u8]]) -> u16 {
     let mut sum = 0_u64;
     for part in parts {
         for pair in part.chunks(2) {
-            sum += u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
+            sum += u64::from(u16::from_be_bytes([
+                pair[0],
+                pair.get(1).copied().unwrap_or(0),
+            ]));
         }
     }
     while sum > 0xffff {
@@ -128,14 +136,27 @@ mod tests {
         let mut fragment = from_server(b"message");
         fragment[6] = 0x20;
         assert_eq!(parse(&fragment), None);
-        assert_eq!(build(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, &vec![0; 70_000]), None);
+        assert_eq!(
+            build(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, &vec![0; 70_000]),
+            None
+        );
     }
 
     #[test]
     fn the_udp_checksum_is_right() {
-        let packet = build(Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 1), b"odd").unwrap();
+        let packet = build(
+            Ipv4Addr::new(10, 0, 0, 2),
+            Ipv4Addr::new(10, 0, 0, 1),
+            b"odd",
+        )
+        .unwrap();
         let length = u16::try_from(packet.len() - IP_HEADER).unwrap();
-        let sum = checksum(&[&packet[12..20], &[0, PROTOCOL_UDP], &length.to_be_bytes(), &packet[20..]]);
+        let sum = checksum(&[
+            &packet[12..20],
+            &[0, PROTOCOL_UDP],
+            &length.to_be_bytes(),
+            &packet[20..],
+        ]);
         assert_eq!(sum, 0);
     }
 

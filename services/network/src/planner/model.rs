@@ -36,7 +36,7 @@ pub struct Link {
     pub bus_path: String,
     /// Whether it is administratively up.
     pub up: bool,
-    /// Whether it has a carrier.
+    /// Whether it has a carrier and the kernel sends on it.
     pub carrier: bool,
     /// Largest packet in bytes.
     pub mtu: u32,
@@ -184,7 +184,11 @@ impl fmt::Display for Address {
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} metric {}", self.destination, self.prefix, self.metric)?;
+        write!(
+            f,
+            "{}/{} metric {}",
+            self.destination, self.prefix, self.metric
+        )?;
         if let Some(gateway) = self.gateway {
             write!(f, " via {gateway}")?;
         }
@@ -200,7 +204,9 @@ impl fmt::Display for Operation {
                 write!(f, "{verb} router advertisements on {name}")
             }
             Self::Mtu { link, mtu } => write!(f, "set MTU {mtu} on link {link}"),
-            Self::Up { link, up } => write!(f, "set link {link} {}", if *up { "up" } else { "down" }),
+            Self::Up { link, up } => {
+                write!(f, "set link {link} {}", if *up { "up" } else { "down" })
+            }
             Self::RemoveRoute(route) => write!(f, "remove route {route}"),
             Self::RemoveAddress(address) => write!(f, "remove address {address}"),
             Self::AddAddress(address) => write!(f, "add address {address}"),
@@ -216,11 +222,15 @@ impl fmt::Display for Operation {
 pub fn network(address: IpAddr, prefix: u8) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32_u32.saturating_sub(prefix.into()))
+                .unwrap_or(0);
             Ipv4Addr::from(u32::from(address) & mask).into()
         }
         IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
+            let mask = u128::MAX
+                .checked_shl(128_u32.saturating_sub(prefix.into()))
+                .unwrap_or(0);
             Ipv6Addr::from(u128::from(address) & mask).into()
         }
     }

@@ -6,7 +6,9 @@
 
 use super::{
     dhcp::lease::Lease,
-    model::{Address, Kernel, Link, LinkIndex, Operation, Route, RouterAdvertisements, contains, network},
+    model::{
+        Address, Kernel, Link, LinkIndex, Operation, Route, RouterAdvertisements, contains, network,
+    },
     resolv,
     settings::{LinkSettings, Settings},
 };
@@ -35,7 +37,12 @@ pub fn plan(settings: &Settings, kernel: &Kernel, leases: &Leases) -> Vec<Operat
     let wanted = Wanted::new(settings, kernel, leases);
     let mut operations = links(settings, kernel, leases);
     let routes: BTreeSet<Route> = wanted.routes.values().map(|(route, _)| *route).collect();
-    operations.extend(kernel.routes.difference(&routes).map(|route| Operation::RemoveRoute(*route)));
+    operations.extend(
+        kernel
+            .routes
+            .difference(&routes)
+            .map(|route| Operation::RemoveRoute(*route)),
+    );
 
     let removed: Vec<Address> = kernel
         .addresses
@@ -43,21 +50,31 @@ pub fn plan(settings: &Settings, kernel: &Kernel, leases: &Leases) -> Vec<Operat
         .filter(|(address, ours)| **ours && !wanted.addresses.contains(address))
         .map(|(address, _)| *address)
         .collect();
-    operations.extend(removed.iter().map(|address| Operation::RemoveAddress(*address)));
+    operations.extend(
+        removed
+            .iter()
+            .map(|address| Operation::RemoveAddress(*address)),
+    );
 
     // With the first address of a network the kernel takes away the others of it and the IPv4 routes
     // that need them, so those are set anew.
     let disturbed = |link: LinkIndex, ipv4: bool| {
-        removed.iter().any(|gone| gone.link == link && gone.address.is_ipv4() && ipv4)
+        removed
+            .iter()
+            .any(|gone| gone.link == link && gone.address.is_ipv4() && ipv4)
     };
     for address in &wanted.addresses {
-        if !kernel.addresses.contains_key(address) || disturbed(address.link, address.address.is_ipv4()) {
+        if !kernel.addresses.contains_key(address)
+            || disturbed(address.link, address.address.is_ipv4())
+        {
             operations.push(Operation::AddAddress(*address));
         }
     }
     // Those without a gateway come first: they make gateways reachable.
-    let (with, without): (Vec<_>, Vec<_>) =
-        wanted.routes.into_values().partition(|(route, _)| route.gateway.is_some());
+    let (with, without): (Vec<_>, Vec<_>) = wanted
+        .routes
+        .into_values()
+        .partition(|(route, _)| route.gateway.is_some());
     for (route, on_link) in without.into_iter().chain(with) {
         if !kernel.routes.contains(&route) || disturbed(route.link, route.destination.is_ipv4()) {
             operations.push(Operation::SetRoute { route, on_link });
@@ -70,36 +87,65 @@ pub fn plan(settings: &Settings, kernel: &Kernel, leases: &Leases) -> Vec<Operat
 /// Whether DHCPv4 is wanted on a link.
 #[must_use]
 pub fn wants_dhcp(settings: &Settings, link: &Link) -> bool {
-    settings.of(link).is_some_and(|wanted| wanted.up && wanted.dhcp4_route_metric.is_some())
+    settings
+        .of(link)
+        .is_some_and(|wanted| wanted.up && wanted.dhcp4_route_metric.is_some())
 }
 
 fn links(settings: &Settings, kernel: &Kernel, leases: &Leases) -> Vec<Operation> {
     let mut operations = Vec::new();
     for (&index, link) in &kernel.links {
         if link.loopback && !link.up {
-            operations.push(Operation::Up { link: index, up: true });
+            operations.push(Operation::Up {
+                link: index,
+                up: true,
+            });
         }
-        let Some(wanted) = settings.of(link) else { continue };
+        let Some(wanted) = settings.of(link) else {
+            continue;
+        };
         let accept = wanted.accept_router_advertisements;
-        let advertisements =
-            if accept { RouterAdvertisements::Accepted } else { RouterAdvertisements::Ignored };
-        if link.router_advertisements.is_some_and(|has| has != advertisements) {
-            operations.push(Operation::RouterAdvertisements { link: index, name: link.name.clone(), accept });
+        let advertisements = if accept {
+            RouterAdvertisements::Accepted
+        } else {
+            RouterAdvertisements::Ignored
+        };
+        if link
+            .router_advertisements
+            .is_some_and(|has| has != advertisements)
+        {
+            operations.push(Operation::RouterAdvertisements {
+                link: index,
+                name: link.name.clone(),
+                accept,
+            });
         }
-        let leased = leases.held.get(&index).filter(|_| wanted.dhcp4_route_metric.is_some());
+        let leased = leases
+            .held
+            .get(&index)
+            .filter(|_| wanted.dhcp4_route_metric.is_some());
         if let Some(mtu) = mtu(wanted, link, leased).filter(|mtu| *mtu != link.mtu) {
             operations.push(Operation::Mtu { link: index, mtu });
         }
         if link.up != wanted.up {
-            operations.push(Operation::Up { link: index, up: wanted.up });
+            operations.push(Operation::Up {
+                link: index,
+                up: wanted.up,
+            });
         }
     }
     operations
 }
 
 fn mtu(wanted: &LinkSettings, link: &Link, lease: Option<&Lease>) -> Option<u32> {
-    let most = if link.mtu_max == 0 { u32::MAX } else { link.mtu_max };
-    wanted.mtu.or_else(|| lease.and_then(|lease| lease.mtu).map(|mtu| mtu.min(most)))
+    let most = if link.mtu_max == 0 {
+        u32::MAX
+    } else {
+        link.mtu_max
+    };
+    wanted
+        .mtu
+        .or_else(|| lease.and_then(|lease| lease.mtu).map(|mtu| mtu.min(most)))
 }
 
 struct Wanted {
@@ -110,14 +156,27 @@ struct Wanted {
 
 impl Wanted {
     fn new(settings: &Settings, kernel: &Kernel, leases: &Leases) -> Self {
-        let mut wanted = Self { addresses: BTreeSet::new(), routes: BTreeMap::new() };
+        let mut wanted = Self {
+            addresses: BTreeSet::new(),
+            routes: BTreeMap::new(),
+        };
         for (&link, facts) in &kernel.links {
-            let Some(of) = settings.of(facts).filter(|of| of.up) else { continue };
+            let Some(of) = settings.of(facts).filter(|of| of.up) else {
+                continue;
+            };
             for &(address, prefix) in &of.addresses {
-                wanted.addresses.insert(Address { link, address, prefix });
+                wanted.addresses.insert(Address {
+                    link,
+                    address,
+                    prefix,
+                });
             }
             for route in &of.routes {
-                let default = if route.destination.is_ipv4() { 0 } else { IPV6_METRIC };
+                let default = if route.destination.is_ipv4() {
+                    0
+                } else {
+                    IPV6_METRIC
+                };
                 wanted.route(
                     Route {
                         destination: network(route.destination, route.prefix),
@@ -139,11 +198,16 @@ impl Wanted {
 
     fn lease(&mut self, link: LinkIndex, metric: u32, lease: &Lease) {
         let address = IpAddr::V4(lease.address);
-        self.addresses.insert(Address { link, address, prefix: lease.prefix });
+        self.addresses.insert(Address {
+            link,
+            address,
+            prefix: lease.prefix,
+        });
         let direct = |gateway: IpAddr| {
             contains(address, lease.prefix, gateway)
                 || lease.routes.iter().any(|route| {
-                    route.gateway.is_none() && contains(route.destination.into(), route.prefix, gateway)
+                    route.gateway.is_none()
+                        && contains(route.destination.into(), route.prefix, gateway)
                 })
         };
         for route in &lease.routes {
@@ -169,7 +233,9 @@ impl Wanted {
             if *other == route {
                 return;
             }
-            let Some(next) = route.metric.checked_add(1) else { return };
+            let Some(next) = route.metric.checked_add(1) else {
+                return;
+            };
             route.metric = next;
         }
         self.routes.insert(route.key(), (route, on_link));

@@ -17,11 +17,18 @@ const ENTRIES_MAX: usize = 8;
 /// What has to change.
 pub(super) fn operations(settings: &Settings, kernel: &Kernel, leases: &Leases) -> Vec<Operation> {
     let mut operations = Vec::new();
-    let hostname = settings.hostname.as_ref().or(leases.hostname.as_ref()).unwrap_or(&settings.fallback_hostname);
+    let hostname = settings
+        .hostname
+        .as_ref()
+        .or(leases.hostname.as_ref())
+        .unwrap_or(&settings.fallback_hostname);
     if kernel.hostname != *hostname {
         operations.push(Operation::Hostname(hostname.clone()));
     }
-    let files = [(RESOLV_CONF, resolv_conf(settings, leases)), (TIME_SERVERS, time_servers(leases))];
+    let files = [
+        (RESOLV_CONF, resolv_conf(settings, leases)),
+        (TIME_SERVERS, time_servers(leases)),
+    ];
     for (name, content) in files {
         if kernel.files.get(name) != Some(&content) {
             operations.push(Operation::File { name, content });
@@ -31,15 +38,30 @@ pub(super) fn operations(settings: &Settings, kernel: &Kernel, leases: &Leases) 
 }
 
 fn resolv_conf(settings: &Settings, leases: &Leases) -> String {
-    let mut nameservers: Vec<String> = settings.nameservers.iter().map(ToString::to_string).collect();
+    let mut nameservers: Vec<String> = settings
+        .nameservers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     if nameservers.is_empty() {
-        nameservers = unique(leases.held.values().flat_map(|lease| lease.nameservers.iter().map(ToString::to_string)));
+        nameservers = unique(
+            leases
+                .held
+                .values()
+                .flat_map(|lease| lease.nameservers.iter().map(ToString::to_string)),
+        );
     }
     let mut domains = settings.search_domains.clone();
     if domains.is_empty() {
-        domains = unique(leases.held.values().flat_map(|lease| lease.search_domains.iter().cloned()));
+        domains = unique(
+            leases
+                .held
+                .values()
+                .flat_map(|lease| lease.search_domains.iter().cloned()),
+        );
     }
-    let mut text = String::from("# Written by the network service from the machine config and DHCP.\n");
+    let mut text =
+        String::from("# Written by the network service from the machine config and DHCP.\n");
     for nameserver in nameservers {
         writeln!(text, "nameserver {nameserver}").expect("a String takes everything");
     }
@@ -50,8 +72,14 @@ fn resolv_conf(settings: &Settings, leases: &Leases) -> String {
 }
 
 fn time_servers(leases: &Leases) -> String {
-    let servers = leases.held.values().flat_map(|lease| lease.time_servers.iter().map(ToString::to_string));
-    unique(servers).into_iter().map(|server| server + "\n").collect()
+    let servers = leases
+        .held
+        .values()
+        .flat_map(|lease| lease.time_servers.iter().map(ToString::to_string));
+    unique(servers)
+        .into_iter()
+        .map(|server| server + "\n")
+        .collect()
 }
 
 /// The first [`ENTRIES_MAX`] different ones, in order.

@@ -70,6 +70,8 @@ impl Settings {
             driver: &link.driver,
             bus_path: &link.bus_path,
         };
-        self.links.iter().find(|settings| settings.selector.matches(&facts))
+        self.links
+            .iter()
+            .find(|settings| settings.selector.matches(&facts))
     }
 }

@@ -19,15 +19,25 @@ use std::{
 fn apply(kernel: &mut Kernel, operation: &Operation) -> Result<(), String> {
     match operation {
         Operation::RouterAdvertisements { link, accept, .. } => {
-            let set = if *accept { RouterAdvertisements::Accepted } else { RouterAdvertisements::Ignored };
-            kernel.links.get_mut(link).ok_or("no link")?.router_advertisements = Some(set);
+            let set = if *accept {
+                RouterAdvertisements::Accepted
+            } else {
+                RouterAdvertisements::Ignored
+            };
+            kernel
+                .links
+                .get_mut(link)
+                .ok_or("no link")?
+                .router_advertisements = Some(set);
         }
         Operation::Mtu { link, mtu } => kernel.links.get_mut(link).ok_or("no link")?.mtu = *mtu,
         Operation::Up { link, up } => {
             kernel.links.get_mut(link).ok_or("no link")?.up = *up;
             if !up {
                 kernel.routes.retain(|route| route.link != *link);
-                kernel.addresses.retain(|address, _| address.link != *link || address.address.is_ipv4());
+                kernel
+                    .addresses
+                    .retain(|address, _| address.link != *link || address.address.is_ipv4());
             }
         }
         Operation::RemoveRoute(route) => drop(kernel.routes.remove(route)),
@@ -35,15 +45,24 @@ fn apply(kernel: &mut Kernel, operation: &Operation) -> Result<(), String> {
             kernel.addresses.remove(gone); // gone already is as good
             if gone.address.is_ipv4() {
                 // The first address of a network takes the others with it, and an address its routes.
-                let net = |address: &Address| (address.link, network(address.address, address.prefix), address.prefix);
+                let net = |address: &Address| {
+                    (
+                        address.link,
+                        network(address.address, address.prefix),
+                        address.prefix,
+                    )
+                };
                 kernel.addresses.retain(|address, ours| {
                     net(address) != net(gone) || !*ours || address.address < gone.address
                 });
                 let held: Vec<Address> = kernel.addresses.keys().copied().collect();
                 kernel.routes.retain(|route| {
                     let sourced = route.source == Some(gone.address);
-                    let alone = !held.iter().any(|address| address.link == route.link && address.address.is_ipv4());
-                    !(route.destination.is_ipv4() && (sourced || (alone && route.link == gone.link)))
+                    let alone = !held
+                        .iter()
+                        .any(|address| address.link == route.link && address.address.is_ipv4());
+                    !(route.destination.is_ipv4()
+                        && (sourced || (alone && route.link == gone.link)))
                 });
             }
         }
@@ -71,10 +90,9 @@ fn apply(kernel: &mut Kernel, operation: &Operation) -> Result<(), String> {
 }
 
 fn reachable(kernel: &Kernel, link: u32, gateway: IpAddr) -> bool {
-    let by_address = kernel
-        .addresses
-        .keys()
-        .any(|address| address.link == link && super::model::contains(address.address, address.prefix, gateway));
+    let by_address = kernel.addresses.keys().any(|address| {
+        address.link == link && super::model::contains(address.address, address.prefix, gateway)
+    });
     by_address
         || kernel.routes.iter().any(|route| {
             route.link == link
@@ -92,7 +110,10 @@ fn converge(settings: &Settings, kernel: &mut Kernel, leases: &Leases) -> Vec<Op
         }
     }
     let second = plan(settings, kernel, leases);
-    assert!(second.is_empty(), "left to do: {second:#?}\nafter {first:#?}");
+    assert!(
+        second.is_empty(),
+        "left to do: {second:#?}\nafter {first:#?}"
+    );
     first
 }
 
@@ -108,14 +129,31 @@ fn link(name: &str) -> Link {
 }
 
 fn machine() -> Kernel {
-    let loopback = Link { name: "lo".into(), loopback: true, mtu: 65_536, ..Link::default() };
-    let links = [(1, loopback), (2, link("eth0")), (3, link("eth1")), (4, link("pod1"))];
-    Kernel { links: links.into(), hostname: "(none)".into(), ..Kernel::default() }
+    let loopback = Link {
+        name: "lo".into(),
+        loopback: true,
+        mtu: 65_536,
+        ..Link::default()
+    };
+    let links = [
+        (1, loopback),
+        (2, link("eth0")),
+        (3, link("eth1")),
+        (4, link("pod1")),
+    ];
+    Kernel {
+        links: links.into(),
+        hostname: "(none)".into(),
+        ..Kernel::default()
+    }
 }
 
 fn settings_of(selector: &str) -> LinkSettings {
     LinkSettings {
-        selector: LinkSelector { name: Some(selector.parse().unwrap()), ..LinkSelector::default() },
+        selector: LinkSelector {
+            name: Some(selector.parse().unwrap()),
+            ..LinkSelector::default()
+        },
         up: true,
         mtu: None,
         addresses: Vec::new(),
@@ -140,7 +178,11 @@ fn lease(address: [u8; 4], prefix: u8, router: [u8; 4]) -> Lease {
         address: address.into(),
         prefix,
         server: router.into(),
-        routes: vec![LeaseRoute { destination: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway: Some(router.into()) }],
+        routes: vec![LeaseRoute {
+            destination: Ipv4Addr::UNSPECIFIED,
+            prefix: 0,
+            gateway: Some(router.into()),
+        }],
         nameservers: vec![router.into()],
         search_domains: vec!["example.com".into()],
         mtu: None,
@@ -152,7 +194,10 @@ fn lease(address: [u8; 4], prefix: u8, router: [u8; 4]) -> Lease {
 }
 
 fn leases(held: impl IntoIterator<Item = (u32, Lease)>) -> Leases {
-    Leases { held: held.into_iter().collect(), hostname: None }
+    Leases {
+        held: held.into_iter().collect(),
+        hostname: None,
+    }
 }
 
 fn route(destination: &str, gateway: Option<&str>, metric: Option<u32>) -> RouteSettings {
@@ -174,8 +219,17 @@ fn shown(kernel: &Kernel) -> Vec<String> {
 #[test]
 fn a_fresh_machine_without_leases_gets_its_links_up_and_a_name() {
     let mut kernel = machine();
-    converge(&settings(vec![settings_of("e*")]), &mut kernel, &Leases::default());
-    let up: Vec<&str> = kernel.links.values().filter(|link| link.up).map(|link| link.name.as_str()).collect();
+    converge(
+        &settings(vec![settings_of("e*")]),
+        &mut kernel,
+        &Leases::default(),
+    );
+    let up: Vec<&str> = kernel
+        .links
+        .values()
+        .filter(|link| link.up)
+        .map(|link| link.name.as_str())
+        .collect();
     assert_eq!(up, ["lo", "eth0", "eth1"]);
     assert_eq!(kernel.hostname, "orlop-0a1b2c");
     assert_eq!(kernel.files[TIME_SERVERS], "");
@@ -187,12 +241,19 @@ fn a_lease_gives_address_route_and_resolver() {
     let mut kernel = machine();
     let held = leases([(2, lease([10, 0, 0, 50], 24, [10, 0, 0, 1]))]);
     converge(&settings(vec![settings_of("e*")]), &mut kernel, &held);
-    assert_eq!(shown(&kernel), ["0.0.0.0/0 metric 1024 via 10.0.0.1 on link 2"]);
+    assert_eq!(
+        shown(&kernel),
+        ["0.0.0.0/0 metric 1024 via 10.0.0.1 on link 2"]
+    );
     assert!(kernel.files[RESOLV_CONF].ends_with("nameserver 10.0.0.1\nsearch example.com\n"));
     assert_eq!(kernel.files[TIME_SERVERS], "10.0.0.123\n");
 
     // The lease ends: all of it goes.
-    converge(&settings(vec![settings_of("e*")]), &mut kernel, &Leases::default());
+    converge(
+        &settings(vec![settings_of("e*")]),
+        &mut kernel,
+        &Leases::default(),
+    );
     assert!(kernel.routes.is_empty() && kernel.addresses.is_empty());
     assert!(!kernel.files[RESOLV_CONF].contains("nameserver "));
 }
@@ -202,7 +263,10 @@ fn a_router_beside_the_network_is_on_the_link() {
     let mut kernel = machine();
     let held = leases([(2, lease([192, 0, 2, 7], 32, [10, 0, 0, 1]))]);
     let done = converge(&settings(vec![settings_of("e*")]), &mut kernel, &held);
-    assert!(done.iter().any(|operation| matches!(operation, Operation::SetRoute { on_link: true, .. })));
+    assert!(
+        done.iter()
+            .any(|operation| matches!(operation, Operation::SetRoute { on_link: true, .. }))
+    );
 }
 
 #[test]
@@ -215,7 +279,10 @@ fn of_two_default_routes_the_first_links_wins() {
     converge(&settings(vec![settings_of("e*")]), &mut kernel, &held);
     assert_eq!(
         shown(&kernel),
-        ["0.0.0.0/0 metric 1024 via 10.0.0.1 on link 2", "0.0.0.0/0 metric 1025 via 10.0.1.1 on link 3"]
+        [
+            "0.0.0.0/0 metric 1024 via 10.0.0.1 on link 2",
+            "0.0.0.0/0 metric 1025 via 10.0.1.1 on link 3"
+        ]
     );
 }
 
@@ -225,27 +292,48 @@ fn the_config_replaces_what_dhcp_says() {
     kernel.links.get_mut(&2).unwrap().mtu_max = 3000;
     let mut given = lease([10, 0, 0, 50], 24, [10, 0, 0, 1]);
     (given.mtu, given.hostname) = (Some(9000), Some("leased".into()));
-    let held = Leases { hostname: given.hostname.clone(), ..leases([(2, given)]) };
+    let held = Leases {
+        hostname: given.hostname.clone(),
+        ..leases([(2, given)])
+    };
     let mut wanted = settings(vec![settings_of("eth0")]);
     converge(&wanted, &mut kernel, &held);
-    assert_eq!((kernel.links[&2].mtu, kernel.hostname.as_str()), (3000, "leased"));
+    assert_eq!(
+        (kernel.links[&2].mtu, kernel.hostname.as_str()),
+        (3000, "leased")
+    );
 
     wanted.links[0].mtu = Some(1400);
     wanted.hostname = Some("named".into());
     wanted.nameservers = vec!["192.0.2.53".parse().unwrap()];
     wanted.search_domains = vec!["b.example".into()];
     converge(&wanted, &mut kernel, &held);
-    assert_eq!((kernel.links[&2].mtu, kernel.hostname.as_str()), (1400, "named"));
+    assert_eq!(
+        (kernel.links[&2].mtu, kernel.hostname.as_str()),
+        (1400, "named")
+    );
     assert!(kernel.files[RESOLV_CONF].ends_with("nameserver 192.0.2.53\nsearch b.example\n"));
 }
 
 #[test]
 fn what_others_made_stays() {
     let mut kernel = machine();
-    let foreign = Address { link: 2, address: "192.0.2.1".parse().unwrap(), prefix: 24 };
-    let stale = Address { link: 4, address: "192.0.2.9".parse().unwrap(), prefix: 24 };
+    let foreign = Address {
+        link: 2,
+        address: "192.0.2.1".parse().unwrap(),
+        prefix: 24,
+    };
+    let stale = Address {
+        link: 4,
+        address: "192.0.2.9".parse().unwrap(),
+        prefix: 24,
+    };
     kernel.addresses.extend([(foreign, false), (stale, true)]);
-    converge(&settings(vec![settings_of("e*")]), &mut kernel, &Leases::default());
+    converge(
+        &settings(vec![settings_of("e*")]),
+        &mut kernel,
+        &Leases::default(),
+    );
     assert_eq!(kernel.addresses, BTreeMap::from([(foreign, false)]));
 }
 
@@ -257,8 +345,17 @@ fn the_first_entry_that_fits_counts_and_loopback_is_nobodys() {
     first.dhcp4_route_metric = None;
     let mut all = settings_of("*");
     all.up = false;
-    let done = converge(&settings(vec![first, settings_of("e*"), all]), &mut kernel, &Leases::default());
-    let up: Vec<&str> = kernel.links.values().filter(|link| link.up).map(|link| link.name.as_str()).collect();
+    let done = converge(
+        &settings(vec![first, settings_of("e*"), all]),
+        &mut kernel,
+        &Leases::default(),
+    );
+    let up: Vec<&str> = kernel
+        .links
+        .values()
+        .filter(|link| link.up)
+        .map(|link| link.name.as_str())
+        .collect();
     assert_eq!(up, ["lo", "eth0"], "{done:#?}");
 }
 
@@ -266,7 +363,10 @@ fn the_first_entry_that_fits_counts_and_loopback_is_nobodys() {
 fn routes_that_make_gateways_reachable_come_first() {
     let mut kernel = machine();
     let mut wanted = settings_of("eth0");
-    wanted.addresses = vec![("10.0.0.2".parse().unwrap(), 24), ("fd00::2".parse().unwrap(), 64)];
+    wanted.addresses = vec![
+        ("10.0.0.2".parse().unwrap(), 24),
+        ("fd00::2".parse().unwrap(), 64),
+    ];
     wanted.routes = vec![
         route("0.0.0.0/0", Some("172.16.0.1"), None),
         route("172.16.0.0/24", None, Some(5)),
@@ -289,13 +389,19 @@ fn any_address() -> impl Strategy<Value = (IpAddr, u8)> {
     prop_oneof![
         (0_u8..3, 1_u8..6, prop_oneof![Just(24_u8), Just(32)])
             .prop_map(|(net, host, prefix)| (IpAddr::from([10, 0, net, host]), prefix)),
-        (0_u16..3, 1_u16..4).prop_map(|(net, host)| (IpAddr::from([0xfd00, 0, 0, net, 0, 0, 0, host]), 64)),
+        (0_u16..3, 1_u16..4)
+            .prop_map(|(net, host)| (IpAddr::from([0xfd00, 0, 0, net, 0, 0, 0, host]), 64)),
     ]
 }
 
 fn any_route() -> impl Strategy<Value = RouteSettings> {
-    (any_address(), 8_u8..33, proptest::option::of(0_u8..4), proptest::option::of(0_u32..3)).prop_map(
-        |((address, _), prefix, gateway, metric)| RouteSettings {
+    (
+        any_address(),
+        8_u8..33,
+        proptest::option::of(0_u8..4),
+        proptest::option::of(0_u32..3),
+    )
+        .prop_map(|((address, _), prefix, gateway, metric)| RouteSettings {
             destination: network(address, prefix),
             prefix,
             gateway: gateway.map(|host| match address {
@@ -305,8 +411,7 @@ fn any_route() -> impl Strategy<Value = RouteSettings> {
             metric,
             source: None,
             on_link: true,
-        },
-    )
+        })
 }
 
 fn any_settings() -> impl Strategy<Value = Settings> {
@@ -319,29 +424,53 @@ fn any_settings() -> impl Strategy<Value = Settings> {
         any::<bool>(),
         proptest::collection::vec(any_route(), 0..5),
     )
-        .prop_map(|(selector, up, mtu, addresses, dhcp4_route_metric, accept, routes)| LinkSettings {
-            up,
-            mtu,
-            addresses,
-            dhcp4_route_metric,
-            accept_router_advertisements: accept,
-            routes,
-            ..settings_of(selector)
-        });
-    (proptest::collection::vec(link, 0..4), proptest::option::of("[a-z]{1,8}"))
-        .prop_map(|(links, hostname)| Settings { hostname, ..settings(links) })
+        .prop_map(
+            |(selector, up, mtu, addresses, dhcp4_route_metric, accept, routes)| LinkSettings {
+                up,
+                mtu,
+                addresses,
+                dhcp4_route_metric,
+                accept_router_advertisements: accept,
+                routes,
+                ..settings_of(selector)
+            },
+        );
+    (
+        proptest::collection::vec(link, 0..4),
+        proptest::option::of("[a-z]{1,8}"),
+    )
+        .prop_map(|(links, hostname)| Settings {
+            hostname,
+            ..settings(links)
+        })
 }
 
 fn any_leases() -> impl Strategy<Value = Leases> {
-    let one = (2_u32..5, 0_u8..3, 1_u8..6, prop_oneof![Just(24_u8), Just(32)])
-        .prop_map(|(link, net, host, prefix)| (link, lease([10, 0, net, host], prefix, [10, 0, net, 254])));
+    let one = (
+        2_u32..5,
+        0_u8..3,
+        1_u8..6,
+        prop_oneof![Just(24_u8), Just(32)],
+    )
+        .prop_map(|(link, net, host, prefix)| {
+            (link, lease([10, 0, net, host], prefix, [10, 0, net, 254]))
+        });
     proptest::collection::vec(one, 0..4).prop_map(leases)
 }
 
 /// A kernel that somebody left in any state.
 fn any_kernel() -> impl Strategy<Value = Kernel> {
-    let address = (2_u32..5, any_address(), any::<bool>())
-        .prop_map(|(link, (address, prefix), ours)| (Address { link, address, prefix }, ours));
+    let address =
+        (2_u32..5, any_address(), any::<bool>()).prop_map(|(link, (address, prefix), ours)| {
+            (
+                Address {
+                    link,
+                    address,
+                    prefix,
+                },
+                ours,
+            )
+        });
     let stale = (2_u32..5, any_route()).prop_map(|(link, route)| Route {
         destination: route.destination,
         prefix: route.prefix,
@@ -366,7 +495,9 @@ fn any_kernel() -> impl Strategy<Value = Kernel> {
                 kernel.addresses.insert(address, ours);
             }
             for route in routes {
-                if !down(&kernel, route.link) && !kernel.routes.iter().any(|other| other.key() == route.key()) {
+                if !down(&kernel, route.link)
+                    && !kernel.routes.iter().any(|other| other.key() == route.key())
+                {
                     kernel.routes.insert(route);
                 }
             }

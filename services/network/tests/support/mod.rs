@@ -11,6 +11,7 @@
 //! they end. The host's own namespaces are never entered.
 
 #![allow(dead_code)] // each test file uses its own part of it
+#![allow(clippy::unwrap_used)] // a failed helper fails its test
 
 use nix::sched::{CloneFlags, setns, unshare};
 use orlop_network::{
@@ -21,10 +22,11 @@ use orlop_network::{
 };
 use prometheus_client::registry::Registry;
 use rtnetlink::{LinkUnspec, LinkVeth};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     cell::RefCell,
     fs::File,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -53,10 +55,14 @@ pub(crate) struct Net {
 /// Runs a test in namespaces of its own.
 pub(crate) fn in_namespaces<F: Future<Output = ()>>(test: impl FnOnce(Net) -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
-        let message = "needs root: the test makes network namespaces (run it with cargo xtask test as root)";
+        let message =
+            "needs root: the test makes network namespaces (run it with cargo xtask test as root)";
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS).expect(message);
         let server = File::open("/proc/thread-self/ns/net").unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
             let server_kernel = Netlink::open().unwrap();
@@ -82,43 +88,88 @@ impl Net {
     async fn join(&self) {
         let (connection, handle, _) = rtnetlink::new_connection().unwrap();
         tokio::spawn(connection);
-        handle.link().add(LinkVeth::new(LINK, "srv0").build()).execute().await.unwrap();
-        let peer = LinkUnspec::new_with_name("srv0").setns_by_fd(self.server.as_raw_fd()).build();
+        handle
+            .link()
+            .add(LinkVeth::new(LINK, "srv0").build())
+            .execute()
+            .await
+            .unwrap();
+        let peer = LinkUnspec::new_with_name("srv0")
+            .setns_by_fd(self.server.as_raw_fd())
+            .build();
         handle.link().set(peer).execute().await.unwrap();
         for name in ["lo", "srv0"] {
             let link = self.server_link(name).await;
-            self.server_kernel.apply(&Operation::Up { link, up: true }).await.unwrap();
+            self.server_kernel
+                .apply(&Operation::Up { link, up: true })
+                .await
+                .unwrap();
         }
     }
 
-    async fn server_link(&self, name: &str) -> u32 {
+    pub(crate) async fn server_link(&self, name: &str) -> u32 {
         index(&observe(&self.server_kernel).await, name)
     }
 
     /// Gives the server's link an address with a prefix of 24 bits, and only this one.
     pub(crate) async fn server_address(&self, address: &str) {
         let link = self.server_link("srv0").await;
-        let wanted = Address { link, address: address.parse().unwrap(), prefix: 24 };
+        let wanted = Address {
+            link,
+            address: address.parse().unwrap(),
+            prefix: 24,
+        };
         for (old, _) in observe(&self.server_kernel).await.addresses {
             if old.link == link && old.address.is_ipv4() {
-                self.server_kernel.apply(&Operation::RemoveAddress(old)).await.unwrap();
+                self.server_kernel
+                    .apply(&Operation::RemoveAddress(old))
+                    .await
+                    .unwrap();
             }
         }
-        self.server_kernel.apply(&Operation::AddAddress(wanted)).await.unwrap();
+        self.server_kernel
+            .apply(&Operation::AddAddress(wanted))
+            .await
+            .unwrap();
+    }
+
+    /// Gives the server's link an IPv6 address with a prefix of 64 bits.
+    pub(crate) async fn server_ipv6(&self, address: &str, link: u32) {
+        let wanted = Address {
+            link,
+            address: address.parse().unwrap(),
+            prefix: 64,
+        };
+        self.server_kernel
+            .apply(&Operation::AddAddress(wanted))
+            .await
+            .unwrap();
     }
 
     /// Takes the server's end of the cable out, or puts it back.
     pub(crate) async fn cable(&self, up: bool) {
         let link = self.server_link("srv0").await;
-        self.server_kernel.apply(&Operation::Up { link, up }).await.unwrap();
+        self.server_kernel
+            .apply(&Operation::Up { link, up })
+            .await
+            .unwrap();
     }
 
     /// Adds an address to the node without our mark, as anybody else would.
     pub(crate) async fn foreign_address(&self, link: u32, address: &str) -> Address {
-        let address = Address { link, address: address.parse().unwrap(), prefix: 24 };
+        let address = Address {
+            link,
+            address: address.parse().unwrap(),
+            prefix: 24,
+        };
         let (connection, handle, _) = rtnetlink::new_connection().unwrap();
         tokio::spawn(connection);
-        handle.address().add(link, address.address, address.prefix).execute().await.unwrap();
+        handle
+            .address()
+            .add(link, address.address, address.prefix)
+            .execute()
+            .await
+            .unwrap();
         address
     }
 
@@ -137,7 +188,12 @@ impl Net {
         let kernel = self.observe().await;
         let link = index(&kernel, LINK);
         let ours = |address: &&Address| address.link == link && address.address.is_ipv4();
-        kernel.addresses.keys().filter(ours).map(|address| address.address).collect()
+        kernel
+            .addresses
+            .keys()
+            .filter(ours)
+            .map(|address| address.address)
+            .collect()
     }
 
     /// Starts a program in the server's namespace.
@@ -156,20 +212,63 @@ impl Net {
         let log = self.directory.path().join(format!("dnsmasq-{address}.log"));
         let mut command = Command::new(dnsmasq_program());
         command
-            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--group=root"])
-            .args(["--interface=srv0", "--bind-interfaces", "--no-ping", "--log-dhcp", "--pid-file="])
+            .args([
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--port=0",
+                "--user=root",
+                "--group=root",
+            ])
+            .args([
+                "--interface=srv0",
+                "--bind-interfaces",
+                "--no-ping",
+                "--log-dhcp",
+                "--pid-file=",
+            ])
             .args(["--dhcp-authoritative", "--no-resolv", "--no-hosts"])
             .arg(format!("--log-facility={}", log.display()))
-            .arg(format!("--dhcp-leasefile={}", self.directory.path().join(format!("{address}.leases")).display()))
-            .arg(format!("--dhcp-range={network}.50,{network}.99,255.255.255.0,120"))
+            .arg(format!(
+                "--dhcp-leasefile={}",
+                self.directory
+                    .path()
+                    .join(format!("{address}.leases"))
+                    .display()
+            ))
+            .arg(format!(
+                "--dhcp-range={network}.50,{network}.99,255.255.255.0,120"
+            ))
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let child = self.spawn_server(&mut command);
         let server = Dnsmasq { child, log };
-        until("dnsmasq serves", SOON, || server.log().contains("DHCP, IP range")).await;
+        until("dnsmasq serves", SOON, || {
+            server.log().contains("DHCP, IP range")
+        })
+        .await;
         server
+    }
+
+    /// Sends datagrams from the server's link to every DHCP client. The server's port must be free.
+    pub(crate) async fn forge(&self, messages: &[&[u8]]) {
+        let link = self.server_link("srv0").await;
+        assert!(link > 0);
+        setns(&*self.server, CloneFlags::CLONE_NEWNET).unwrap();
+        let send = || -> std::io::Result<()> {
+            let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+            socket.set_broadcast(true)?;
+            socket.bind_device(Some(b"srv0"))?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, 67)).into())?;
+            for message in messages {
+                socket.send_to(message, &SocketAddr::from((Ipv4Addr::BROADCAST, 68)).into())?;
+            }
+            Ok(())
+        };
+        let sent = send();
+        setns(&*self.node, CloneFlags::CLONE_NEWNET).unwrap();
+        sent.unwrap();
     }
 
     /// Writes the service's config.
@@ -213,7 +312,14 @@ impl Net {
             let error = wiring::serve(seams, metrics).await.unwrap_err();
             panic!("the service failed: {}", service::chain(&error));
         });
-        Service { task, reload, status, ready, registry, directory: self.directory.path().to_owned() }
+        Service {
+            task,
+            reload,
+            status,
+            ready,
+            registry,
+            directory: self.directory.path().to_owned(),
+        }
     }
 }
 
@@ -247,7 +353,9 @@ impl Service {
     pub(crate) fn metric(&self, line: &str) -> u64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        let value = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
+        let value = text
+            .lines()
+            .find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
         value.map_or(0, |value| value.parse().unwrap())
     }
 
@@ -259,7 +367,9 @@ impl Service {
     /// The saved lease's text; empty where there is none.
     pub(crate) fn saved(&self) -> String {
         let entries = std::fs::read_dir(self.directory.join("state")).unwrap();
-        entries.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok()).collect()
+        entries
+            .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
+            .collect()
     }
 
     /// Ends it as a crash would.
@@ -300,10 +410,17 @@ pub(crate) async fn until(what: &str, longest: Duration, mut holds: impl FnMut()
 }
 
 /// As [`until`], for a condition that has to ask.
-pub(crate) async fn until_async(what: &str, longest: Duration, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until_async(
+    what: &str,
+    longest: Duration,
+    mut holds: impl AsyncFnMut() -> bool,
+) {
     let end = Instant::now() + longest;
     while !holds().await {
-        assert!(Instant::now() < end, "did not happen within {longest:?}: {what}");
+        assert!(
+            Instant::now() < end,
+            "did not happen within {longest:?}: {what}"
+        );
         tokio::time::sleep(POLL).await;
     }
 }
@@ -321,12 +438,20 @@ fn index(kernel: &Kernel, name: &str) -> u32 {
 
 /// dnsmasq of the tools tree.
 fn dnsmasq_program() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let cache = set("ORLOP_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("orlop")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/orlop")))
         .expect("set ORLOP_CACHE or HOME");
     let program = cache.join("bin/dnsmasq");
-    assert!(Path::new(&program).exists(), "{} is missing: run `cargo xtask image` once, which makes the tools tree", program.display());
+    assert!(
+        Path::new(&program).exists(),
+        "{} is missing: run `cargo xtask image` once, which makes the tools tree",
+        program.display()
+    );
     program
 }

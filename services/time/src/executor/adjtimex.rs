@@ -10,7 +10,11 @@ use std::io;
 pub(super) fn adjtimex(mut timex: libc::timex) -> io::Result<libc::timex> {
     // SAFETY: the pointer is to a whole, initialised structure that outlives the call.
     let result = unsafe { libc::adjtimex(&raw mut timex) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(timex) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(timex)
+    }
 }
 
 /// A structure that asks for nothing.

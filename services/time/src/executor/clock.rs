@@ -56,7 +56,8 @@ impl Clock for KernelClock {
         slew.offset = offset / 1_000;
         adjtimex(slew)?;
         let mut rate = empty();
-        rate.modes = libc::ADJ_FREQUENCY | libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
+        rate.modes =
+            libc::ADJ_FREQUENCY | libc::ADJ_STATUS | libc::ADJ_MAXERROR | libc::ADJ_ESTERROR;
         // Parts per million with 16 bits of fraction.
         rate.freq = frequency * 65_536 / 1_000;
         // No flag: STA_UNSYNC is cleared, and the kernel's own loops stay off.
@@ -72,7 +73,9 @@ impl Clock for KernelClock {
 }
 
 fn nanos(time: Timespec) -> Nanos {
-    time.tv_sec.saturating_mul(SECOND).saturating_add(time.tv_nsec)
+    time.tv_sec
+        .saturating_mul(SECOND)
+        .saturating_add(time.tv_nsec)
 }
 
 #[cfg(test)]

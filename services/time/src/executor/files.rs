@@ -35,14 +35,17 @@ pub fn save(state: &Path, now: Nanos) -> io::Result<()> {
         file.sync_data()?;
         fs::rename(fresh, &path)
     };
-    write(&fresh).map_err(|error| io::Error::new(error.kind(), format!("write {}: {error}", path.display())))
+    write(&fresh)
+        .map_err(|error| io::Error::new(error.kind(), format!("write {}: {error}", path.display())))
 }
 
 /// When the release was built: `ORLOP_BUILD_TIME` of os-release(5), in seconds since 1970.
 #[must_use]
 pub fn build_time(os_release: &Path) -> Option<Nanos> {
     let text = read_bounded(os_release)?;
-    let value = text.lines().find_map(|line| line.strip_prefix("ORLOP_BUILD_TIME="))?;
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix("ORLOP_BUILD_TIME="))?;
     let seconds: i64 = value.trim_matches('"').parse().ok()?;
     seconds.checked_mul(SECOND)
 }
@@ -59,12 +62,19 @@ pub fn nameservers(resolv_conf: &Path) -> Vec<IpAddr> {
 #[must_use]
 pub fn time_servers(path: &Path) -> Vec<IpAddr> {
     let text = read_bounded(path).unwrap_or_default();
-    text.lines().filter_map(|line| line.trim().parse().ok()).take(ENTRIES_MAX).collect()
+    text.lines()
+        .filter_map(|line| line.trim().parse().ok())
+        .take(ENTRIES_MAX)
+        .collect()
 }
 
 fn read_bounded(path: &Path) -> Option<String> {
     let mut text = String::new();
-    fs::File::open(path).ok()?.take(FILE_MAX).read_to_string(&mut text).ok()?;
+    fs::File::open(path)
+        .ok()?
+        .take(FILE_MAX)
+        .read_to_string(&mut text)
+        .ok()?;
     Some(text)
 }
 
@@ -99,8 +109,18 @@ mod tests {
     fn addresses_are_read_and_others_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        fs::write(&path, "# x\nnameserver 10.0.0.1\nsearch a\nnameserver fe80::1%2\nnameserver ::1\n").unwrap();
-        assert_eq!(nameservers(&path), ["10.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+        fs::write(
+            &path,
+            "# x\nnameserver 10.0.0.1\nsearch a\nnameserver fe80::1%2\nnameserver ::1\n",
+        )
+        .unwrap();
+        assert_eq!(
+            nameservers(&path),
+            [
+                "10.0.0.1".parse::<IpAddr>().unwrap(),
+                "::1".parse().unwrap()
+            ]
+        );
         fs::write(&path, "10.0.0.9\n\nname\n").unwrap();
         assert_eq!(time_servers(&path), ["10.0.0.9".parse::<IpAddr>().unwrap()]);
     }

@@ -37,15 +37,22 @@ pub async fn resolve(hosts: &[String], resolv_conf: &Path, port: u16) -> Vec<Soc
         tracing::debug!("no nameservers yet; names of time servers wait");
         return found;
     }
-    let servers = servers.into_iter().map(NameServerConfig::udp_and_tcp).collect();
+    let servers = servers
+        .into_iter()
+        .map(NameServerConfig::udp_and_tcp)
+        .collect();
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
     builder.options_mut().timeout = ANSWER_TIMEOUT;
-    let Ok(resolver) = builder.build() else { return found };
+    let Ok(resolver) = builder.build() else {
+        return found;
+    };
     let look_up = async {
         for name in names {
             // The dot ends the name: search domains are for people.
-            let answer = resolver.lookup_ip(format!("{}.", name.trim_end_matches('.'))).await;
+            let answer = resolver
+                .lookup_ip(format!("{}.", name.trim_end_matches('.')))
+                .await;
             match answer {
                 Ok(addresses) => {
                     let addresses = addresses.iter().take(ADDRESSES_MAX);
@@ -55,7 +62,10 @@ pub async fn resolve(hosts: &[String], resolv_conf: &Path, port: u16) -> Vec<Soc
             }
         }
     };
-    if tokio::time::timeout(RESOLVE_TIMEOUT, look_up).await.is_err() {
+    if tokio::time::timeout(RESOLVE_TIMEOUT, look_up)
+        .await
+        .is_err()
+    {
         tracing::info!("looking up time servers takes too long");
     }
     found

@@ -129,7 +129,10 @@ impl Client {
     /// What is known.
     #[must_use]
     pub fn summary(&self) -> Summary {
-        Summary { servers: self.servers.len(), ..self.summary }
+        Summary {
+            servers: self.servers.len(),
+            ..self.summary
+        }
     }
 
     /// Frequency correction in parts per billion.
@@ -141,7 +144,9 @@ impl Client {
     /// Whether the servers agreed not long ago.
     #[must_use]
     pub fn synchronised(&self, now: Stamp) -> bool {
-        self.summary.agreed_at.is_some_and(|at| now.steady.saturating_sub(at) < SYNCHRONISED_FOR)
+        self.summary
+            .agreed_at
+            .is_some_and(|at| now.steady.saturating_sub(at) < SYNCHRONISED_FOR)
     }
 
     /// Why the last packet was ignored, once.
@@ -164,11 +169,17 @@ impl Client {
     #[must_use]
     pub fn wants_addresses(&self) -> bool {
         self.servers.is_empty()
-            || (matches!(self.state, State::Waiting { .. }) && self.summary.answered * 2 < self.servers.len())
+            || (matches!(self.state, State::Waiting { .. })
+                && self.summary.answered * 2 < self.servers.len())
     }
 
     /// Takes one event at `now`. `random` gives any uniformly drawn numbers.
-    pub fn step(&mut self, now: Stamp, event: Event<'_>, random: &mut dyn FnMut() -> u64) -> Vec<Action> {
+    pub fn step(
+        &mut self,
+        now: Stamp,
+        event: Event<'_>,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Vec<Action> {
         match event {
             Event::Servers(addresses) => self.set_servers(now, &addresses),
             Event::Packet(from, bytes) => {
@@ -179,8 +190,12 @@ impl Client {
             Event::Tick => {}
         }
         match self.state {
-            State::Waiting { next } if next <= now.steady && !self.servers.is_empty() => self.ask(now, random),
-            State::Asking { until } if until <= now.steady || self.all_answered() => self.conclude(now),
+            State::Waiting { next } if next <= now.steady && !self.servers.is_empty() => {
+                self.ask(now, random)
+            }
+            State::Asking { until } if until <= now.steady || self.all_answered() => {
+                self.conclude(now)
+            }
             _ => Vec::new(),
         }
     }
@@ -189,10 +204,16 @@ impl Client {
         let had_none = self.servers.is_empty();
         let mut servers: Vec<Server> = Vec::new();
         for address in addresses {
-            if servers.len() == SERVERS_MAX || servers.iter().any(|server| server.address == *address) {
+            if servers.len() == SERVERS_MAX
+                || servers.iter().any(|server| server.address == *address)
+            {
                 continue;
             }
-            let known = self.servers.iter().find(|server| server.address == *address).cloned();
+            let known = self
+                .servers
+                .iter()
+                .find(|server| server.address == *address)
+                .cloned();
             servers.push(known.unwrap_or(Server {
                 address: *address,
                 request: None,
@@ -209,7 +230,10 @@ impl Client {
     }
 
     fn receive(&mut self, now: Stamp, from: SocketAddr, bytes: &[u8]) -> Result<(), Ignored> {
-        let server = self.servers.iter_mut().find(|server| server.address == from);
+        let server = self
+            .servers
+            .iter_mut()
+            .find(|server| server.address == from);
         let server = server.ok_or(Ignored::Unexpected)?;
         let request = server.request.ok_or(Ignored::Unexpected)?;
         match packet::decode(bytes, &request, now, self.floor) {
@@ -251,15 +275,23 @@ impl Client {
             }
         }
         self.state = if actions.is_empty() {
-            State::Waiting { next: now.steady.saturating_add(INTERVAL_MIN) }
+            State::Waiting {
+                next: now.steady.saturating_add(INTERVAL_MIN),
+            }
         } else {
-            State::Asking { until: now.steady.saturating_add(DELAY_MAX) }
+            State::Asking {
+                until: now.steady.saturating_add(DELAY_MAX),
+            }
         };
         actions
     }
 
     fn conclude(&mut self, now: Stamp) -> Vec<Action> {
-        let samples: Vec<Sample> = self.servers.iter().filter_map(|server| server.sample).collect();
+        let samples: Vec<Sample> = self
+            .servers
+            .iter()
+            .filter_map(|server| server.sample)
+            .collect();
         for server in &mut self.servers {
             server.request = None;
         }
@@ -286,13 +318,17 @@ impl Client {
             }
             Correction::Step(_) => {
                 (self.interval, self.calm, self.retry) = (INTERVAL_MIN, 0, RETRY_MIN);
-                self.state = State::Waiting { next: now.steady.saturating_add(RETRY_MIN) };
+                self.state = State::Waiting {
+                    next: now.steady.saturating_add(RETRY_MIN),
+                };
                 vec![Action::Correct(correction)]
             }
             Correction::Slew { .. } => {
                 self.adapt(&agreement);
                 self.retry = RETRY_MIN;
-                self.state = State::Waiting { next: now.steady.saturating_add(self.interval) };
+                self.state = State::Waiting {
+                    next: now.steady.saturating_add(self.interval),
+                };
                 vec![Action::Correct(correction)]
             }
         }
@@ -300,7 +336,9 @@ impl Client {
 
     /// No usable result: sooner than the interval, but less and less often.
     fn again(&mut self, now: Stamp) {
-        self.state = State::Waiting { next: now.steady.saturating_add(self.retry) };
+        self.state = State::Waiting {
+            next: now.steady.saturating_add(self.retry),
+        };
         self.retry = self.retry.saturating_mul(2).min(INTERVAL_MIN);
     }
 

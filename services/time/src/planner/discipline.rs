@@ -108,13 +108,27 @@ impl Discipline {
         self.remember(now, offset);
         self.estimate();
         // Within the noise half of an offset is as likely not there.
-        self.slew = if offset.abs() <= self.noise { offset / 2 } else { offset };
-        Correction::Slew { offset: self.slew, frequency: self.frequency, error: agreement.error }
+        self.slew = if offset.abs() <= self.noise {
+            offset / 2
+        } else {
+            offset
+        };
+        Correction::Slew {
+            offset: self.slew,
+            frequency: self.frequency,
+            error: agreement.error,
+        }
     }
 
     fn forget(&mut self, now: Nanos) {
         self.history.clear();
-        (self.slew, self.applied, self.noise, self.beyond, self.updated) = (0, 0, 0, 0, now);
+        (
+            self.slew,
+            self.applied,
+            self.noise,
+            self.beyond,
+            self.updated,
+        ) = (0, 0, 0, 0, now);
     }
 
     fn remember(&mut self, now: Nanos, offset: Nanos) {
@@ -122,19 +136,25 @@ impl Discipline {
             let elapsed = now.saturating_sub(self.updated).max(0);
             let most = scale(elapsed, SLEW_RATE);
             let slewed = self.slew.clamp(-most, most);
-            self.applied = self.applied.saturating_add(slewed).saturating_add(scale(elapsed, self.frequency));
+            self.applied = self
+                .applied
+                .saturating_add(slewed)
+                .saturating_add(scale(elapsed, self.frequency));
         }
         self.updated = now;
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
-        self.history.push_back((now, offset.saturating_add(self.applied)));
+        self.history
+            .push_back((now, offset.saturating_add(self.applied)));
     }
 
     /// Least squares over the history. Times in microseconds and drifts in nanoseconds keep all sums far
     /// inside 128 bits.
     fn estimate(&mut self) {
-        let (Some(first), Some(last)) = (self.history.front(), self.history.back()) else { return };
+        let (Some(first), Some(last)) = (self.history.front(), self.history.back()) else {
+            return;
+        };
         if self.history.len() < POINTS_MIN || last.0.saturating_sub(first.0) < SPAN_MIN {
             return;
         }
@@ -146,14 +166,23 @@ impl Discipline {
             .collect();
         let mean = |pick: fn(&(i128, i128)) -> i128| points.iter().map(pick).sum::<i128>() / count;
         let (mean_time, mean_drift) = (mean(|point| point.0), mean(|point| point.1));
-        let centred: Vec<(i128, i128)> =
-            points.iter().map(|(time, drift)| (time - mean_time, drift - mean_drift)).collect();
-        let squares: i128 = centred.iter().map(|(time, _)| time * time).sum::<i128>().max(1);
+        let centred: Vec<(i128, i128)> = points
+            .iter()
+            .map(|(time, drift)| (time - mean_time, drift - mean_drift))
+            .collect();
+        let squares: i128 = centred
+            .iter()
+            .map(|(time, _)| time * time)
+            .sum::<i128>()
+            .max(1);
         let products: i128 = centred.iter().map(|(time, drift)| time * drift).sum();
         // Nanoseconds per microsecond are thousands of parts per million.
         let slope = products * 1_000_000 / squares; // parts per billion
-        let residuals: i128 =
-            centred.iter().map(|(time, drift)| drift - slope * time / 1_000_000).map(|rest| rest * rest).sum();
+        let residuals: i128 = centred
+            .iter()
+            .map(|(time, drift)| drift - slope * time / 1_000_000)
+            .map(|rest| rest * rest)
+            .sum();
         let variance = residuals / (count - 2);
         self.noise = root(variance);
         let uncertainty = variance * 1_000_000 / squares * 1_000_000;
@@ -162,7 +191,9 @@ impl Discipline {
         let square = change * change;
         let taken = change * square / (square + uncertainty).max(1);
         let frequency = i128::from(self.frequency) + taken;
-        self.frequency = i64::try_from(frequency).unwrap_or(0).clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
+        self.frequency = i64::try_from(frequency)
+            .unwrap_or(0)
+            .clamp(-FREQUENCY_MAX, FREQUENCY_MAX);
     }
 }
 
@@ -173,5 +204,8 @@ fn scale(elapsed: Nanos, rate: i64) -> Nanos {
 }
 
 fn root(square: i128) -> Nanos {
-    u128::try_from(square).ok().and_then(|square| Nanos::try_from(square.isqrt()).ok()).unwrap_or(Nanos::MAX)
+    u128::try_from(square)
+        .ok()
+        .and_then(|square| Nanos::try_from(square.isqrt()).ok())
+        .unwrap_or(Nanos::MAX)
 }

@@ -13,7 +13,9 @@ const SAVED_MAX_AFTER_BUILD: Nanos = 30 * 365 * 86_400 * SECOND;
 #[must_use]
 pub fn floor(built: Nanos, saved: Option<Nanos>) -> Nanos {
     let believable = |saved: &Nanos| *saved <= built.saturating_add(SAVED_MAX_AFTER_BUILD);
-    saved.filter(believable).map_or(built, |saved| saved.max(built))
+    saved
+        .filter(believable)
+        .map_or(built, |saved| saved.max(built))
 }
 
 /// How far the clock has to be stepped to be at the floor; none where it is not before it.

@@ -158,11 +158,18 @@ pub fn decode(
     let there = received.saturating_sub(request.sent.wall);
     let back = sent.saturating_sub(now.wall);
     let offset = there / 2 + back / 2;
-    Ok(Ok(Sample { offset, delay, distance, stratum }))
+    Ok(Ok(Sample {
+        offset,
+        delay,
+        distance,
+        stratum,
+    }))
 }
 
 fn long(bytes: &[u8; PACKET], at: usize) -> u64 {
-    let field: [u8; 8] = bytes[at..at + 8].try_into().expect("a range of eight bytes");
+    let field: [u8; 8] = bytes[at..at + 8]
+        .try_into()
+        .expect("a range of eight bytes");
     u64::from_be_bytes(field)
 }
 
@@ -178,7 +185,10 @@ fn short(bytes: &[u8; PACKET], at: usize) -> Nanos {
 fn time(timestamp: u64, floor: Nanos) -> Nanos {
     const SLACK: u64 = 180 * 86_400;
     let (seconds, fraction) = (timestamp >> 32, timestamp & 0xffff_ffff);
-    let earliest = u64::try_from(floor / SECOND).unwrap_or(0).saturating_sub(SLACK) + UNIX_EPOCH;
+    let earliest = u64::try_from(floor / SECOND)
+        .unwrap_or(0)
+        .saturating_sub(SLACK)
+        + UNIX_EPOCH;
     let era = earliest & !0xffff_ffff;
     let mut absolute = era | seconds;
     if absolute < earliest {
@@ -186,7 +196,8 @@ fn time(timestamp: u64, floor: Nanos) -> Nanos {
     }
     let nanos = (fraction * 1_000_000_000) >> 32;
     let unix = i64::try_from(absolute - UNIX_EPOCH).unwrap_or(i64::MAX);
-    unix.saturating_mul(SECOND).saturating_add(i64::try_from(nanos).unwrap_or(0))
+    unix.saturating_mul(SECOND)
+        .saturating_add(i64::try_from(nanos).unwrap_or(0))
 }
 
 #[cfg(test)]

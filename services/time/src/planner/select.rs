@@ -27,16 +27,26 @@ pub struct Agreement {
 pub fn select(samples: &[Sample]) -> Option<Agreement> {
     let interval = |sample: &Sample| {
         let distance = sample.distance.saturating_add(DISTANCE_MIN);
-        (sample.offset.saturating_sub(distance), sample.offset.saturating_add(distance))
+        (
+            sample.offset.saturating_sub(distance),
+            sample.offset.saturating_add(distance),
+        )
     };
     // Every largest set of intervals that share a point shares the lower end of one of them.
-    let best = samples.iter().map(|sample| interval(sample).0).max_by_key(|point| {
-        let count = samples.iter().filter(|other| holds(interval(other), *point)).count();
-        // Of equal counts the later point gives the narrower, or the same, intersection.
-        (count, *point)
-    })?;
-    let members: Vec<usize> =
-        (0..samples.len()).filter(|at| holds(interval(&samples[*at]), best)).collect();
+    let best = samples
+        .iter()
+        .map(|sample| interval(sample).0)
+        .max_by_key(|point| {
+            let count = samples
+                .iter()
+                .filter(|other| holds(interval(other), *point))
+                .count();
+            // Of equal counts the later point gives the narrower, or the same, intersection.
+            (count, *point)
+        })?;
+    let members: Vec<usize> = (0..samples.len())
+        .filter(|at| holds(interval(&samples[*at]), best))
+        .collect();
     if members.len() * 2 <= samples.len() {
         return None;
     }
@@ -61,7 +71,10 @@ fn mean(samples: &[&Sample]) -> Nanos {
         i128::from(1_000 * SECOND / sample.distance.saturating_add(DISTANCE_MIN).max(1)).max(1)
     };
     let total: i128 = samples.iter().map(weight).sum();
-    let sum: i128 = samples.iter().map(|sample| weight(sample) * i128::from(sample.offset)).sum();
+    let sum: i128 = samples
+        .iter()
+        .map(|sample| weight(sample) * i128::from(sample.offset))
+        .sum();
     Nanos::try_from(sum / total.max(1)).unwrap_or(0)
 }
 
@@ -73,13 +86,27 @@ mod tests {
     const MILLISECOND: Nanos = SECOND / 1_000;
 
     fn sample(offset: Nanos, distance: Nanos) -> Sample {
-        Sample { offset: offset * MILLISECOND, delay: 0, distance: distance * MILLISECOND, stratum: 2 }
+        Sample {
+            offset: offset * MILLISECOND,
+            delay: 0,
+            distance: distance * MILLISECOND,
+            stratum: 2,
+        }
     }
 
     fn check(samples: &[(Nanos, Nanos)], members: Option<&[usize]>) {
-        let samples: Vec<Sample> = samples.iter().map(|(offset, distance)| sample(*offset, *distance)).collect();
+        let samples: Vec<Sample> = samples
+            .iter()
+            .map(|(offset, distance)| sample(*offset, *distance))
+            .collect();
         let agreement = select(&samples);
-        assert_eq!(agreement.as_ref().map(|agreement| agreement.members.as_slice()), members, "{agreement:?}");
+        assert_eq!(
+            agreement
+                .as_ref()
+                .map(|agreement| agreement.members.as_slice()),
+            members,
+            "{agreement:?}"
+        );
     }
 
     #[test]
@@ -90,7 +117,10 @@ mod tests {
         check(&[(7, 20), (9_000, 20)], None);
         check(&[(7, 20), (9_000, 20), (8, 20)], Some(&[0, 2]));
         check(&[(7, 20), (9_000, 20), (-500, 20)], None);
-        check(&[(7, 20), (9_000, 20), (8, 20), (9_001, 20), (9, 5)], Some(&[0, 2, 4]));
+        check(
+            &[(7, 20), (9_000, 20), (8, 20), (9_001, 20), (9, 5)],
+            Some(&[0, 2, 4]),
+        );
     }
 
     #[test]

@@ -35,7 +35,10 @@ impl SimulatedClock {
     }
 
     fn stamp(&self) -> Stamp {
-        Stamp { steady: self.wall - self.stepped, wall: self.wall }
+        Stamp {
+            steady: self.wall - self.stepped,
+            wall: self.wall,
+        }
     }
 
     fn correct(&mut self, correction: Correction) {
@@ -46,7 +49,9 @@ impl SimulatedClock {
                 self.stepped += offset;
                 self.steps += 1;
             }
-            Correction::Slew { offset, frequency, .. } => (self.slew, self.frequency) = (offset, frequency),
+            Correction::Slew {
+                offset, frequency, ..
+            } => (self.slew, self.frequency) = (offset, frequency),
         }
     }
 }
@@ -87,8 +92,14 @@ struct World {
 
 impl World {
     fn new(seed: u64, drift: i64, offset: Nanos, servers: Vec<SimulatedServer>) -> Self {
-        let clock =
-            SimulatedClock { drift, frequency: 0, slew: 0, wall: EPOCH + offset, stepped: offset, steps: 0 };
+        let clock = SimulatedClock {
+            drift,
+            frequency: 0,
+            slew: 0,
+            wall: EPOCH + offset,
+            stepped: offset,
+            steps: 0,
+        };
         let client = Client::new(clock.stamp(), 0, EPOCH - HOUR);
         let servers: BTreeMap<SocketAddr, SimulatedServer> = servers
             .into_iter()
@@ -120,7 +131,9 @@ impl World {
     fn event(&mut self, event: Event<'_>) {
         let mut random = self.draw();
         let mut draw = || {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             random
         };
         let actions = self.client.step(self.clock.stamp(), event, &mut draw);
@@ -163,7 +176,10 @@ impl World {
         let end = self.time + time;
         loop {
             let steady = self.clock.stamp().steady;
-            let deadline = self.client.deadline().map_or(end, |at| self.time + (at - steady).max(1));
+            let deadline = self
+                .client
+                .deadline()
+                .map_or(end, |at| self.time + (at - steady).max(1));
             let packet = self.arriving.keys().next().map_or(end, |(at, _)| *at);
             let next = deadline.min(packet).min(end).max(self.time);
             self.clock.pass(next - self.time);
@@ -172,7 +188,11 @@ impl World {
             if self.time == end {
                 return;
             }
-            match self.arriving.first_entry().filter(|entry| entry.key().0 <= next) {
+            match self
+                .arriving
+                .first_entry()
+                .filter(|entry| entry.key().0 <= next)
+            {
                 Some(entry) => {
                     let (from, bytes) = entry.remove();
                     self.event(Event::Packet(from, &bytes));
@@ -226,12 +246,28 @@ proptest! {
 
 #[test]
 fn a_far_clock_is_stepped_at_once_and_a_near_one_never() {
-    for (offset, steps) in [(3_600 * SECOND, 1), (-3_600 * SECOND, 1), (400 * MILLISECOND, 0), (-400 * MILLISECOND, 0)] {
-        let mut world = World::new(7, 20_000, offset, vec![server(20, 2), server(30, 2), server(40, 2)]);
+    for (offset, steps) in [
+        (3_600 * SECOND, 1),
+        (-3_600 * SECOND, 1),
+        (400 * MILLISECOND, 0),
+        (-400 * MILLISECOND, 0),
+    ] {
+        let mut world = World::new(
+            7,
+            20_000,
+            offset,
+            vec![server(20, 2), server(30, 2), server(40, 2)],
+        );
         world.run(10 * SECOND);
         assert_eq!(world.clock.steps, steps, "from {offset}");
         let far = (world.clock.wall - world.time).abs();
-        assert!(far < if steps == 1 { 20 * MILLISECOND } else { SECOND / 2 });
+        assert!(
+            far < if steps == 1 {
+                20 * MILLISECOND
+            } else {
+                SECOND / 2
+            }
+        );
         world.run(HOUR);
         assert_eq!(world.clock.steps, steps, "from {offset}");
         assert!(world.client.synchronised(world.clock.stamp()));
@@ -247,7 +283,10 @@ fn the_interval_grows_when_all_is_calm_and_never_leaves_its_bounds() {
     let last = *gaps.last().unwrap();
     assert!((last - INTERVAL_MAX).abs() < SECOND, "{last}");
     // The first is short, after the step.
-    assert!(gaps[1..].iter().all(|gap| *gap > INTERVAL_MIN - SECOND), "{gaps:?}");
+    assert!(
+        gaps[1..].iter().all(|gap| *gap > INTERVAL_MIN - SECOND),
+        "{gaps:?}"
+    );
 }
 
 #[test]
@@ -297,7 +336,11 @@ fn kisses_of_death_are_obeyed() {
         let mut world = World::new(23, 0, 0, vec![kissing, server(20, 1)]);
         world.run(24 * HOUR);
         let asked = world.servers.values().next().unwrap().asked.len();
-        assert!((1..=most).contains(&asked), "{} asked {asked} times", String::from_utf8_lossy(&code));
+        assert!(
+            (1..=most).contains(&asked),
+            "{} asked {asked} times",
+            String::from_utf8_lossy(&code)
+        );
         assert!(world.client.synchronised(world.clock.stamp()));
     }
 }

@@ -75,12 +75,25 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Stopped,
-    Rebooting { address: Ipv4Addr, exchange: Exchange },
-    Selecting { exchange: Exchange },
-    Requesting { address: Ipv4Addr, server: Ipv4Addr, exchange: Exchange },
+    Rebooting {
+        address: Ipv4Addr,
+        exchange: Exchange,
+    },
+    Selecting {
+        exchange: Exchange,
+    },
+    Requesting {
+        address: Ipv4Addr,
+        server: Ipv4Addr,
+        exchange: Exchange,
+    },
     Bound,
-    Renewing { exchange: Exchange },
-    Rebinding { exchange: Exchange },
+    Renewing {
+        exchange: Exchange,
+    },
+    Rebinding {
+        exchange: Exchange,
+    },
 }
 
 /// One transaction: all its packets share the id.
@@ -104,7 +117,13 @@ impl Exchange {
     fn start(now: Moment, wait: Duration, random: u64) -> Self {
         let (xid, _) = split(random);
         let waits = Backoff::new(WAIT_INITIAL, WAIT_CAP);
-        Self { xid, began: now, sent: 0, next: now.saturating_add(wait), waits }
+        Self {
+            xid,
+            began: now,
+            sent: 0,
+            next: now.saturating_add(wait),
+            waits,
+        }
     }
 
     fn seconds(&self, now: Moment) -> u16 {
@@ -115,7 +134,10 @@ impl Exchange {
 /// Two independent halves of a random number.
 fn split(random: u64) -> (u32, u32) {
     let [a, b, c, d, e, f, g, h] = random.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+    (
+        u32::from_be_bytes([a, b, c, d]),
+        u32::from_be_bytes([e, f, g, h]),
+    )
 }
 
 impl Client {
@@ -161,8 +183,15 @@ impl Client {
     }
 
     /// All names that [`Client::state`] gives.
-    pub const STATES: [&'static str; 7] =
-        ["stopped", "rebooting", "selecting", "requesting", "bound", "renewing", "rebinding"];
+    pub const STATES: [&'static str; 7] = [
+        "stopped",
+        "rebooting",
+        "selecting",
+        "requesting",
+        "bound",
+        "renewing",
+        "rebinding",
+    ];
 
     /// Why the last message was ignored, once.
     pub fn take_ignored(&mut self) -> Option<Ignored> {
@@ -203,10 +232,17 @@ impl Client {
     }
 
     fn expire(&mut self, now: Moment, random: u64) {
-        let over = self.lease.as_ref().and_then(Lease::expires).is_some_and(|expires| expires <= now);
+        let over = self
+            .lease
+            .as_ref()
+            .and_then(Lease::expires)
+            .is_some_and(|expires| expires <= now);
         if over {
             self.lease = None;
-            if !matches!(self.state, State::Stopped | State::Selecting { .. } | State::Requesting { .. }) {
+            if !matches!(
+                self.state,
+                State::Stopped | State::Selecting { .. } | State::Requesting { .. }
+            ) {
                 self.select(now, Duration::ZERO, random);
             }
         }
@@ -223,7 +259,9 @@ impl Client {
     }
 
     fn select(&mut self, now: Moment, wait: Duration, random: u64) {
-        self.state = State::Selecting { exchange: Exchange::start(now, wait, random) };
+        self.state = State::Selecting {
+            exchange: Exchange::start(now, wait, random),
+        };
     }
 
     /// A server said no: whatever was granted is void, and the next attempt waits, so that a confused
@@ -248,27 +286,41 @@ impl Client {
             return Err(Ignored::Unexpected);
         }
         let answer = message::decode(bytes, self.identity.mac, exchange.xid, now)?;
-        let held = self.lease.as_ref().map(|lease| (lease.address, lease.server));
+        let held = self
+            .lease
+            .as_ref()
+            .map(|lease| (lease.address, lease.server));
         match (self.state.clone(), answer) {
             (State::Selecting { exchange }, Answer::Offer { address, server }) => {
                 // The request goes on with the exchange's id (RFC 2131 section 4.4.1).
                 let mut exchange = exchange;
                 (exchange.sent, exchange.next) = (0, now);
                 exchange.waits.reset();
-                self.state = State::Requesting { address, server, exchange };
+                self.state = State::Requesting {
+                    address,
+                    server,
+                    exchange,
+                };
                 Ok(())
             }
-            (State::Requesting { address, server, .. }, Answer::Ack(lease)) => {
-                self.bind(*lease, Some(address), Some(server))
-            }
+            (
+                State::Requesting {
+                    address, server, ..
+                },
+                Answer::Ack(lease),
+            ) => self.bind(*lease, Some(address), Some(server)),
             (State::Rebooting { address, .. }, Answer::Ack(lease)) => {
                 self.bind(*lease, Some(address), None)
             }
             (State::Renewing { .. }, Answer::Ack(lease)) => {
                 self.bind(*lease, held.map(|held| held.0), held.map(|held| held.1))
             }
-            (State::Rebinding { .. }, Answer::Ack(lease)) => self.bind(*lease, held.map(|held| held.0), None),
-            (State::Requesting { server: asked, .. }, Answer::Nak { server }) if server.is_none_or(|server| server == asked) => {
+            (State::Rebinding { .. }, Answer::Ack(lease)) => {
+                self.bind(*lease, held.map(|held| held.0), None)
+            }
+            (State::Requesting { server: asked, .. }, Answer::Nak { server })
+                if server.is_none_or(|server| server == asked) =>
+            {
                 self.refused(now, random);
                 Ok(())
             }
@@ -327,10 +379,14 @@ impl Client {
     /// Ends exchanges that were tried often enough.
     fn give_up(&mut self, now: Moment, random: u64) {
         match (&self.state, &self.lease) {
-            (State::Requesting { exchange, .. }, _) if exchange.next <= now && exchange.sent >= TAKE_ATTEMPTS => {
+            (State::Requesting { exchange, .. }, _)
+                if exchange.next <= now && exchange.sent >= TAKE_ATTEMPTS =>
+            {
                 self.select(now, Duration::ZERO, random);
             }
-            (State::Rebooting { exchange, .. }, held) if exchange.next <= now && exchange.sent >= VERIFY_ATTEMPTS => {
+            (State::Rebooting { exchange, .. }, held)
+                if exchange.next <= now && exchange.sent >= VERIFY_ATTEMPTS =>
+            {
                 // No server is there to ask. A lease of this boot still holds (RFC 2131 section 3.2);
                 // an address from an earlier boot cannot be trusted, since no clock tells its age.
                 if held.is_some() {
@@ -348,12 +404,22 @@ impl Client {
         let (request, unicast) = match (&self.state, &self.lease) {
             (State::Rebooting { address, .. }, _) => (Request::Verify(*address), None),
             (State::Selecting { .. }, _) => (Request::Discover(self.remembered), None),
-            (State::Requesting { address, server, .. }, _) => {
-                (Request::Take { address: *address, server: *server }, None)
-            }
-            (State::Renewing { .. }, Some(lease)) => {
-                (Request::Extend(lease.address), Some((lease.address, lease.server)))
-            }
+            (
+                State::Requesting {
+                    address, server, ..
+                },
+                _,
+            ) => (
+                Request::Take {
+                    address: *address,
+                    server: *server,
+                },
+                None,
+            ),
+            (State::Renewing { .. }, Some(lease)) => (
+                Request::Extend(lease.address),
+                Some((lease.address, lease.server)),
+            ),
             (State::Rebinding { .. }, Some(lease)) => (Request::Extend(lease.address), None),
             _ => return None,
         };
@@ -375,7 +441,9 @@ impl Client {
         }
         exchange.sent = exchange.sent.saturating_add(1);
         exchange.next = match until {
-            Some(until) => now.saturating_add(extend_wait(until.saturating_sub(now))).min(until),
+            Some(until) => now
+                .saturating_add(extend_wait(until.saturating_sub(now)))
+                .min(until),
             None => now.saturating_add(exchange.waits.next(jitter)),
         };
         let message = message::encode(request, &self.identity, exchange.xid, exchange.seconds(now));

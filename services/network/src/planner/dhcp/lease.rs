@@ -60,19 +60,22 @@ impl Lease {
     /// When it ends.
     #[must_use]
     pub fn expires(&self) -> Option<Moment> {
-        self.terms.map(|terms| self.granted.saturating_add(terms.expire))
+        self.terms
+            .map(|terms| self.granted.saturating_add(terms.expire))
     }
 
     /// When to ask the server for more.
     #[must_use]
     pub fn renews(&self) -> Option<Moment> {
-        self.terms.map(|terms| self.granted.saturating_add(terms.renew))
+        self.terms
+            .map(|terms| self.granted.saturating_add(terms.renew))
     }
 
     /// When to ask any server for more.
     #[must_use]
     pub fn rebinds(&self) -> Option<Moment> {
-        self.terms.map(|terms| self.granted.saturating_add(terms.rebind))
+        self.terms
+            .map(|terms| self.granted.saturating_add(terms.rebind))
     }
 }
 
@@ -87,10 +90,20 @@ impl Terms {
     #[must_use]
     pub fn new(expire: Duration, renew: Option<Duration>, rebind: Option<Duration>) -> Self {
         match (renew, rebind) {
-            (Some(renew), Some(rebind)) if RENEW_MIN <= renew && renew < rebind && rebind < expire => {
-                Self { renew, rebind, expire }
+            (Some(renew), Some(rebind))
+                if RENEW_MIN <= renew && renew < rebind && rebind < expire =>
+            {
+                Self {
+                    renew,
+                    rebind,
+                    expire,
+                }
             }
-            _ => Self { renew: expire / 2, rebind: expire / 8 * 7, expire },
+            _ => Self {
+                renew: expire / 2,
+                rebind: expire / 8 * 7,
+                expire,
+            },
         }
     }
 }
@@ -102,7 +115,10 @@ mod tests {
     fn check(expire: u64, given: (Option<u64>, Option<u64>), renew: u64, rebind: u64) {
         let seconds = |n: u64| Duration::from_secs(n);
         let terms = Terms::new(seconds(expire), given.0.map(seconds), given.1.map(seconds));
-        assert_eq!((terms.renew, terms.rebind), (seconds(renew), seconds(rebind)));
+        assert_eq!(
+            (terms.renew, terms.rebind),
+            (seconds(renew), seconds(rebind))
+        );
     }
 
     #[test]

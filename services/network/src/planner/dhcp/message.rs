@@ -10,7 +10,10 @@ use dhcproto::{
     Decodable as _, Decoder, Encodable as _,
     v4::{DhcpOption, Message, MessageType, OptionCode},
 };
-use std::{net::{IpAddr, Ipv4Addr}, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 /// Largest message that is read: what we tell servers (option 57), an Ethernet frame without its
 /// IPv4 and UDP headers.
@@ -66,11 +69,19 @@ pub enum Request {
 #[must_use]
 pub fn encode(request: Request, identity: &Identity, xid: u32, seconds: u16) -> Vec<u8> {
     let zero = Ipv4Addr::UNSPECIFIED;
-    let own = if let Request::Extend(address) = request { address } else { zero };
+    let own = if let Request::Extend(address) = request {
+        address
+    } else {
+        zero
+    };
     let mut message = Message::new_with_id(xid, own, zero, zero, zero, &identity.mac);
     message.set_secs(seconds);
     let options = message.opts_mut();
-    let kind = if matches!(request, Request::Discover(_)) { MessageType::Discover } else { MessageType::Request };
+    let kind = if matches!(request, Request::Discover(_)) {
+        MessageType::Discover
+    } else {
+        MessageType::Request
+    };
     options.insert(DhcpOption::MessageType(kind));
     let requested = match request {
         Request::Discover(address) => address,
@@ -86,11 +97,15 @@ pub fn encode(request: Request, identity: &Identity, xid: u32, seconds: u16) -> 
     let client: Vec<u8> = std::iter::once(1).chain(identity.mac).collect(); // 1: Ethernet
     options.insert(DhcpOption::ClientIdentifier(client));
     options.insert(DhcpOption::MaxMessageSize(MESSAGE_MAX));
-    options.insert(DhcpOption::ParameterRequestList(ASKED.iter().map(|code| OptionCode::from(*code)).collect()));
+    options.insert(DhcpOption::ParameterRequestList(
+        ASKED.iter().map(|code| OptionCode::from(*code)).collect(),
+    ));
     if let Some(hostname) = &identity.hostname {
         options.insert(DhcpOption::Hostname(hostname.clone()));
     }
-    message.to_vec().expect("every field above is within its bounds")
+    message
+        .to_vec()
+        .expect("every field above is within its bounds")
 }
 
 /// Kind of an answer.
@@ -172,7 +187,10 @@ pub fn decode(bytes: &[u8], mac: [u8; 6], xid: u32, now: Moment) -> Result<Answe
             if !is_host(address) {
                 return Err(Ignored::WrongAddress);
             }
-            Ok(Answer::Offer { address, server: server.ok_or(Ignored::NoServer)? })
+            Ok(Answer::Offer {
+                address,
+                server: server.ok_or(Ignored::NoServer)?,
+            })
         }
         Some(MessageType::Ack) => {
             let server = server.ok_or(Ignored::NoServer)?;
@@ -231,7 +249,9 @@ fn copy_options(mut from: &[u8], into: &mut Vec<u8>) -> Option<u8> {
 fn lease(message: &Message, server: Ipv4Addr, now: Moment) -> Result<Lease, Ignored> {
     let options = message.opts();
     let seconds = |code| match options.get(code) {
-        Some(DhcpOption::AddressLeaseTime(n) | DhcpOption::Renewal(n) | DhcpOption::Rebinding(n)) => Some(*n),
+        Some(
+            DhcpOption::AddressLeaseTime(n) | DhcpOption::Renewal(n) | DhcpOption::Rebinding(n),
+        ) => Some(*n),
         _ => None,
     };
     let duration = |code| seconds(code).map(|n| Duration::from_secs(n.into()));
@@ -286,42 +306,66 @@ fn prefix(option: Option<&DhcpOption>, address: Ipv4Addr) -> u8 {
 
 fn routes(message: &Message) -> Vec<LeaseRoute> {
     let usable = |route: &LeaseRoute| route.gateway.is_none_or(is_host);
-    if let Some(DhcpOption::ClasslessStaticRoute(routes)) = message.opts().get(OptionCode::ClasslessStaticRoute) {
+    if let Some(DhcpOption::ClasslessStaticRoute(routes)) =
+        message.opts().get(OptionCode::ClasslessStaticRoute)
+    {
         let routes = routes.iter().map(|(destination, gateway)| {
             let prefix = destination.prefix_len();
             let IpAddr::V4(first) = network(destination.addr().into(), prefix) else {
                 unreachable!("masking keeps the family")
             };
             let gateway = (!gateway.is_unspecified()).then_some(*gateway);
-            LeaseRoute { destination: first, prefix, gateway }
+            LeaseRoute {
+                destination: first,
+                prefix,
+                gateway,
+            }
         });
         return routes.filter(usable).take(ROUTES_MAX).collect();
     }
     let routers = hosts(message.opts().get(OptionCode::Router));
     // Servers list routers by preference; one default route is enough, and a second would need
     // somebody to notice that the first is dead.
-    let default = |gateway| LeaseRoute { destination: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway: Some(gateway) };
+    let default = |gateway| LeaseRoute {
+        destination: Ipv4Addr::UNSPECIFIED,
+        prefix: 0,
+        gateway: Some(gateway),
+    };
     routers.into_iter().take(1).map(default).collect()
 }
 
 fn hosts(option: Option<&DhcpOption>) -> Vec<Ipv4Addr> {
-    let Some(DhcpOption::DomainNameServer(servers) | DhcpOption::NtpServers(servers) | DhcpOption::Router(servers)) =
-        option
+    let Some(
+        DhcpOption::DomainNameServer(servers)
+        | DhcpOption::NtpServers(servers)
+        | DhcpOption::Router(servers),
+    ) = option
     else {
         return Vec::new();
     };
-    servers.iter().copied().filter(|server| is_host(*server)).take(SERVERS_MAX).collect()
+    servers
+        .iter()
+        .copied()
+        .filter(|server| is_host(*server))
+        .take(SERVERS_MAX)
+        .collect()
 }
 
 fn search_domains(message: &Message) -> Vec<String> {
     let domains: Vec<String> = match message.opts().get(OptionCode::DomainSearch) {
         Some(DhcpOption::DomainSearch(names)) => names.iter().map(ToString::to_string).collect(),
         _ => match message.opts().get(OptionCode::DomainName) {
-            Some(DhcpOption::DomainName(text)) => text.split_whitespace().map(ToOwned::to_owned).collect(),
+            Some(DhcpOption::DomainName(text)) => {
+                text.split_whitespace().map(ToOwned::to_owned).collect()
+            }
             _ => Vec::new(),
         },
     };
-    domains.iter().filter_map(|domain| name(domain, 253)).take(SERVERS_MAX).collect()
+    domains
+        .iter()
+        .filter_map(|domain| name(domain, 253))
+        .take(SERVERS_MAX)
+        .collect()
 }
 
 fn hostname(option: Option<&DhcpOption>) -> Option<String> {
@@ -340,7 +384,9 @@ fn name(text: &str, max: usize) -> Option<String> {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     (text.len() <= max && text.split('.').all(label)).then_some(text)
 }

@@ -19,7 +19,10 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 50);
 const LEASE: u64 = 800;
 
 fn identity() -> Identity {
-    Identity { mac: MAC, hostname: Some("node1".into()) }
+    Identity {
+        mac: MAC,
+        hostname: Some("node1".into()),
+    }
 }
 
 fn seconds(n: u64) -> Duration {
@@ -38,11 +41,20 @@ struct Story {
 impl Story {
     fn new(held: Option<Lease>, remembered: Option<Ipv4Addr>) -> Self {
         let client = Client::new(identity(), held, remembered);
-        Self { client, now: seconds(100), random: 1, sent: None, unicast: None }
+        Self {
+            client,
+            now: seconds(100),
+            random: 1,
+            sent: None,
+            unicast: None,
+        }
     }
 
     fn input(&mut self, input: Input<'_>) {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         let send = self.client.step(self.now, input, self.random);
         self.unicast = send.as_ref().and_then(|send| send.unicast);
         self.sent = send.map(|send| Message::decode(&mut Decoder::new(&send.message)).unwrap());
@@ -50,7 +62,11 @@ impl Story {
 
     /// Lets time go by to the client's next deadline.
     fn next(&mut self) {
-        self.now = self.client.deadline().expect("something is to be waited for").max(self.now);
+        self.now = self
+            .client
+            .deadline()
+            .expect("something is to be waited for")
+            .max(self.now);
         self.input(Input::Tick);
     }
 
@@ -63,7 +79,12 @@ impl Story {
     }
 
     /// An answer to the last message.
-    fn answer(&self, kind: MessageType, server: Ipv4Addr, change: impl FnOnce(&mut Message)) -> Vec<u8> {
+    fn answer(
+        &self,
+        kind: MessageType,
+        server: Ipv4Addr,
+        change: impl FnOnce(&mut Message),
+    ) -> Vec<u8> {
         let xid = self.sent.as_ref().expect("a message to answer").xid();
         encoded(xid, kind, server, change)
     }
@@ -88,9 +109,18 @@ impl Story {
     }
 }
 
-fn encoded(xid: u32, kind: MessageType, server: Ipv4Addr, change: impl FnOnce(&mut Message)) -> Vec<u8> {
+fn encoded(
+    xid: u32,
+    kind: MessageType,
+    server: Ipv4Addr,
+    change: impl FnOnce(&mut Message),
+) -> Vec<u8> {
     let zero = Ipv4Addr::UNSPECIFIED;
-    let yours = if kind == MessageType::Nak { zero } else { ADDRESS };
+    let yours = if kind == MessageType::Nak {
+        zero
+    } else {
+        ADDRESS
+    };
     let mut message = Message::new_with_id(xid, zero, yours, zero, zero, &MAC);
     message.set_opcode(Opcode::BootReply);
     let options = message.opts_mut();
@@ -110,14 +140,23 @@ fn discover_offer_request_ack() {
     story.input(Input::Carrier(true));
     assert_eq!(story.kind(), Some(MessageType::Discover));
     assert_eq!(story.option(OptionCode::RequestedIpAddress), None);
-    assert_eq!(story.option(OptionCode::Hostname), Some(&DhcpOption::Hostname("node1".into())));
+    assert_eq!(
+        story.option(OptionCode::Hostname),
+        Some(&DhcpOption::Hostname("node1".into()))
+    );
     let xid = story.sent.as_ref().unwrap().xid();
 
     story.receives(MessageType::Offer, SERVER);
     assert_eq!(story.kind(), Some(MessageType::Request));
     assert_eq!(story.sent.as_ref().unwrap().xid(), xid);
-    assert_eq!(story.option(OptionCode::RequestedIpAddress), Some(&DhcpOption::RequestedIpAddress(ADDRESS)));
-    assert_eq!(story.option(OptionCode::ServerIdentifier), Some(&DhcpOption::ServerIdentifier(SERVER)));
+    assert_eq!(
+        story.option(OptionCode::RequestedIpAddress),
+        Some(&DhcpOption::RequestedIpAddress(ADDRESS))
+    );
+    assert_eq!(
+        story.option(OptionCode::ServerIdentifier),
+        Some(&DhcpOption::ServerIdentifier(SERVER))
+    );
     assert!(!story.holds());
 
     story.receives(MessageType::Ack, SERVER);
@@ -138,7 +177,12 @@ fn silence_is_met_with_back_off() {
         waits.push(story.now - before);
     }
     assert!(waits[0] <= seconds(2), "{waits:?}");
-    assert!(waits.iter().all(|wait| *wait >= seconds(1) && *wait <= WAIT_CAP), "{waits:?}");
+    assert!(
+        waits
+            .iter()
+            .all(|wait| *wait >= seconds(1) && *wait <= WAIT_CAP),
+        "{waits:?}"
+    );
     assert!(*waits.last().unwrap() >= WAIT_CAP / 2, "{waits:?}");
 }
 
@@ -152,7 +196,10 @@ fn an_offer_that_is_not_kept_is_given_up() {
         assert_eq!(story.kind(), Some(MessageType::Request));
     }
     story.next();
-    assert_eq!((story.client.state(), story.kind()), ("selecting", Some(MessageType::Discover)));
+    assert_eq!(
+        (story.client.state(), story.kind()),
+        ("selecting", Some(MessageType::Discover))
+    );
 }
 
 #[test]
@@ -160,7 +207,10 @@ fn the_lease_is_renewed_with_its_server() {
     let mut story = Story::bound();
     story.next();
     assert_eq!(story.now, seconds(100 + LEASE / 2));
-    assert_eq!((story.client.state(), story.kind()), ("renewing", Some(MessageType::Request)));
+    assert_eq!(
+        (story.client.state(), story.kind()),
+        ("renewing", Some(MessageType::Request))
+    );
     assert_eq!(story.unicast, Some((ADDRESS, SERVER)));
     assert_eq!(story.sent.as_ref().unwrap().ciaddr(), ADDRESS);
     // RFC 2131 table 5: neither of these while renewing.
@@ -178,7 +228,10 @@ fn a_renewal_starts_the_lease_anew() {
     story.next();
     story.receives(MessageType::Ack, SERVER);
     assert_eq!(story.client.state(), "bound");
-    assert_eq!(story.client.deadline(), Some(seconds(100 + LEASE / 2 + LEASE / 2)));
+    assert_eq!(
+        story.client.deadline(),
+        Some(seconds(100 + LEASE / 2 + LEASE / 2))
+    );
 }
 
 #[test]
@@ -191,7 +244,10 @@ fn without_its_server_the_lease_is_rebound_with_any() {
         assert!(asked < 20 && story.holds());
     }
     assert!(story.now >= seconds(100 + LEASE / 8 * 7));
-    assert_eq!((story.unicast, story.kind()), (None, Some(MessageType::Request)));
+    assert_eq!(
+        (story.unicast, story.kind()),
+        (None, Some(MessageType::Request))
+    );
     story.receives(MessageType::Ack, OTHER_SERVER);
     assert_eq!(story.client.state(), "bound");
     assert_eq!(story.client.lease().unwrap().server, OTHER_SERVER);
@@ -205,8 +261,14 @@ fn an_unanswered_lease_ends_and_its_address_is_asked_for_again() {
         assert!(story.now <= seconds(100 + LEASE));
     }
     assert_eq!(story.now, seconds(100 + LEASE));
-    assert_eq!((story.client.state(), story.kind()), ("selecting", Some(MessageType::Discover)));
-    assert_eq!(story.option(OptionCode::RequestedIpAddress), Some(&DhcpOption::RequestedIpAddress(ADDRESS)));
+    assert_eq!(
+        (story.client.state(), story.kind()),
+        ("selecting", Some(MessageType::Discover))
+    );
+    assert_eq!(
+        story.option(OptionCode::RequestedIpAddress),
+        Some(&DhcpOption::RequestedIpAddress(ADDRESS))
+    );
 }
 
 #[test]
@@ -244,8 +306,14 @@ fn a_server_that_refuses_its_own_offers_is_asked_less_and_less() {
 fn an_address_of_an_earlier_boot_is_verified_first() {
     let mut story = Story::new(None, Some(ADDRESS));
     story.input(Input::Carrier(true));
-    assert_eq!((story.client.state(), story.kind()), ("rebooting", Some(MessageType::Request)));
-    assert_eq!(story.option(OptionCode::RequestedIpAddress), Some(&DhcpOption::RequestedIpAddress(ADDRESS)));
+    assert_eq!(
+        (story.client.state(), story.kind()),
+        ("rebooting", Some(MessageType::Request))
+    );
+    assert_eq!(
+        story.option(OptionCode::RequestedIpAddress),
+        Some(&DhcpOption::RequestedIpAddress(ADDRESS))
+    );
     assert_eq!(story.option(OptionCode::ServerIdentifier), None);
     assert!(!story.holds());
     story.receives(MessageType::Ack, OTHER_SERVER);
@@ -261,7 +329,10 @@ fn an_address_of_an_earlier_boot_is_verified_first() {
     for _ in 0..VERIFY_ATTEMPTS {
         unanswered.next();
     }
-    assert_eq!((unanswered.client.state(), unanswered.kind()), ("selecting", Some(MessageType::Discover)));
+    assert_eq!(
+        (unanswered.client.state(), unanswered.kind()),
+        ("selecting", Some(MessageType::Discover))
+    );
 }
 
 #[test]
@@ -300,10 +371,15 @@ fn a_lease_for_ever_is_never_renewed() {
     story.input(Input::Carrier(true));
     story.receives(MessageType::Offer, SERVER);
     let ack = story.answer(MessageType::Ack, SERVER, |message| {
-        message.opts_mut().insert(DhcpOption::AddressLeaseTime(u32::MAX));
+        message
+            .opts_mut()
+            .insert(DhcpOption::AddressLeaseTime(u32::MAX));
     });
     story.input(Input::Message(&ack));
-    assert_eq!((story.client.state(), story.client.deadline()), ("bound", None));
+    assert_eq!(
+        (story.client.state(), story.client.deadline()),
+        ("bound", None)
+    );
 }
 
 fn check_ignored(change: impl FnOnce(&mut Message), expect: Ignored) {
@@ -318,24 +394,72 @@ fn check_ignored(change: impl FnOnce(&mut Message), expect: Ignored) {
 
 #[test]
 fn bad_answers_change_nothing() {
-    check_ignored(|message| { message.set_xid(7); }, Ignored::WrongTransaction);
-    check_ignored(|message| { message.set_chaddr(&[9; 6]); }, Ignored::WrongHardwareAddress);
-    check_ignored(|message| { message.set_opcode(Opcode::BootRequest); }, Ignored::Malformed);
-    check_ignored(|message| { message.set_yiaddr([10, 0, 0, 77]); }, Ignored::WrongAddress);
-    check_ignored(|message| { message.set_yiaddr([127, 0, 0, 1]); }, Ignored::WrongAddress);
-    check_ignored(|message| { message.set_yiaddr([10, 0, 0, 255]); }, Ignored::WrongAddress);
-    check_ignored(|message| drop(message.opts_mut().remove(OptionCode::ServerIdentifier)), Ignored::NoServer);
-    check_ignored(|message| drop(message.opts_mut().remove(OptionCode::AddressLeaseTime)), Ignored::AbsurdLeaseTime);
+    check_ignored(
+        |message| {
+            message.set_xid(7);
+        },
+        Ignored::WrongTransaction,
+    );
+    check_ignored(
+        |message| {
+            message.set_chaddr(&[9; 6]);
+        },
+        Ignored::WrongHardwareAddress,
+    );
+    check_ignored(
+        |message| {
+            message.set_opcode(Opcode::BootRequest);
+        },
+        Ignored::Malformed,
+    );
+    check_ignored(
+        |message| {
+            message.set_yiaddr([10, 0, 0, 77]);
+        },
+        Ignored::WrongAddress,
+    );
+    check_ignored(
+        |message| {
+            message.set_yiaddr([127, 0, 0, 1]);
+        },
+        Ignored::WrongAddress,
+    );
+    check_ignored(
+        |message| {
+            message.set_yiaddr([10, 0, 0, 255]);
+        },
+        Ignored::WrongAddress,
+    );
+    check_ignored(
+        |message| drop(message.opts_mut().remove(OptionCode::ServerIdentifier)),
+        Ignored::NoServer,
+    );
+    check_ignored(
+        |message| drop(message.opts_mut().remove(OptionCode::AddressLeaseTime)),
+        Ignored::AbsurdLeaseTime,
+    );
     check_ignored(
         |message| drop(message.opts_mut().insert(DhcpOption::AddressLeaseTime(0))),
         Ignored::AbsurdLeaseTime,
     );
     check_ignored(
-        |message| drop(message.opts_mut().insert(DhcpOption::MessageType(MessageType::Discover))),
+        |message| {
+            drop(
+                message
+                    .opts_mut()
+                    .insert(DhcpOption::MessageType(MessageType::Discover)),
+            )
+        },
         Ignored::Unexpected,
     );
     check_ignored(
-        |message| drop(message.opts_mut().insert(DhcpOption::ServerIdentifier(OTHER_SERVER))),
+        |message| {
+            drop(
+                message
+                    .opts_mut()
+                    .insert(DhcpOption::ServerIdentifier(OTHER_SERVER)),
+            )
+        },
         Ignored::Unexpected,
     );
 }
@@ -352,15 +476,24 @@ fn lease_of(change: impl FnOnce(&mut Message)) -> Lease {
 fn options_are_checked_one_by_one() {
     let lease = lease_of(|message| {
         let options = message.opts_mut();
-        options.insert(DhcpOption::DomainNameServer(vec![SERVER, Ipv4Addr::LOCALHOST, Ipv4Addr::BROADCAST]));
-        options.insert(DhcpOption::DomainName("one.example\nnameserver 6.6.6.6 TWO.example.".into()));
+        options.insert(DhcpOption::DomainNameServer(vec![
+            SERVER,
+            Ipv4Addr::LOCALHOST,
+            Ipv4Addr::BROADCAST,
+        ]));
+        options.insert(DhcpOption::DomainName(
+            "one.example\nnameserver 6.6.6.6 TWO.example.".into(),
+        ));
         options.insert(DhcpOption::Hostname("bad name\u{7}".into()));
         options.insert(DhcpOption::InterfaceMtu(68));
         options.insert(DhcpOption::SubnetMask(Ipv4Addr::new(255, 0, 255, 0)));
     });
     assert_eq!(lease.nameservers, [SERVER]);
     // Words that are DNS names are only that; a line break cannot come in.
-    assert_eq!(lease.search_domains, ["one.example", "nameserver", "6.6.6.6", "two.example"]);
+    assert_eq!(
+        lease.search_domains,
+        ["one.example", "nameserver", "6.6.6.6", "two.example"]
+    );
     assert_eq!((lease.hostname, lease.mtu, lease.prefix), (None, None, 8));
     assert_eq!(lease.routes.len(), 1);
 
@@ -370,9 +503,15 @@ fn options_are_checked_one_by_one() {
         options.insert(DhcpOption::InterfaceMtu(9000));
         options.insert(DhcpOption::NtpServers(vec![SERVER; 100]));
         let route = |text: &str| (text.parse().unwrap(), SERVER);
-        options.insert(DhcpOption::ClasslessStaticRoute(vec![route("10.9.0.0/16"), route("0.0.0.0/0")]));
+        options.insert(DhcpOption::ClasslessStaticRoute(vec![
+            route("10.9.0.0/16"),
+            route("0.0.0.0/0"),
+        ]));
     });
-    assert_eq!((lease.hostname.as_deref(), lease.mtu), (Some("node-7.example"), Some(9000)));
+    assert_eq!(
+        (lease.hostname.as_deref(), lease.mtu),
+        (Some("node-7.example"), Some(9000))
+    );
     assert_eq!(lease.time_servers.len(), message::SERVERS_MAX);
     // RFC 3442: with classless routes the routers are not looked at.
     assert_eq!(lease.routes.len(), 2);
@@ -389,7 +528,9 @@ fn options_in_the_file_and_server_name_fields_are_read() {
     bytes.extend([52, 1, 3, 255]); // both fields hold options
     bytes[108..115].copy_from_slice(&[1, 4, 255, 255, 254, 0, 255]);
     bytes[44..51].copy_from_slice(&[3, 4, 10, 0, 0, 9, 255]);
-    let Answer::Ack(lease) = message::decode(&bytes, MAC, 7, seconds(1)).unwrap() else { panic!() };
+    let Answer::Ack(lease) = message::decode(&bytes, MAC, 7, seconds(1)).unwrap() else {
+        panic!()
+    };
     assert_eq!(lease.prefix, 23);
     assert_eq!(lease.routes[0].gateway, Some(Ipv4Addr::new(10, 0, 0, 9)));
 }
@@ -397,12 +538,25 @@ fn options_in_the_file_and_server_name_fields_are_read() {
 #[test]
 fn options_that_the_codec_stumbles_over_never_reach_it() {
     // The codec subtracts from these lengths.
-    for option in [[81_u8, 0].as_slice(), &[81, 1, 0], &[151, 0], &[82, 1, 9], &[93, 0], &[80, 3, 1, 1, 1]] {
+    for option in [
+        [81_u8, 0].as_slice(),
+        &[81, 1, 0],
+        &[151, 0],
+        &[82, 1, 9],
+        &[93, 0],
+        &[80, 3, 1, 1, 1],
+    ] {
         let mut bytes = encoded(7, MessageType::Ack, SERVER, |_| {});
         bytes.pop();
         bytes.extend(option);
         bytes.push(255);
-        assert!(matches!(message::decode(&bytes, MAC, 7, seconds(1)), Ok(Answer::Ack(_))), "{option:?}");
+        assert!(
+            matches!(
+                message::decode(&bytes, MAC, 7, seconds(1)),
+                Ok(Answer::Ack(_))
+            ),
+            "{option:?}"
+        );
     }
 }
 

@@ -7,11 +7,17 @@ const NONCE: u64 = 0x0123_4567_89ab_cdef;
 const NOW: Nanos = 1_800_000_000 * SECOND;
 
 fn stamp(after: Nanos) -> Stamp {
-    Stamp { steady: 50 * SECOND + after, wall: NOW + after }
+    Stamp {
+        steady: 50 * SECOND + after,
+        wall: NOW + after,
+    }
 }
 
 fn request() -> Request {
-    Request { nonce: NONCE, sent: stamp(0) }
+    Request {
+        nonce: NONCE,
+        sent: stamp(0),
+    }
 }
 
 /// NTP's form of a time.
@@ -60,7 +66,10 @@ fn a_good_answer_gives_offset_delay_and_distance() {
         let sample = decoded(&packet).unwrap().unwrap();
         assert!((sample.offset - ahead).abs() < 10, "{sample:?}");
         assert!((sample.delay - 20_000_000).abs() < 10, "{sample:?}");
-        assert!((sample.distance - (10_000_000 + SECOND / 2)).abs() < 10, "{sample:?}");
+        assert!(
+            (sample.distance - (10_000_000 + SECOND / 2)).abs() < 10,
+            "{sample:?}"
+        );
         assert_eq!(sample.stratum, 2);
     }
 }
@@ -69,7 +78,10 @@ fn a_good_answer_gives_offset_delay_and_distance() {
 fn bad_answers_are_ignored() {
     check(|packet| packet.truncate(47), Ignored::Malformed);
     check(|packet| packet[0] = 4 << 3 | 3, Ignored::Malformed); // a client's
-    check(|packet| packet[0] = 2 << 3 | MODE_SERVER, Ignored::Malformed);
+    check(
+        |packet| packet[0] = 2 << 3 | MODE_SERVER,
+        Ignored::Malformed,
+    );
     check(|packet| packet[24] ^= 1, Ignored::WrongOrigin);
     check(|packet| packet[24..32].fill(0), Ignored::WrongOrigin);
     check(|packet| packet[0] |= 3 << 6, Ignored::Unsynchronised);
@@ -78,21 +90,40 @@ fn bad_answers_are_ignored() {
     check(|packet| packet[40..48].fill(0), Ignored::Unsynchronised);
     check(|packet| packet[4] = 9, Ignored::TooFar);
     check(|packet| packet[8] = 9, Ignored::TooFar);
-    check(|packet| packet[32..40].copy_from_slice(&ntp(NOW + SECOND)), Ignored::AbsurdDelay);
-    check(|packet| packet[40..48].copy_from_slice(&ntp(NOW + SECOND)), Ignored::AbsurdDelay);
+    check(
+        |packet| packet[32..40].copy_from_slice(&ntp(NOW + SECOND)),
+        Ignored::AbsurdDelay,
+    );
+    check(
+        |packet| packet[40..48].copy_from_slice(&ntp(NOW + SECOND)),
+        Ignored::AbsurdDelay,
+    );
 }
 
 #[test]
 fn an_answer_counts_only_while_our_clock_was_left_alone() {
-    let late = Stamp { steady: stamp(21_000_000).steady, wall: NOW + 5 * SECOND };
-    assert_eq!(decode(&answer(0), &request(), late, 0), Err(Ignored::ClockMoved));
+    let late = Stamp {
+        steady: stamp(21_000_000).steady,
+        wall: NOW + 5 * SECOND,
+    };
+    assert_eq!(
+        decode(&answer(0), &request(), late, 0),
+        Err(Ignored::ClockMoved)
+    );
     let slow = stamp(3 * SECOND);
-    assert_eq!(decode(&answer(0), &request(), slow, 0), Err(Ignored::AbsurdDelay));
+    assert_eq!(
+        decode(&answer(0), &request(), slow, 0),
+        Err(Ignored::AbsurdDelay)
+    );
 }
 
 #[test]
 fn kisses_of_death_are_understood() {
-    for (code, kiss) in [(b"RATE", Kiss::Slower), (b"DENY", Kiss::Stop), (b"RSTR", Kiss::Stop)] {
+    for (code, kiss) in [
+        (b"RATE", Kiss::Slower),
+        (b"DENY", Kiss::Stop),
+        (b"RSTR", Kiss::Stop),
+    ] {
         let mut packet = answer(0);
         packet[1] = 0;
         packet[12..16].copy_from_slice(code);
@@ -114,7 +145,13 @@ fn seconds_that_wrapped_in_2036_are_told_apart_by_the_floor() {
         };
         assert_eq!(time(bytes, 56 * year), at, "{years} years after 1970");
     }
-    assert_eq!(time((56 * 365 * 86_400 + UNIX_EPOCH) << 32, 56 * year + 100 * 86_400 * SECOND), 56 * year);
+    assert_eq!(
+        time(
+            (56 * 365 * 86_400 + UNIX_EPOCH) << 32,
+            56 * year + 100 * 86_400 * SECOND
+        ),
+        56 * year
+    );
 }
 
 proptest! {
