@@ -74,8 +74,16 @@ impl Cgroups {
         let wanted = [
             ("memory", "memory.max", text(limits.memory_max, "max")),
             ("memory", "memory.low", text(limits.memory_low, "0")),
-            ("pids", "pids.max", text(limits.pids_max.map(u64::from), "max")),
-            ("cpu", "cpu.weight", text(limits.cpu_weight.map(u64::from), "100")),
+            (
+                "pids",
+                "pids.max",
+                text(limits.pids_max.map(u64::from), "max"),
+            ),
+            (
+                "cpu",
+                "cpu.weight",
+                text(limits.cpu_weight.map(u64::from), "100"),
+            ),
         ];
         let mut refused = Vec::new();
         for (controller, file, value) in wanted {

@@ -28,16 +28,25 @@ pub(crate) fn blocks() -> Found {
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0);
         let partitions = has_partitions(&path, &name);
-        blocks.push(Block::parse(&name, &uevent, sectors.saturating_mul(512), partitions));
+        blocks.push(Block::parse(
+            &name,
+            &uevent,
+            sectors.saturating_mul(512),
+            partitions,
+        ));
     }
     sort_out(blocks)
 }
 
 fn has_partitions(path: &Path, name: &str) -> bool {
-    fs::read_dir(path).into_iter().flatten().flatten().any(|entry| {
-        entry.file_name().to_string_lossy().starts_with(name)
-            && entry.path().join("partition").exists()
-    })
+    fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| {
+            entry.file_name().to_string_lossy().starts_with(name)
+                && entry.path().join("partition").exists()
+        })
 }
 
 /// Opens a block device for reading.

@@ -48,7 +48,10 @@ impl LogFile {
             return;
         }
         if self.dropped > 0 {
-            text.insert_str(0, &format!("({} lines could not be written)\n", self.dropped));
+            text.insert_str(
+                0,
+                &format!("({} lines could not be written)\n", self.dropped),
+            );
         }
         if self.write(text.as_bytes()) {
             self.dropped = 0;
@@ -154,7 +157,10 @@ mod tests {
         fs::create_dir(&inside).unwrap();
         log.append([line("kept")].iter());
         let text = fs::read_to_string(inside.join("a.log")).unwrap();
-        assert!(text.starts_with("(2 lines could not be written)\n"), "{text}");
+        assert!(
+            text.starts_with("(2 lines could not be written)\n"),
+            "{text}"
+        );
         assert!(text.ends_with("kept\n"));
     }
 }

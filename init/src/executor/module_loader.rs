@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 /// Directory of the modules that the initrd carries, and the file in it that lists their absolute paths
 /// in loading order, one per line.
 pub(crate) const EARLY: &str = "/early";
-const EARLY_LIST: &str = "/early/modules.list";
+/// Its list of what the hardware watchdog needs, in load order (image/README.md).
+pub(crate) const EARLY_WATCHDOG: &str = "/early/watchdog.list";
+/// Its list of what mounting the root needs, in load order.
+pub(crate) const EARLY_MODULES: &str = "/early/modules.list";
 /// linux/module.h: the file is compressed, the kernel unpacks it.
 const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
 /// Device aliases looked at in one coldplug pass.
@@ -144,13 +147,13 @@ fn insert(path: &Path, parameters: &str) -> std::io::Result<()> {
     }
 }
 
-/// Loads what the initrd lists and gives the failures. `only` picks by canonical name.
-pub(crate) fn load_early(cmdline: &str, only: impl Fn(&str) -> bool) -> Vec<String> {
+/// Loads what a list of the initrd names and gives the failures.
+pub(crate) fn load_early(list: &str, cmdline: &str) -> Vec<String> {
     let mut failures = Vec::new();
-    for line in fs::read_to_string(EARLY_LIST).unwrap_or_default().lines() {
+    for line in fs::read_to_string(list).unwrap_or_default().lines() {
         let path = line.trim();
         let name = canonical(path);
-        if path.is_empty() || !only(&name) {
+        if path.is_empty() {
             continue;
         }
         let parameters = kernel_parameters(cmdline, &name).join(" ");
@@ -159,12 +162,6 @@ pub(crate) fn load_early(cmdline: &str, only: impl Fn(&str) -> bool) -> Vec<Stri
         }
     }
     failures
-}
-
-/// Drivers of hardware watchdogs; loaded before everything else.
-pub(crate) fn is_watchdog(name: &str) -> bool {
-    ["i6300esb", "iTCO_wdt", "iTCO_vendor_support", "sp5100_tco", "watchdog", "softdog", "wdat_wdt"]
-        .contains(&name)
 }
 
 /// What the kernel runs as `modprobe -q -- NAME`: loads the module and what it needs. True on success.

@@ -333,6 +333,7 @@ pub(crate) fn directory(path: &str, mode: u32, user: u32, group: u32) -> Result<
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed_io("create", path)(error)),
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed_io("chmod", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(failed_io("chmod", path))?;
     std::os::unix::fs::chown(path, Some(user), Some(group)).map_err(failed_io("chown", path))
 }

@@ -87,8 +87,7 @@ mod tests {
         let path = path.to_str().unwrap();
         let socket = bind(path).unwrap();
         assert!(receive(&socket).is_none());
-        let client =
-            rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap();
+        let client = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None).unwrap();
         let (reader, _writer) = rustix::pipe::pipe().unwrap();
         let descriptors = [reader.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

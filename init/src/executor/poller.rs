@@ -169,7 +169,9 @@ mod tests {
     fn a_pipe_is_reported_with_its_hangup() {
         let poller = Poller::new().unwrap();
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        poller.add(Source::Output(5), &reader, Interest::Read).unwrap();
+        poller
+            .add(Source::Output(5), &reader, Interest::Read)
+            .unwrap();
         assert!(poller.wait(Duration::ZERO).unwrap().is_empty());
         drop(writer);
         let ready = poller.wait(Duration::from_secs(5)).unwrap();

@@ -3,9 +3,7 @@
 use super::poller::{Interest, Poller, Source};
 use crate::planner::supervisor::{Probe, ProbeTarget};
 use rustix::fd::OwnedFd;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketAddrV4, SocketFlags, SocketType,
-};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketAddrV4, SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;

@@ -77,7 +77,11 @@ pub(crate) fn doing(pid: i32) -> String {
         .ok()
         .and_then(|stat| Some(stat.rsplit_once(')')?.1.trim().chars().next()?.to_string()))
         .unwrap_or_else(|| "gone".into());
-    format!("state {state}, system call {}, in {}", word("syscall"), word("wchan"))
+    format!(
+        "state {state}, system call {}, in {}",
+        word("syscall"),
+        word("wchan")
+    )
 }
 
 /// The service in whose cgroup a process runs.
@@ -106,13 +110,17 @@ pub(crate) fn signal_all(signal: Signal) {
 
 /// Whether any other process of user space is left (kernel threads have no memory map).
 pub(crate) fn any_left() -> bool {
-    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        name.parse::<i32>().is_ok_and(|pid| pid > 1)
-            && fs::read_to_string(entry.path().join("statm"))
-                .is_ok_and(|text| !text.starts_with("0 "))
-    })
+    fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.parse::<i32>().is_ok_and(|pid| pid > 1)
+                && fs::read_to_string(entry.path().join("statm"))
+                    .is_ok_and(|text| !text.starts_with("0 "))
+        })
 }
 
 #[cfg(test)]

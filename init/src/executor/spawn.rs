@@ -77,7 +77,10 @@ pub(crate) fn spawn(command: &Command<'_>) -> Result<i32, String> {
         Ok(Fork::Parent(pid)) => Ok(pid),
         Ok(Fork::Child) => {
             let failure = become_it(command, &words, &filters);
-            let text = format!("<3>orlop-init: could not start {}: {failure}\n", words[0].to_string_lossy());
+            let text = format!(
+                "<3>orlop-init: could not start {}: {failure}\n",
+                words[0].to_string_lossy()
+            );
             // Before the descriptors are placed this is still init's own standard error.
             let _ = rustix::io::write(command.error, text.as_bytes());
             sys::exit_now(SET_UP_FAILED)
@@ -154,7 +157,11 @@ pub(crate) fn raise_limit(resource: Resource, value: u64) -> rustix::io::Result<
 fn environment(command: &Command<'_>) -> Result<Vec<CString>, String> {
     let mut all = command.environment.clone();
     if !command.descriptors.is_empty() {
-        let names: Vec<_> = command.descriptors.iter().map(|(n, _)| n.as_str()).collect();
+        let names: Vec<_> = command
+            .descriptors
+            .iter()
+            .map(|(n, _)| n.as_str())
+            .collect();
         let pid = rustix::process::getpid().as_raw_nonzero().to_string();
         all.push(("LISTEN_PID".into(), pid));
         all.push(("LISTEN_FDS".into(), names.len().to_string()));
@@ -197,7 +204,10 @@ fn identity(command: &Command<'_>) -> Result<(), String> {
         "securebits",
         rustix::thread::set_capabilities_secure_bits(CapabilitiesSecureBits::KEEP_CAPS),
     )?;
-    step("setresuid", rustix::thread::set_thread_res_uid(user, user, user))?;
+    step(
+        "setresuid",
+        rustix::thread::set_thread_res_uid(user, user, user),
+    )?;
     let sets = CapabilitySet::from_bits_retain(kept);
     step(
         "capset",
@@ -304,14 +314,19 @@ mod tests {
             input: null.as_fd(),
             output: writer.as_fd(),
             error: writer.as_fd(),
-            descriptors: handed.map(|fd| ("first".into(), fd.as_fd())).into_iter().collect(),
+            descriptors: handed
+                .map(|fd| ("first".into(), fd.as_fd()))
+                .into_iter()
+                .collect(),
         };
         change(&mut command);
         let pid = spawn(&command).unwrap();
         drop(command);
         drop(writer);
         let mut text = String::new();
-        std::fs::File::from(reader).read_to_string(&mut text).unwrap();
+        std::fs::File::from(reader)
+            .read_to_string(&mut text)
+            .unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap();
         // What a host that gives fewer rights than a machine has makes the child say.
@@ -358,14 +373,20 @@ mod tests {
 
     #[test]
     fn a_filtered_child_makes_no_namespaces() {
-        let refused = run(&["/usr/bin/unshare", "--uts", "/bin/echo", "made"], |command| {
-            command.capabilities = &[21];
-            command.seccomp = Seccomp::Service;
-        });
+        let refused = run(
+            &["/usr/bin/unshare", "--uts", "/bin/echo", "made"],
+            |command| {
+                command.capabilities = &[21];
+                command.seccomp = Seccomp::Service;
+            },
+        );
         assert!(refused.contains("not permitted"), "{refused}");
-        let made = run(&["/usr/bin/unshare", "--uts", "/bin/echo", "made"], |command| {
-            command.capabilities = &[21];
-        });
+        let made = run(
+            &["/usr/bin/unshare", "--uts", "/bin/echo", "made"],
+            |command| {
+                command.capabilities = &[21];
+            },
+        );
         assert_eq!(made, "made\n");
     }
 
@@ -374,7 +395,8 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         rustix::io::write(&writer, b"through the pipe").unwrap();
         drop(writer);
-        let script = "cat <&3; echo; echo $LISTEN_FDS $LISTEN_FDNAMES $A; [ $LISTEN_PID = $$ ] && echo me";
+        let script =
+            "cat <&3; echo; echo $LISTEN_FDS $LISTEN_FDNAMES $A; [ $LISTEN_PID = $$ ] && echo me";
         let text = run_with(&["/bin/sh", "-c", script], Some(&reader), |_| {});
         assert_eq!(text, "through the pipe\n1 first b\nme\n");
     }
@@ -382,6 +404,9 @@ mod tests {
     #[test]
     fn a_missing_program_says_so_in_its_log() {
         let text = run(&["/nonexistent"], |_| {});
-        assert!(text.starts_with("<3>orlop-init: could not start /nonexistent: "), "{text}");
+        assert!(
+            text.starts_with("<3>orlop-init: could not start /nonexistent: "),
+            "{text}"
+        );
     }
 }

@@ -92,8 +92,7 @@ impl Machine {
 
     /// Adds to a maintenance reason what `orlop plan` cannot know.
     fn with_reason(&self, mut plan: Plan) -> Plan {
-        if let (Mode::Maintenance { reason }, Some(problem)) =
-            (&mut plan.mode, &self.state_problem)
+        if let (Mode::Maintenance { reason }, Some(problem)) = (&mut plan.mode, &self.state_problem)
         {
             reason.push_str(&format!(" (STATE cannot be used: {problem})"));
         }
@@ -102,7 +101,11 @@ impl Machine {
 
     /// Installer, STATE, DATA, identity and logs. Every step is tried whatever became of the others, so
     /// that a node whose disk fails can still be looked at; the first failure is the result.
-    pub(super) fn prepare_volumes(&mut self, plan: &Plan, deadline: Duration) -> Result<(), String> {
+    pub(super) fn prepare_volumes(
+        &mut self,
+        plan: &Plan,
+        deadline: Duration,
+    ) -> Result<(), String> {
         let installed = match &plan.installer {
             Some(installer) if !self.options.sandboxed => self.install(installer, deadline),
             _ => Ok(()),
@@ -160,7 +163,10 @@ impl Machine {
         if there {
             Ok(())
         } else {
-            Err("the installer has ended well, but the kernel shows no ORLOP-STATE and ORLOP-DATA".into())
+            Err(
+                "the installer has ended well, but the kernel shows no ORLOP-STATE and ORLOP-DATA"
+                    .into(),
+            )
         }
     }
 
@@ -225,7 +231,11 @@ impl Machine {
         // e2fsck(8): 0 clean, 1 corrected, 2 corrected and a reboot is wanted where it was mounted.
         match finished.end {
             End::Code(0..=2) => Ok(()),
-            end => Err(format!("e2fsck of {device} {}{}", ended(end), self.last_words("e2fsck"))),
+            end => Err(format!(
+                "e2fsck of {device} {}{}",
+                ended(end),
+                self.last_words("e2fsck")
+            )),
         }
     }
 
@@ -313,10 +323,12 @@ impl Machine {
             let message = "there is no disk to keep the config over a reboot".to_owned();
             return Err((RefusalKind::FailedPrecondition, message));
         }
-        self.generation = self
-            .store
-            .write(config)
-            .map_err(|error| (RefusalKind::ResourceExhausted, format!("store config: {error}")))?;
+        self.generation = self.store.write(config).map_err(|error| {
+            (
+                RefusalKind::ResourceExhausted,
+                format!("store config: {error}"),
+            )
+        })?;
         Ok((plan, self.persistent && !had_state))
     }
 

@@ -136,7 +136,10 @@ impl Machine {
             .last()
             .is_some_and(|last| last.state != PhaseState::Pending);
         if started && let Err(reason) = self.run_services(services) {
-            self.say(2, &format!("maintenance services could not be started: {reason}"));
+            self.say(
+                2,
+                &format!("maintenance services could not be started: {reason}"),
+            );
         }
     }
 

@@ -78,15 +78,15 @@ impl Machine {
                 self.feed_subscribers();
             }
             Request::OpenKernelLog => self.open_kernel_log(number),
-            Request::ServiceStart { name } => self.service(number, name, |name| {
-                (Event::StartRequest { name }, true)
-            }),
-            Request::ServiceStop { name } => self.service(number, name, |name| {
-                (Event::StopRequest { name }, false)
-            }),
-            Request::ServiceRestart { name } => self.service(number, name, |name| {
-                (Event::RestartRequest { name }, true)
-            }),
+            Request::ServiceStart { name } => {
+                self.service(number, name, |name| (Event::StartRequest { name }, true))
+            }
+            Request::ServiceStop { name } => {
+                self.service(number, name, |name| (Event::StopRequest { name }, false))
+            }
+            Request::ServiceRestart { name } => {
+                self.service(number, name, |name| (Event::RestartRequest { name }, true))
+            }
             Request::ConfigApply { ref config, .. } if config.len() > CONFIG_MAX => {
                 let message = format!("the config is longer than {CONFIG_MAX} bytes");
                 self.answer(number, Err((RefusalKind::InvalidArgument, message)));
@@ -199,8 +199,7 @@ impl Machine {
 
     /// Sends the answer.
     pub(super) fn answer(&mut self, number: u32, answer: Answer) {
-        let response =
-            answer.unwrap_or_else(|(kind, message)| Response::Refused { kind, message });
+        let response = answer.unwrap_or_else(|(kind, message)| Response::Refused { kind, message });
         self.connections
             .answer(&self.poller, number, &response, None);
     }
@@ -223,12 +222,7 @@ impl Machine {
         }
     }
 
-    fn service(
-        &mut self,
-        number: u32,
-        name: String,
-        event: impl FnOnce(String) -> (Event, bool),
-    ) {
+    fn service(&mut self, number: u32, name: String, event: impl FnOnce(String) -> (Event, bool)) {
         let before = self.supervisor.live(&name).map(|(attempt, _)| attempt);
         let (event, runs) = event(name.clone());
         let restart = matches!(event, Event::RestartRequest { .. });
@@ -323,7 +317,11 @@ impl Machine {
 }
 
 impl Waiter {
-    fn met(&self, state: Option<ServiceState>, live: Option<(Attempt, Option<i32>)>) -> Option<Answer> {
+    fn met(
+        &self,
+        state: Option<ServiceState>,
+        live: Option<(Attempt, Option<i32>)>,
+    ) -> Option<Answer> {
         match (&self.wanted, state) {
             (_, None) => {
                 let message = format!("{} has left the plan", self.name);
@@ -335,9 +333,8 @@ impl Waiter {
             ) => Some(Ok(Response::Done)),
             (Wanted::Ended, _) => None,
             (Wanted::Runs(before), state) => {
-                let new = live.is_some_and(|(attempt, pid)| {
-                    pid.is_some() && *before != Some(attempt)
-                });
+                let new =
+                    live.is_some_and(|(attempt, pid)| pid.is_some() && *before != Some(attempt));
                 let over = matches!(state, Some(ServiceState::Finished));
                 (new || over).then_some(Ok(Response::Done))
             }

@@ -3,7 +3,7 @@
 use super::Machine;
 use crate::executor::cgroups::{Cgroups, ROOT};
 use crate::executor::console::Console;
-use crate::executor::module_loader::{EARLY, Loader, is_watchdog, load_early};
+use crate::executor::module_loader::{EARLY, EARLY_MODULES, EARLY_WATCHDOG, Loader, load_early};
 use crate::executor::mounts;
 use crate::executor::poller::{Interest, Source};
 use crate::executor::spawn::raise_limit;
@@ -58,7 +58,10 @@ impl Machine {
             self.say(6, &format!("left out: {missing}"));
         }
         if let Err(error) = limited {
-            self.say(4, &format!("the limit of open files is not raised: {error}"));
+            self.say(
+                4,
+                &format!("the limit of open files is not raised: {error}"),
+            );
         }
         if !sandboxed {
             gather_entropy();
@@ -83,8 +86,8 @@ impl Machine {
         }
         self.boot_id = word("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         self.cmdline = word("/proc/cmdline").unwrap_or_default();
-        let locked = fs::read_to_string(SECURITY_LOCKDOWN)
-            .is_ok_and(|text| !text.contains("[none]"));
+        let locked =
+            fs::read_to_string(SECURITY_LOCKDOWN).is_ok_and(|text| !text.contains("[none]"));
         merge_kernel(&mut self.options, &self.cmdline.clone(), locked);
     }
 
@@ -92,7 +95,10 @@ impl Machine {
     /// `init` as a signal.
     fn take_the_console(&mut self) {
         let asked = kernel_value(&self.cmdline, "loglevel").is_some()
-            || self.cmdline.split(' ').any(|w| w == "debug" || w == "ignore_loglevel");
+            || self
+                .cmdline
+                .split(' ')
+                .any(|w| w == "debug" || w == "ignore_loglevel");
         if !asked {
             let _ = fs::write("/proc/sys/kernel/printk", "6 4 1 7");
         }
@@ -128,7 +134,10 @@ impl Machine {
     fn open_cgroups(&mut self) -> Result<(), String> {
         // The root of a hierarchy has no such file: a sandbox there would rearrange its host.
         if self.options.sandboxed && !Path::new(ROOT).join("cgroup.events").exists() {
-            self.say(4, "this sandbox has no cgroup of its own: services run without limits");
+            self.say(
+                4,
+                "this sandbox has no cgroup of its own: services run without limits",
+            );
             return Ok(());
         }
         let (cgroups, missing) =
@@ -136,13 +145,16 @@ impl Machine {
         self.cgroups = Some(cgroups);
         if !missing.is_empty() {
             let missing = missing.join(", ");
-            self.say(4, &format!("cgroup controllers missing, limits not enforced: {missing}"));
+            self.say(
+                4,
+                &format!("cgroup controllers missing, limits not enforced: {missing}"),
+            );
         }
         Ok(())
     }
 
     pub(super) fn phase_watchdog(&mut self, _deadline: Duration) -> Result<(), String> {
-        for failure in load_early(&self.cmdline, is_watchdog) {
+        for failure in load_early(EARLY_WATCHDOG, &self.cmdline) {
             self.say(4, &failure);
         }
         self.arm_watchdog()
@@ -160,7 +172,7 @@ impl Machine {
     }
 
     pub(super) fn phase_root(&mut self, _deadline: Duration) -> Result<(), String> {
-        for failure in load_early(&self.cmdline, |name| !is_watchdog(name)) {
+        for failure in load_early(EARLY_MODULES, &self.cmdline) {
             self.say(4, &failure);
         }
         mounts::switch_root(&[EARLY]).map_err(|error| error.to_string())?;
@@ -182,7 +194,10 @@ impl Machine {
         // Only ever tightened: "[none] integrity confidentiality".
         if fs::read_to_string(SECURITY_LOCKDOWN).is_ok_and(|text| text.contains("[none]")) {
             if !self.loader.signed() {
-                self.say(4, "kernel not locked down: this release's modules are not signed");
+                self.say(
+                    4,
+                    "kernel not locked down: this release's modules are not signed",
+                );
             } else if let Err(error) = fs::write(SECURITY_LOCKDOWN, "integrity") {
                 failures.push(format!("lockdown: {error}"));
             }
@@ -327,7 +342,10 @@ impl Machine {
         let sandboxed = self.options.sandboxed;
         for (key, value) in &plan.sysctls {
             if sandboxed && !allowed_in_sandbox(key) {
-                self.say(5, &format!("sysctl {key} belongs to the host of this node: left out"));
+                self.say(
+                    5,
+                    &format!("sysctl {key} belongs to the host of this node: left out"),
+                );
             } else if let Err(error) = write_sysctl(key, value) {
                 self.say(4, &format!("sysctl {key}={value}: {error}"));
             }

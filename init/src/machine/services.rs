@@ -59,7 +59,11 @@ impl Machine {
                 self.services.entry(name).or_default().config_failure = failure;
             }
             Action::Spawn { name, attempt } => return Some(self.start(name, attempt)),
-            Action::Signal { name, attempt, signal } => {
+            Action::Signal {
+                name,
+                attempt,
+                signal,
+            } => {
                 if let Some(pid) = self.main_process(&name, attempt) {
                     processes::signal(pid, signal);
                 }
@@ -72,7 +76,11 @@ impl Machine {
                     processes::signal(pid, libc::SIGKILL);
                 }
             }
-            Action::Probe { probe, target, timeout } => {
+            Action::Probe {
+                probe,
+                target,
+                timeout,
+            } => {
                 let now = time::monotonic();
                 return self
                     .probes
@@ -83,7 +91,12 @@ impl Machine {
                 let ok = Path::new(&path).exists();
                 return Some(Event::ConditionResult { name, path, ok });
             }
-            Action::Changed { name, state, ready, message } => {
+            Action::Changed {
+                name,
+                state,
+                ready,
+                message,
+            } => {
                 let kind = EventKind::Service {
                     name,
                     state,
@@ -129,7 +142,11 @@ impl Machine {
             processes::End::Code(code) => ExitStatus::Code(code),
             processes::End::Signal(signal) => ExitStatus::Signal(signal),
         };
-        self.supervise(Event::Exited { name, attempt, status });
+        self.supervise(Event::Exited {
+            name,
+            attempt,
+            status,
+        });
         true
     }
 

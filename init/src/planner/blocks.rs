@@ -47,9 +47,7 @@ impl Block {
     pub(crate) fn is_disk(&self) -> bool {
         !self.is_partition
             && self.bytes > 0
-            && !NOT_DISKS
-                .iter()
-                .any(|prefix| self.name.starts_with(prefix))
+            && !NOT_DISKS.iter().any(|prefix| self.name.starts_with(prefix))
     }
 }
 

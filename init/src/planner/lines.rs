@@ -146,8 +146,14 @@ mod tests {
             &[(4, "{\"time\":1,\"level\":\"WARN\"}")],
         );
         check("<9>odd", &[(6, "<9>odd")]);
-        check("{\"level\": \"nonsense\"}", &[(6, "{\"level\": \"nonsense\"}")]);
-        check("said \"level\":\"ERROR\"", &[(6, "said \"level\":\"ERROR\"")]);
+        check(
+            "{\"level\": \"nonsense\"}",
+            &[(6, "{\"level\": \"nonsense\"}")],
+        );
+        check(
+            "said \"level\":\"ERROR\"",
+            &[(6, "said \"level\":\"ERROR\"")],
+        );
     }
 
     #[test]

@@ -42,9 +42,10 @@ impl Index {
                 continue;
             };
             let name = canonical(path);
-            index
-                .needs
-                .insert(name.clone(), needs.split_whitespace().map(canonical).collect());
+            index.needs.insert(
+                name.clone(),
+                needs.split_whitespace().map(canonical).collect(),
+            );
             index.paths.insert(name, path.to_owned());
         }
         for line in alias.lines() {
@@ -182,7 +183,9 @@ pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
             return false;
         }
     }
-    pattern[p.min(pattern.len())..].iter().all(|byte| *byte == b'*')
+    pattern[p.min(pattern.len())..]
+        .iter()
+        .all(|byte| *byte == b'*')
 }
 
 /// Length of the `[...]` at the front of `pattern` where it holds `byte`.
@@ -253,7 +256,11 @@ mod tests {
     }
 
     fn check_glob(pattern: &str, text: &str, expect: bool) {
-        assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), expect, "{pattern} {text}");
+        assert_eq!(
+            glob(pattern.as_bytes(), text.as_bytes()),
+            expect,
+            "{pattern} {text}"
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub(crate) struct Faults {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OptionsError {
     /// Unknown word.
-    #[error("argument \"{0}\" is unknown; known are --sandbox, --fail-phase NAME and --hang-phase NAME")]
+    #[error(
+        "argument \"{0}\" is unknown; known are --sandbox, --fail-phase NAME and --hang-phase NAME"
+    )]
     Unknown(String),
     /// A flag without its value.
     #[error("argument \"{0}\" needs the name of a boot phase")]
