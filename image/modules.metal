@@ -1,6 +1,9 @@
 # Kernel modules of the flavour `metal`, besides those of modules.vm: drivers of machines.
 
-[early]
+# The chipset's drivers make the watchdogs' devices.
+[watchdog]
+lpc_ich
+i2c_i801
 iTCO_wdt
 sp5100_tco
 

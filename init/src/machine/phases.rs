@@ -257,9 +257,12 @@ impl Machine {
         };
         for alias in aliases {
             for module in self.loader.wanted(&alias) {
+                let begun = time::monotonic();
                 if let Err(error) = self.loader.load(&module, &[]) {
                     self.say(4, &error);
                 }
+                let took = time::monotonic().saturating_sub(begun).as_millis();
+                self.say(7, &format!("kernel module {module}: {took} ms"));
                 self.breathe();
             }
         }

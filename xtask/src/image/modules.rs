@@ -29,7 +29,9 @@ const DEPMOD_INPUTS: &[&str] = &[
 /// The modules of a release, as paths relative to the kernel's module directory, without `.xz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// Loaded from the initrd, in this order.
+    /// Loaded first from the initrd, in this order: what the hardware watchdog needs.
+    pub watchdog: Vec<String>,
+    /// Loaded then from the initrd, in this order: what mounting the root needs.
     pub early: Vec<String>,
     /// In the root, early ones included.
     pub root: BTreeSet<String>,
@@ -41,6 +43,10 @@ struct Offer {
     /// Path and dependencies by name, `-` written as `_`.
     modules: BTreeMap<String, (String, Vec<String>)>,
     built_in: BTreeSet<String>,
+    /// What a module would like to have loaded too, by names or aliases.
+    wishes: BTreeMap<String, Vec<String>>,
+    /// Modules by their exact aliases; patterns are for hardware and left out.
+    aliases: BTreeMap<String, Vec<String>>,
 }
 
 /// Chooses the modules of `flavour`.
@@ -52,9 +58,13 @@ pub fn choose(flavour: Flavour, base: &Base) -> Result<Choice> {
         let path = base.modules().join(name);
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
-    let offer = offer(&read("modules.dep")?, &read("modules.builtin")?);
-    let mut early = Vec::new();
-    let mut root = Vec::new();
+    let offer = offer(
+        &read("modules.dep")?,
+        &read("modules.builtin")?,
+        &read("modules.softdep")?,
+        &read("modules.alias")?,
+    );
+    let mut names = Names::default();
     let lists: &[&str] = match flavour {
         Flavour::Vm => &["modules.vm"],
         Flavour::Metal => &["modules.vm", "modules.metal"],
@@ -62,13 +72,22 @@ pub fn choose(flavour: Flavour, base: &Base) -> Result<Choice> {
     for list in lists {
         for set in sets::read(&workspace::root().join("image").join(list))? {
             match set.name.as_str() {
-                "early" => early.extend(set.packages),
-                "root" => root.extend(set.packages),
-                other => bail!("image/{list}: [{other}] is neither [early] nor [root]"),
+                "watchdog" => names.watchdog.extend(set.packages),
+                "early" => names.early.extend(set.packages),
+                "root" => names.root.extend(set.packages),
+                other => bail!("image/{list}: there is no part [{other}]"),
             }
         }
     }
-    pick(&offer, &early, &root)
+    pick(&offer, &names)
+}
+
+/// The names of the lists, by part.
+#[derive(Debug, Default)]
+struct Names {
+    watchdog: Vec<String>,
+    early: Vec<String>,
+    root: Vec<String>,
 }
 
 /// Copies the chosen modules uncompressed to `directory` (which becomes the kernel's module directory in
@@ -110,8 +129,8 @@ pub fn stage(base: &Base, choice: &Choice, root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the early modules out of a staged root to `<initrd>/early/`, and writes `modules.list` there:
-/// one absolute path per line, in load order.
+/// Copies the early modules out of a staged root to `<initrd>/early/`, and writes two lists there, one
+/// absolute path per line in load order: `watchdog.list` and `modules.list`.
 ///
 /// # Errors
 /// A file cannot be copied or written.
@@ -119,18 +138,24 @@ pub fn stage_early(base: &Base, choice: &Choice, root: &Path, initrd: &Path) -> 
     let source = root.join("usr/lib/modules").join(&base.kernel_version);
     let directory = initrd.join("early");
     fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-    let mut list = String::new();
-    for module in &choice.early {
-        let name = file_name(module);
-        fs::copy(source.join(module), directory.join(name))
-            .with_context(|| format!("copy {module}"))?;
-        list.push_str(&format!("/early/{name}\n"));
+    for (list, modules) in [
+        ("watchdog.list", &choice.watchdog),
+        ("modules.list", &choice.early),
+    ] {
+        let mut text = String::new();
+        for module in modules {
+            let name = file_name(module);
+            fs::copy(source.join(module), directory.join(name))
+                .with_context(|| format!("copy {module}"))?;
+            text.push_str(&format!("/early/{name}\n"));
+        }
+        fs::write(directory.join(list), text).with_context(|| format!("write early/{list}"))?;
     }
-    fs::write(directory.join("modules.list"), list).context("write early/modules.list")
+    Ok(())
 }
 
-/// Reads the two indexes of a kernel.
-fn offer(dependencies: &str, built_in: &str) -> Offer {
+/// Reads the four indexes of a kernel.
+fn offer(dependencies: &str, built_in: &str, wishes: &str, aliases: &str) -> Offer {
     let mut offer = Offer::default();
     for line in dependencies.lines() {
         let Some((path, needs)) = line.split_once(':') else {
@@ -141,50 +166,94 @@ fn offer(dependencies: &str, built_in: &str) -> Offer {
         offer.modules.insert(module_name(&path), (path, needs));
     }
     offer.built_in = built_in.lines().map(module_name).collect();
+    for line in wishes.lines() {
+        let mut words = line.split_whitespace();
+        if let (Some("softdep"), Some(name)) = (words.next(), words.next()) {
+            let wished = words.filter(|word| !matches!(*word, "pre:" | "post:"));
+            let list = offer.wishes.entry(module_name(name)).or_default();
+            list.extend(wished.map(str::to_string));
+        }
+    }
+    for line in aliases.lines() {
+        if let ["alias", alias, name] = line.split_whitespace().collect::<Vec<_>>()[..]
+            && !alias.contains(['*', '[', '?'])
+        {
+            let list = offer.aliases.entry(alias.to_string()).or_default();
+            list.push(module_name(name));
+        }
+    }
     offer
 }
 
 /// The pure half of [`choose`].
-fn pick(offer: &Offer, early: &[String], root: &[String]) -> Result<Choice> {
-    let mut choice = Choice {
-        early: Vec::new(),
-        root: BTreeSet::new(),
-    };
-    for name in early {
-        add(offer, name, &mut |path| {
-            if !choice.early.iter().any(|chosen| chosen == path) {
-                choice.early.push(path.to_string());
+fn pick(offer: &Offer, names: &Names) -> Result<Choice> {
+    let in_order = |names: &[String]| -> Result<Vec<String>> {
+        let mut order: Vec<String> = Vec::new();
+        for name in names {
+            for module in with_needs(offer, name)? {
+                let (path, _) = &offer.modules[&module];
+                if !order.contains(path) {
+                    order.push(path.clone());
+                }
             }
-        })?;
-    }
-    choice.root.extend(choice.early.iter().cloned());
-    for name in root {
-        add(offer, name, &mut |path| {
-            choice.root.insert(path.to_string());
-        })?;
-    }
-    Ok(choice)
+        }
+        Ok(order)
+    };
+    let watchdog = in_order(&names.watchdog)?;
+    let mut early = in_order(&names.early)?;
+    early.retain(|path| !watchdog.contains(path));
+    Ok(Choice {
+        root: closure(offer, names)?,
+        watchdog,
+        early,
+    })
 }
 
-/// Hands `name`'s dependencies and then `name` to `take`, each as a path. Depmod's dependency lists are
-/// complete and in reverse load order.
-fn add(offer: &Offer, name: &str, take: &mut dyn FnMut(&str)) -> Result<()> {
+/// All named modules with everything that they need or wish for.
+fn closure(offer: &Offer, names: &Names) -> Result<BTreeSet<String>> {
+    let mut seen = BTreeSet::new();
+    let mut paths = BTreeSet::new();
+    let mut waiting: Vec<String> = Vec::new();
+    for name in [&names.watchdog, &names.early, &names.root]
+        .into_iter()
+        .flatten()
+    {
+        waiting.extend(with_needs(offer, name)?);
+    }
+    while let Some(name) = waiting.pop() {
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        paths.insert(offer.modules[&name].0.clone());
+        for wish in offer.wishes.get(&name).into_iter().flatten() {
+            let by_alias = offer.aliases.get(wish).cloned().unwrap_or_default();
+            for module in by_alias.into_iter().chain([module_name(wish)]) {
+                // A wish that this kernel cannot grant is no fault: it may be built in, or of another CPU.
+                if offer.modules.contains_key(&module) {
+                    waiting.extend(with_needs(offer, &module)?);
+                }
+            }
+        }
+    }
+    Ok(paths)
+}
+
+/// What `name` needs, and then `name`, in load order. Depmod's dependency lists are complete and in reverse
+/// load order. Nothing for what is built in.
+fn with_needs(offer: &Offer, name: &str) -> Result<Vec<String>> {
     let name = name.replace('-', "_");
-    let Some((path, needs)) = offer.modules.get(&name) else {
+    let Some((_, needs)) = offer.modules.get(&name) else {
         if offer.built_in.contains(&name) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         bail!("the kernel has no module `{name}`: correct image/modules.*");
     };
-    for need in needs.iter().rev() {
-        let (path, _) = offer
-            .modules
-            .get(need)
-            .with_context(|| format!("`{name}` needs `{need}`, which the kernel does not have"))?;
-        take(path);
+    for need in needs {
+        if !offer.modules.contains_key(need) {
+            bail!("`{name}` needs `{need}`, which the kernel does not have");
+        }
     }
-    take(path);
-    Ok(())
+    Ok(needs.iter().rev().cloned().chain([name]).collect())
 }
 
 /// `kernel/fs/nls/nls_iso8859-1.ko.xz` is the module `nls_iso8859_1`.
@@ -214,14 +283,23 @@ mod tests {
             "kernel/a/top.ko.xz: kernel/b/mid-dle.ko.xz kernel/c/low.ko.xz\n\
              kernel/b/mid-dle.ko.xz: kernel/c/low.ko.xz\n\
              kernel/c/low.ko.xz:\n\
-             kernel/d/alone.ko.xz:\n",
+             kernel/d/alone.ko.xz:\n\
+             kernel/e/sum-fast.ko.xz:\n\
+             kernel/e/sum.ko.xz:\n",
             "kernel/fs/ext4/ext4.ko\n",
+            "softdep alone pre: crypto-sum post: nowhere\n",
+            "alias crypto-sum sum_fast\nalias crypto-sum sum\nalias pci:v*d* top\n",
         )
     }
 
     fn check(early: &[&str], root: &[&str], expect: Result<(&[&str], &[&str]), &str>) {
         let strings = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        match (pick(&example(), &strings(early), &strings(root)), expect) {
+        let names = Names {
+            early: strings(early),
+            root: strings(root),
+            ..Names::default()
+        };
+        match (pick(&example(), &names), expect) {
             (Ok(choice), Ok((early, root))) => {
                 assert_eq!(choice.early, early);
                 assert_eq!(choice.root.into_iter().collect::<Vec<_>>(), root);
@@ -235,14 +313,25 @@ mod tests {
     fn dependencies_come_first_and_once() {
         check(
             &["top", "low"],
-            &["alone"],
+            &["mid-dle"],
             Ok((
                 &["kernel/c/low.ko", "kernel/b/mid-dle.ko", "kernel/a/top.ko"],
+                &["kernel/a/top.ko", "kernel/b/mid-dle.ko", "kernel/c/low.ko"],
+            )),
+        );
+    }
+
+    #[test]
+    fn wishes_enter_the_root_by_alias_and_unknown_ones_do_not_matter() {
+        check(
+            &[],
+            &["alone"],
+            Ok((
+                &[],
                 &[
-                    "kernel/a/top.ko",
-                    "kernel/b/mid-dle.ko",
-                    "kernel/c/low.ko",
                     "kernel/d/alone.ko",
+                    "kernel/e/sum-fast.ko",
+                    "kernel/e/sum.ko",
                 ],
             )),
         );
@@ -261,5 +350,17 @@ mod tests {
     fn built_in_is_fine_and_unknown_is_not() {
         check(&["ext4"], &[], Ok((&[], &[])));
         check(&[], &["nowhere"], Err("no module `nowhere`"));
+    }
+
+    #[test]
+    fn the_watchdog_is_first_and_not_loaded_twice() {
+        let names = Names {
+            watchdog: vec!["low".into()],
+            early: vec!["mid-dle".into()],
+            root: Vec::new(),
+        };
+        let choice = pick(&example(), &names).expect("a choice");
+        assert_eq!(choice.watchdog, ["kernel/c/low.ko"]);
+        assert_eq!(choice.early, ["kernel/b/mid-dle.ko"]);
     }
 }
