@@ -38,13 +38,13 @@ fn live() {
             &cluster.control_plane(),
             "greedy.yaml",
             "kind: Machine\n",
-            "kind: Machine\nsysctls:\n  kernel.panic: \"77\"\n  vm.swappiness: \"7\"\n  net.ipv4.ip_forward: \"1\"\nkernelModules:\n- name: dummy\n",
+            "kind: Machine\nsysctls:\n  kernel.panic: \"77\"\n  vm.swappiness: \"7\"\n  net.ipv4.ip_forward: \"1\"\nkernel:\n  modules:\n  - name: dummy\n",
         )
         .unwrap();
     client.pinned(&print).json(&["apply-config", greedy.to_str().unwrap()]).unwrap();
     client.wait_version("the configured node", API_ANSWERS * 2, |version| version["mode"] == "control-plane").unwrap();
-    let inside = fs::read_to_string(node.root().unwrap().join("proc/sys/net/ipv4/ip_forward"));
-    assert_eq!(inside.unwrap().trim(), "1", "its own network namespace is its own");
+    let forward = node.inside(|| Ok(fs::read_to_string("/proc/sys/net/ipv4/ip_forward")?)).unwrap();
+    assert_eq!(forward.trim(), "1", "its own network namespace is its own");
     client.order(&["reboot"]).unwrap();
     node.wait_boot(2, STOPS * 2).unwrap();
     client.wait_version("the node after its reboot", API_ANSWERS * 2, |version| version["mode"] == "control-plane").unwrap();

@@ -115,7 +115,7 @@ impl Machine {
         }
         self.boot_arguments(&mut arguments);
         for (number, disk) in self.disks.iter().enumerate() {
-            disk_arguments(&mut arguments, number, disk);
+            disk_arguments(&mut arguments, number, disk, matches!(self.boot, Boot::Firmware { .. }));
         }
         for (number, network) in self.networks.iter().enumerate() {
             network_arguments(&mut arguments, number, network);
@@ -159,7 +159,7 @@ impl Arguments {
     }
 }
 
-fn disk_arguments(arguments: &mut Arguments, number: usize, disk: &Disk) {
+fn disk_arguments(arguments: &mut Arguments, number: usize, disk: &Disk, boots_from_disk: bool) {
     let file = |path: &Path| format!("driver=file,filename={},discard=unmap", path.display());
     match disk {
         Disk::Raw(image) => {
@@ -179,7 +179,7 @@ fn disk_arguments(arguments: &mut Arguments, number: usize, disk: &Disk) {
             );
         }
     }
-    let first = if number == 0 { ",bootindex=0" } else { "" };
+    let first = if number == 0 && boots_from_disk { ",bootindex=0" } else { "" };
     arguments.pair("-device", format!("virtio-blk-pci,drive=disk{number}{first}"));
 }
 

@@ -15,7 +15,7 @@ use crate::programs;
 use crate::sandbox::links;
 use crate::wait::Lines;
 use anyhow::{Context as _, Result};
-use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use rustix::thread::LinkNameSpaceType;
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -79,14 +79,7 @@ impl Lab {
     /// # Errors
     /// Those of `work`.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        thread::scope(|scope| {
-            joined(scope.spawn(|| {
-                let kind = Some(LinkNameSpaceType::Network);
-                rustix::thread::move_into_link_name_space(self.namespace.as_fd(), kind)
-                    .context("enter the lab")?;
-                work()
-            }))
-        })
+        inside(self.namespace.as_fd(), work)
     }
 
     /// Starts a program inside the lab. A process inherits the namespace of the thread that starts it.
@@ -178,6 +171,17 @@ impl DhcpServer {
     pub fn stop(mut self) -> Result<()> {
         self.process.kill()
     }
+}
+
+/// Runs `work` in a thread of its own inside a network namespace.
+pub(super) fn inside<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        joined(scope.spawn(|| {
+            let kind = Some(LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace, kind).context("enter a network namespace")?;
+            work()
+        }))
+    })
 }
 
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {

@@ -7,9 +7,10 @@ use crate::leftovers::{self, Scratch};
 use crate::programs;
 use crate::wait::{Lines, eventually};
 use anyhow::{Context as _, Result, bail};
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -190,6 +191,16 @@ impl<'lab> Node<'lab> {
     /// It was stopped.
     pub fn root(&self) -> Result<PathBuf> {
         Ok(PathBuf::from(format!("/proc/{}/root", self.pid()?)))
+    }
+
+    /// Runs `work` in a thread of its own inside the node's network namespace. `/proc/sys/net` shows the
+    /// values of who looks, so they are looked at from there.
+    ///
+    /// # Errors
+    /// Those of `work`; it was stopped.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.pid()?)).context("open the node's network namespace")?;
+        lab::inside(namespace.as_fd(), work)
     }
 
     /// A connection to `init`, as soon as it answers.
