@@ -106,7 +106,12 @@ pub(crate) enum Command {
         #[arg(long, short)]
         follow: bool,
         /// Only the last messages.
-        #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = 0,
+            hide_default_value = true
+        )]
         tail: u32,
     },
     /// What happens on the node: phases, services, mode, config.
@@ -193,7 +198,12 @@ pub(crate) struct Logs {
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Only the last lines.
-    #[arg(long, value_name = "COUNT", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) tail: u32,
     /// Only lines from then on: an age (10m, 2h) or a time (2026-11-21T10:00:00Z).
     #[arg(long, value_name = "TIME", value_parser = crate::values::since)]
@@ -204,7 +214,12 @@ pub(crate) struct Logs {
 #[derive(Debug, Args)]
 pub(crate) struct Events {
     /// Only events after this sequence number.
-    #[arg(long, value_name = "SEQUENCE", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "SEQUENCE",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     pub(crate) after: u64,
     /// Boot that the sequence number belongs to; an error if the node has rebooted since.
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
@@ -271,7 +286,12 @@ pub(crate) struct ConfigNew {
     /// The client config to write.
     pub(crate) file: PathBuf,
     /// Roles: admin, operator, reader, backup.
-    #[arg(long, value_name = "ROLE", default_value = "reader", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "ROLE",
+        default_value = "reader",
+        value_delimiter = ','
+    )]
     pub(crate) roles: Vec<String>,
     /// Life of the certificate, 24h unless told, at most 87600h.
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = crate::values::span)]

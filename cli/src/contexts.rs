@@ -49,8 +49,11 @@ pub(crate) fn path(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
     match std::env::var_os("HOME").filter(|home| !home.is_empty()) {
         Some(home) => Ok(Path::new(&home).join(".orlop/config")),
-        None => Err(Failure::new(Kind::File, "HOME is not set, so there is no ~/.orlop/config")
-            .help("name the client config: --orlopconfig FILE or ORLOPCONFIG")),
+        None => Err(Failure::new(
+            Kind::File,
+            "HOME is not set, so there is no ~/.orlop/config",
+        )
+        .help("name the client config: --orlopconfig FILE or ORLOPCONFIG")),
     }
 }
 
@@ -85,7 +88,10 @@ impl ClientConfig {
 
     /// Writes it where it was read from.
     pub(crate) fn store(&self, path: &Path) -> Result<(), Failure> {
-        if let Some(directory) = path.parent().filter(|directory| *directory != Path::new("")) {
+        if let Some(directory) = path
+            .parent()
+            .filter(|directory| *directory != Path::new(""))
+        {
             files::make_directory(directory, 0o700)?;
         }
         files::write(path, &self.to_yaml(), true)
@@ -119,9 +125,17 @@ impl ClientConfig {
 
     /// Adds a context, which becomes the current one where there was none.
     pub(crate) fn add(&mut self, name: &str, context: Context, force: bool) -> Result<(), Failure> {
-        if !force && self.contexts.get(name).is_some_and(|known| *known != context) {
-            return Err(Failure::new(Kind::File, format!("there is another context {name:?} already"))
-                .help("choose another name, or replace it with --force"));
+        if !force
+            && self
+                .contexts
+                .get(name)
+                .is_some_and(|known| *known != context)
+        {
+            return Err(Failure::new(
+                Kind::File,
+                format!("there is another context {name:?} already"),
+            )
+            .help("choose another name, or replace it with --force"));
         }
         self.contexts.insert(name.to_owned(), context);
         self.context.get_or_insert_with(|| name.to_owned());

@@ -82,8 +82,14 @@ impl Failure {
 
     /// Problems of a text, as a compiler prints them.
     pub(crate) fn problems(file: &str, problems: &Problems) -> Self {
-        let shown = problems.problems.iter().map(|problem| problem_line(file, problem));
-        Self::new(Kind::Invalid, listed(file, shown.collect(), problems.omitted))
+        let shown = problems
+            .problems
+            .iter()
+            .map(|problem| problem_line(file, problem));
+        Self::new(
+            Kind::Invalid,
+            listed(file, shown.collect(), problems.omitted),
+        )
     }
 
     /// A call to the node failed. `file` is the config that was sent, if one was.
@@ -94,7 +100,14 @@ impl Failure {
         if let (Some(file), Some(found)) = (file, config_problems(status)) {
             let lines = found.problems.into_iter().map(|problem| {
                 let hint = Some(problem.hint).filter(|hint| !hint.is_empty());
-                line(file, problem.line, problem.column, &problem.path, &problem.message, hint.as_deref())
+                line(
+                    file,
+                    problem.line,
+                    problem.column,
+                    &problem.path,
+                    &problem.message,
+                    hint.as_deref(),
+                )
             });
             return Self::new(Kind::Invalid, listed(file, lines.collect(), 0));
         }
@@ -116,7 +129,12 @@ impl Failure {
             return Self::new(Kind::Unreachable, chain(error))
                 .help("the node may be rebooting; try again");
         };
-        let failure = |why: &str| Self::new(Kind::Untrusted, format!("the node refused this client: {why}"));
+        let failure = |why: &str| {
+            Self::new(
+                Kind::Untrusted,
+                format!("the node refused this client: {why}"),
+            )
+        };
         match alert {
             AlertDescription::CertificateExpired => failure("its certificate has expired")
                 .help("get a new one: orlopctl config new FILE, or make one from the cluster's secrets: orlopctl gen config --with-secrets secrets.yaml"),
@@ -219,8 +237,19 @@ fn problem_line(file: &str, problem: &Problem) -> String {
     )
 }
 
-fn line(file: &str, line: u32, column: u32, path: &str, message: &str, hint: Option<&str>) -> String {
-    let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+fn line(
+    file: &str,
+    line: u32,
+    column: u32,
+    path: &str,
+    message: &str,
+    hint: Option<&str>,
+) -> String {
+    let place = if path.is_empty() {
+        String::new()
+    } else {
+        format!("{path}: ")
+    };
     let hint = hint.map_or(String::new(), |hint| format!("\n      hint: {hint}"));
     format!("  {file}:{line}:{column}: {place}{message}{hint}")
 }

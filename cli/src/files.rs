@@ -15,7 +15,10 @@ const READ_MAX: u64 = 4 * 1024 * 1024;
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
-        io::stdin().lock().take(READ_MAX + 1).read_to_end(&mut bytes)
+        io::stdin()
+            .lock()
+            .take(READ_MAX + 1)
+            .read_to_end(&mut bytes)
     } else {
         fs::File::open(path).and_then(|file| file.take(READ_MAX + 1).read_to_end(&mut bytes))
     };
@@ -23,7 +26,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if u64::try_from(bytes.len()).is_ok_and(|length| length > READ_MAX) {
         return Err(Failure::new(
             Kind::File,
-            format!("{} is over {READ_MAX} bytes; is it the right file?", path.display()),
+            format!(
+                "{} is over {READ_MAX} bytes; is it the right file?",
+                path.display()
+            ),
         ));
     }
     Ok(bytes)
@@ -32,15 +38,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// The text of a file.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(read(path)?).map_err(|_| {
-        Failure::new(Kind::Invalid, format!("{} is not UTF-8 text", path.display()))
+        Failure::new(
+            Kind::Invalid,
+            format!("{} is not UTF-8 text", path.display()),
+        )
     })
 }
 
 /// Refuses to write over what is there.
 pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<(), Failure> {
     if !force && path.symlink_metadata().is_ok() {
-        return Err(Failure::new(Kind::File, format!("{} exists", path.display()))
-            .help("choose another name, or replace it with --force"));
+        return Err(
+            Failure::new(Kind::File, format!("{} exists", path.display()))
+                .help("choose another name, or replace it with --force"),
+        );
     }
     Ok(())
 }
@@ -49,7 +60,9 @@ pub(crate) fn refuse_existing(path: &Path, force: bool) -> Result<(), Failure> {
 pub(crate) fn write(path: &Path, text: &str, force: bool) -> Result<(), Failure> {
     refuse_existing(path, force)?;
     let failed = |error: io::Error| Failure::file("write", path, &error);
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let name = name.ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
     let temporary = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
     let written = fs::OpenOptions::new()

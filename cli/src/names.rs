@@ -86,7 +86,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expect: Option<(&str, u16)>) {
-        let expect = expect.map(|(host, port)| Node { host: host.into(), port });
+        let expect = expect.map(|(host, port)| Node {
+            host: host.into(),
+            port,
+        });
         assert_eq!(Node::parse(text).ok(), expect, "{text}");
     }
 

@@ -26,7 +26,11 @@ impl Output {
     }
 
     /// One result.
-    pub(crate) fn result(self, value: &Value, table: impl FnOnce() -> Table) -> Result<(), Failure> {
+    pub(crate) fn result(
+        self,
+        value: &Value,
+        table: impl FnOnce() -> Table,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Table => write(&render(&table())),
             Format::Json => write(&format!("{value:#}\n")),
@@ -35,7 +39,11 @@ impl Output {
     }
 
     /// One message of a stream.
-    pub(crate) fn message(self, value: &Value, line: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub(crate) fn message(
+        self,
+        value: &Value,
+        line: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         match self.format {
             Format::Table => write(&format!("{}\n", line())),
             Format::Json => write(&format!("{value}\n")),
@@ -65,8 +73,14 @@ fn write(text: &str) -> Result<(), Failure> {
 }
 
 fn render(table: &Table) -> String {
-    let titles: Vec<String> = table.titles.iter().map(|title| (*title).to_owned()).collect();
-    let rows: Vec<_> = std::iter::once(titles).chain(table.rows.iter().cloned()).collect();
+    let titles: Vec<String> = table
+        .titles
+        .iter()
+        .map(|title| (*title).to_owned())
+        .collect();
+    let rows: Vec<_> = std::iter::once(titles)
+        .chain(table.rows.iter().cloned())
+        .collect();
     aligned(&rows)
 }
 
@@ -74,7 +88,12 @@ fn render(table: &Table) -> String {
 pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let widths: Vec<usize> = (0..columns)
-        .map(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .map(|row| width(&row[column]))
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut out = String::new();
     for row in rows {
@@ -113,6 +132,9 @@ mod tests {
                 vec!["longer\u{1b}".into(), String::new()],
             ],
         };
-        assert_eq!(render(&table), "NAME      STATE\na         running\nlonger\n");
+        assert_eq!(
+            render(&table),
+            "NAME      STATE\na         running\nlonger\n"
+        );
     }
 }

@@ -105,7 +105,11 @@ fn context(global: &Global) -> Result<Option<Context>, Failure> {
 fn nodes(global: &Global, context: Option<&Context>) -> Result<Vec<Node>, Failure> {
     match (&global.node, context) {
         (Some(node), _) => Ok(vec![Node::parse(node)?]),
-        (None, Some(context)) => context.endpoints.iter().map(|text| Node::parse(text)).collect(),
+        (None, Some(context)) => context
+            .endpoints
+            .iter()
+            .map(|text| Node::parse(text))
+            .collect(),
         (None, None) => Err(Failure::new(Kind::Invalid, "no node is named")
             .help("--insecure uses no context: add --node ADDRESS")),
     }

@@ -8,7 +8,9 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let digits = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .ok_or_else(wrong)?;
         let (number, tail) = rest.split_at(digits);
         let number: u64 = number.parse().map_err(|_| wrong())?;
         let letters = tail
@@ -24,7 +26,9 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         let part = number.checked_mul(milliseconds).ok_or_else(wrong)?;
-        total = total.checked_add(Duration::from_millis(part)).ok_or_else(wrong)?;
+        total = total
+            .checked_add(Duration::from_millis(part))
+            .ok_or_else(wrong)?;
         rest = tail;
     }
     if total.is_zero() {
@@ -42,7 +46,9 @@ pub(crate) fn since(text: &str) -> Result<SystemTime, String> {
     }
     text.parse::<jiff::Timestamp>()
         .map(SystemTime::from)
-        .map_err(|_| format!("{text:?} is neither an age (10m, 2h) nor a time (2026-11-21T10:00:00Z)"))
+        .map_err(|_| {
+            format!("{text:?} is neither an age (10m, 2h) nor a time (2026-11-21T10:00:00Z)")
+        })
 }
 
 #[cfg(test)]
@@ -50,7 +56,11 @@ mod tests {
     use super::*;
 
     fn check(text: &str, milliseconds: Option<u64>) {
-        assert_eq!(span(text).ok(), milliseconds.map(Duration::from_millis), "{text}");
+        assert_eq!(
+            span(text).ok(),
+            milliseconds.map(Duration::from_millis),
+            "{text}"
+        );
     }
 
     #[test]
@@ -70,7 +80,10 @@ mod tests {
     #[test]
     fn points_of_time() {
         let day = since("2026-11-21T10:00:00Z").unwrap();
-        let seconds = day.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let seconds = day
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         assert_eq!(seconds, 1_795_255_200);
         assert!(since("10m").unwrap() < SystemTime::now());
         assert!(since("yesterday").is_err());

@@ -78,7 +78,10 @@ fn list(config: &ClientConfig, output: Output) -> Result<(), Failure> {
 fn roles(context: &Context) -> String {
     pki::der_of(&context.crt)
         .and_then(|der| pki::Identity::of(&der))
-        .map_or_else(|_| "unreadable".to_owned(), |identity| identity.roles.to_string())
+        .map_or_else(
+            |_| "unreadable".to_owned(),
+            |identity| identity.roles.to_string(),
+        )
 }
 
 fn expiry(context: &Context) -> String {
@@ -100,9 +103,8 @@ fn add(path: &Path, given: &ConfigAdd) -> Result<(), Failure> {
         key: SecretString::new(files::read_text(&given.key)?),
     };
     for (file, pem) in [(&given.ca, &context.ca), (&given.crt, &context.crt)] {
-        pki::der_of(pem).map_err(|error| {
-            Failure::new(Kind::Invalid, format!("{}: {error}", file.display()))
-        })?;
+        pki::der_of(pem)
+            .map_err(|error| Failure::new(Kind::Invalid, format!("{}: {error}", file.display())))?;
     }
     let mut config = ClientConfig::load_or_empty(path)?;
     config.add(&given.name, context, given.force)?;

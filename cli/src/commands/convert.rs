@@ -148,7 +148,11 @@ pub(crate) fn event(event: &wire::Event) -> Value {
 pub(crate) fn event_line(event: &wire::Event) -> String {
     use wire::event::Kind;
     let with = |text: &str, extra: &str| {
-        if extra.is_empty() { text.to_owned() } else { format!("{text}: {extra}") }
+        if extra.is_empty() {
+            text.to_owned()
+        } else {
+            format!("{text}: {extra}")
+        }
     };
     let what = match &event.kind {
         Some(Kind::Phase(phase)) => with(
@@ -157,7 +161,11 @@ pub(crate) fn event_line(event: &wire::Event) -> String {
         ),
         Some(Kind::Service(service)) => {
             let ready = if service.ready { ", ready" } else { "" };
-            let text = format!("service {} {}{ready}", service.name, service_state(service.state));
+            let text = format!(
+                "service {} {}{ready}",
+                service.name,
+                service_state(service.state)
+            );
             with(&text, &service.message)
         }
         Some(Kind::Mode(changed)) => with(&format!("mode {}", mode(changed.mode)), &changed.reason),
@@ -223,7 +231,10 @@ mod tests {
         assert_eq!(whole(4096.0), json!(4096));
         assert_eq!(whole(0.5), json!(0.5));
         assert_eq!(name("SERVICE_STATE_BACK_OFF", "SERVICE_STATE_"), "back-off");
-        let moment = Timestamp { seconds: 0, nanos: 5_000_000 };
+        let moment = Timestamp {
+            seconds: 0,
+            nanos: 5_000_000,
+        };
         assert_eq!(time(Some(&moment)), "1970-01-01T00:00:00.005Z");
         assert_eq!(mode(99), "unspecified");
     }

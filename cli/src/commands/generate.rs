@@ -8,7 +8,9 @@ use crate::{
     names::Node,
 };
 use machine_config::{Role, parse, to_yaml, values::Endpoint};
-use pki::{CLUSTER_LIFETIME, ClusterSecrets, ConfigOptions, PkiError, Roles, Validity, generate_config};
+use pki::{
+    CLUSTER_LIFETIME, ClusterSecrets, ConfigOptions, PkiError, Roles, Validity, generate_config,
+};
 use std::{
     path::{Path, PathBuf},
     str::FromStr,
@@ -24,7 +26,10 @@ pub(super) fn run(command: GenCommand) -> Result<(), Failure> {
         GenCommand::Secrets { output_file, force } => {
             files::refuse_existing(&output_file, force)?;
             files::write(&output_file, &secrets()?.to_yaml(), force)?;
-            eprintln!("wrote {}; keep it safe, it is the cluster", output_file.display());
+            eprintln!(
+                "wrote {}; keep it safe, it is the cluster",
+                output_file.display()
+            );
             Ok(())
         }
         GenCommand::Config(given) => config(&given),
@@ -54,10 +59,12 @@ fn config(given: &GenConfig) -> Result<(), Failure> {
             NodeRole::ControlPlane => (Role::ControlPlane, "controlplane.yaml"),
             NodeRole::Worker => (Role::Worker, "worker.yaml"),
         };
-        let made = generate_config(&secrets, &options(given, &endpoint, role)?)
-            .map_err(|error| match error {
-                PkiError::Config(problems) => Failure::problems(name, &problems),
-                error => Failure::other(chain(&error)),
+        let made =
+            generate_config(&secrets, &options(given, &endpoint, role)?).map_err(|error| {
+                match error {
+                    PkiError::Config(problems) => Failure::problems(name, &problems),
+                    error => Failure::other(chain(&error)),
+                }
             })?;
         written.push((place(name), to_yaml(&made)));
     }
@@ -79,14 +86,17 @@ fn config(given: &GenConfig) -> Result<(), Failure> {
     Ok(())
 }
 
-fn options(
-    given: &GenConfig,
-    endpoint: &Endpoint,
-    role: Role,
-) -> Result<ConfigOptions, Failure> {
-    let mut options =
-        ConfigOptions::new(value("cluster name", &given.cluster)?, endpoint.clone(), role);
-    options.hostname = given.hostname.as_deref().map(|text| value("--hostname", text)).transpose()?;
+fn options(given: &GenConfig, endpoint: &Endpoint, role: Role) -> Result<ConfigOptions, Failure> {
+    let mut options = ConfigOptions::new(
+        value("cluster name", &given.cluster)?,
+        endpoint.clone(),
+        role,
+    );
+    options.hostname = given
+        .hostname
+        .as_deref()
+        .map(|text| value("--hostname", text))
+        .transpose()?;
     options.install_disk = given
         .install_disk
         .as_deref()
@@ -96,7 +106,11 @@ fn options(
     options.cert_sans = list("--cert-sans", &given.cert_sans)?;
     options.pod_cidrs = list("--pod-cidrs", &given.pod_cidrs)?;
     options.service_cidrs = list("--service-cidrs", &given.service_cidrs)?;
-    options.dns_domain = given.dns_domain.as_deref().map(|text| value("--dns-domain", text)).transpose()?;
+    options.dns_domain = given
+        .dns_domain
+        .as_deref()
+        .map(|text| value("--dns-domain", text))
+        .transpose()?;
     Ok(options)
 }
 
@@ -119,7 +133,9 @@ fn client_config(
     let issued = secrets
         .machine_ca
         .authority()
-        .and_then(|authority| authority.issue_client("admin", Roles::from(pki::Role::Admin), validity))
+        .and_then(|authority| {
+            authority.issue_client("admin", Roles::from(pki::Role::Admin), validity)
+        })
         .map_err(failed)?;
     let endpoints = if given.nodes.is_empty() {
         vec![endpoint.host().to_owned()]
@@ -142,7 +158,11 @@ fn client_config(
 
 pub(super) fn validate(file: &Path) -> Result<(), Failure> {
     let name = file.display().to_string();
-    let config = parse(&files::read(file)?).map_err(|problems| Failure::problems(&name, &problems))?;
-    eprintln!("{name} is a valid config of a {} machine", config.machine.role.as_str());
+    let config =
+        parse(&files::read(file)?).map_err(|problems| Failure::problems(&name, &problems))?;
+    eprintln!(
+        "{name} is a valid config of a {} machine",
+        config.machine.role.as_str()
+    );
     Ok(())
 }

@@ -11,11 +11,7 @@ use crate::{
 use machine_proto::v1alpha1 as wire;
 use serde_json::{Value, json};
 
-pub(super) async fn version(
-    global: &Global,
-    output: Output,
-    client: bool,
-) -> Result<(), Failure> {
+pub(super) async fn version(global: &Global, output: Output, client: bool) -> Result<(), Failure> {
     let own = option_env!("ORLOP_VERSION").unwrap_or(env!("CARGO_PKG_VERSION"));
     if client {
         let row = || Table {
@@ -113,7 +109,10 @@ fn story(answer: &wire::ConfigApplyResponse, dry_run: bool) -> String {
     text.push_str(&match (dry_run, reboots) {
         (true, true) => "dry run: it would be stored and the node would reboot\n".to_owned(),
         (true, false) => "dry run: it would be stored and applied without a reboot\n".to_owned(),
-        (false, true) => format!("stored as generation {}; the node reboots\n", answer.generation),
+        (false, true) => format!(
+            "stored as generation {}; the node reboots\n",
+            answer.generation
+        ),
         (false, false) => format!("stored as generation {} and applied\n", answer.generation),
     });
     text

@@ -15,7 +15,9 @@ use tonic::Request;
 pub(super) async fn get(global: &Global, output: Output, given: Get) -> Result<(), Failure> {
     let session = Session::open(global, Sends::Nothing).await?;
     match (given.kind.as_deref(), given.id) {
-        (Some("config"), None) if !given.watch => config(&session, output, given.with_secrets).await,
+        (Some("config"), None) if !given.watch => {
+            config(&session, output, given.with_secrets).await
+        }
         _ if given.with_secrets => Err(Failure::new(
             Kind::Invalid,
             "--with-secrets belongs to: orlopctl get config",
@@ -43,7 +45,10 @@ async fn config(session: &Session, output: Output, with_secrets: bool) -> Result
         return output.text(&text);
     }
     let value = json!({ "generation": answer.generation, "config": text });
-    output.result(&value, || Table { titles: &[], rows: Vec::new() })
+    output.result(&value, || Table {
+        titles: &[],
+        rows: Vec::new(),
+    })
 }
 
 async fn one(session: &Session, output: Output, kind: &str, id: String) -> Result<(), Failure> {
@@ -65,14 +70,19 @@ async fn one(session: &Session, output: Output, kind: &str, id: String) -> Resul
 
 async fn list(session: &Session, output: Output, kind: &str) -> Result<(), Failure> {
     let mut node = session.client.clone();
-    let request = wire::ResourceListRequest { kind: kind.to_owned() };
+    let request = wire::ResourceListRequest {
+        kind: kind.to_owned(),
+    };
     let call = node.resource_list(session.request(request));
     let resources = session.wait(call, None).await?.resources;
     let value: Value = resources.iter().map(convert::resource).collect();
     if output.is_table() {
         return output.text(&wide(&resources));
     }
-    output.result(&value, || Table { titles: &[], rows: Vec::new() })
+    output.result(&value, || Table {
+        titles: &[],
+        rows: Vec::new(),
+    })
 }
 
 /// A table whose columns are the fields that any resource has.
@@ -83,7 +93,11 @@ fn wide(resources: &[wire::Resource]) -> String {
     rows[0].extend(columns.iter().map(|name| name.to_uppercase()));
     for (resource, spec) in resources.iter().zip(&specs) {
         let mut row = vec![resource.id.clone()];
-        row.extend(columns.iter().map(|name| spec.get(*name).map(cell).unwrap_or_default()));
+        row.extend(
+            columns
+                .iter()
+                .map(|name| spec.get(*name).map(cell).unwrap_or_default()),
+        );
         rows.push(row);
     }
     crate::output::aligned(&rows)
@@ -100,7 +114,9 @@ fn cell(value: &Value) -> String {
 
 async fn watch(session: &Session, output: Output, kind: &str) -> Result<(), Failure> {
     let mut node = session.client.clone();
-    let request = Request::new(wire::ResourceWatchRequest { kind: kind.to_owned() });
+    let request = Request::new(wire::ResourceWatchRequest {
+        kind: kind.to_owned(),
+    });
     let events = session.wait(node.resource_watch(request), None).await?;
     show(events, |event| {
         let kind = wire::ResourceEventType::try_from(event.r#type).unwrap_or_default();

@@ -17,7 +17,9 @@ pub(super) async fn list(global: &Global, output: Output) -> Result<(), Failure>
     let services = session.wait(call, None).await?.services;
     let value: Value = services.iter().map(convert::service).collect();
     output.result(&value, || Table {
-        titles: &["SERVICE", "STATE", "READY", "PID", "RESTARTS", "SINCE", "MEMORY", "MESSAGE"],
+        titles: &[
+            "SERVICE", "STATE", "READY", "PID", "RESTARTS", "SINCE", "MEMORY", "MESSAGE",
+        ],
         rows: services.iter().map(row).collect(),
     })
 }
@@ -31,7 +33,11 @@ fn row(service: &wire::Service) -> Vec<String> {
         service.name.clone(),
         convert::service_state(service.state),
         if service.ready { "yes" } else { "no" }.to_owned(),
-        if service.pid == 0 { String::new() } else { service.pid.to_string() },
+        if service.pid == 0 {
+            String::new()
+        } else {
+            service.pid.to_string()
+        },
         service.restarts.to_string(),
         age(convert::seconds(service.since.as_ref())),
         mebibytes(service.memory_bytes),
@@ -49,7 +55,11 @@ fn age(seconds: f64) -> String {
 }
 
 fn mebibytes(bytes: u64) -> String {
-    if bytes == 0 { String::new() } else { format!("{} MiB", bytes.div_ceil(1024 * 1024)) }
+    if bytes == 0 {
+        String::new()
+    } else {
+        format!("{} MiB", bytes.div_ceil(1024 * 1024))
+    }
 }
 
 pub(super) async fn act(

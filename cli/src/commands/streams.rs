@@ -35,7 +35,9 @@ pub(super) async fn logs(global: &Global, output: Output, given: Logs) -> Result
     };
     let mut node = session.client.clone();
     // No deadline for the stream itself, only for its beginning.
-    let messages = session.wait(node.service_logs(Request::new(request)), None).await?;
+    let messages = session
+        .wait(node.service_logs(Request::new(request)), None)
+        .await?;
     show(messages, |line| {
         if line.lost > 0 {
             eprintln!("{} lines are lost here", line.lost);
@@ -44,7 +46,13 @@ pub(super) async fn logs(global: &Global, output: Output, given: Logs) -> Result
         let value = json!({
             "time": time, "level": convert::level(line.level), "text": line.text, "lost": line.lost,
         });
-        output.message(&value, || format!("{time} {:7} {}", convert::level(line.level), log_text(&line.text)))
+        output.message(&value, || {
+            format!(
+                "{time} {:7} {}",
+                convert::level(line.level),
+                log_text(&line.text)
+            )
+        })
     })
     .await
 }
@@ -60,7 +68,10 @@ fn log_text(text: &str) -> String {
     for known in ["timestamp", "level", "target"] {
         fields.remove(known);
     }
-    let rest: String = fields.iter().map(|(key, value)| format!(" {key}={value}")).collect();
+    let rest: String = fields
+        .iter()
+        .map(|(key, value)| format!(" {key}={value}"))
+        .collect();
     printable(&format!("{message}{rest}"))
 }
 
@@ -80,7 +91,9 @@ pub(super) async fn dmesg(
             "time": time, "level": convert::level(message.level), "facility": message.facility,
             "sequence": message.sequence, "text": message.text,
         });
-        output.message(&value, || format!("[{time:12.6}] {}", printable(&message.text)))
+        output.message(&value, || {
+            format!("[{time:12.6}] {}", printable(&message.text))
+        })
     })
     .await
 }
@@ -93,9 +106,13 @@ pub(super) async fn events(global: &Global, output: Output, given: Events) -> Re
         no_follow: given.no_follow,
     };
     let mut node = session.client.clone();
-    let messages = session.wait(node.events(Request::new(request)), None).await?;
+    let messages = session
+        .wait(node.events(Request::new(request)), None)
+        .await?;
     show(messages, |event| {
-        output.message(&convert::event(&event), || printable(&convert::event_line(&event)))
+        output.message(&convert::event(&event), || {
+            printable(&convert::event_line(&event))
+        })
     })
     .await
 }

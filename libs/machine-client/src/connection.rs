@@ -103,7 +103,9 @@ fn alert(error: &(dyn std::error::Error + 'static)) -> Option<AlertDescription> 
             return Some(*alert);
         }
         // An io::Error hides its inner error from source() and shows it here.
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+        if let Some(inner) = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
             && let Some(found) = alert(inner)
         {
             return Some(found);

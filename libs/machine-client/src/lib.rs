@@ -161,13 +161,12 @@ pub async fn connect(
             .await
             .map_err(|source| ConnectError::Http { address, source })
     };
-    let (sender, driver) =
-        tokio::time::timeout(timeout, connecting)
-            .await
-            .map_err(|_| ConnectError::Timeout {
-                address,
-                after: timeout,
-            })??;
+    let (sender, driver) = tokio::time::timeout(timeout, connecting)
+        .await
+        .map_err(|_| ConnectError::Timeout {
+            address,
+            after: timeout,
+        })??;
     let origin = hyper::Uri::builder()
         .scheme("https")
         .authority(address.to_string())

@@ -44,13 +44,13 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// SHA-256 of a whole certificate (DER). Shown as 64 lower-case hex digits; colons, spaces, upper case
-/// and a leading "sha256:" are taken when it is read.
+/// SHA-256 of a whole certificate (DER). Shown as the node's console shows it: lower-case hex in pairs
+/// joined by colons. Upper case, a leading "sha256:", spaces and no colons are taken when it is read.
 ///
 /// ```
 /// use orlop_machine_client::Fingerprint;
-/// let text = "ab".repeat(32);
-/// assert_eq!(format!("sha256:{}", text.to_uppercase()).parse::<Fingerprint>().unwrap().to_string(), text);
+/// let fingerprint: Fingerprint = format!("sha256:{}", "AB".repeat(32)).parse().unwrap();
+/// assert!(fingerprint.to_string().starts_with("ab:ab:"));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
@@ -65,18 +65,14 @@ impl Fingerprint {
     #[must_use]
     pub fn of(certificate: &CertificateDer<'_>) -> Self {
         let digest = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, certificate);
-        Self(
-            digest
-                .as_ref()
-                .try_into()
-                .expect("SHA-256 gives 32 bytes"),
-        )
+        Self(digest.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let pairs: Vec<_> = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        f.write_str(&pairs.join(":"))
     }
 }
 
@@ -89,10 +85,17 @@ impl FromStr for Fingerprint {
         let digits: Vec<u8> = text
             .chars()
             .filter(|letter| !matches!(letter, ':' | ' '))
-            .map(|letter| letter.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .map(|letter| {
+                letter
+                    .to_digit(16)
+                    .and_then(|digit| u8::try_from(digit).ok())
+            })
             .collect::<Option<_>>()
             .ok_or(FingerprintError)?;
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+        let bytes: Vec<u8> = digits
+            .chunks_exact(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect();
         if digits.len() != 64 {
             return Err(FingerprintError);
         }

@@ -294,7 +294,9 @@ mod tests {
 
     #[test]
     fn the_console_shows_an_address_that_people_type() {
-        let addresses: Vec<IpAddr> = ["fd00::1", "10.0.0.5"].map(|text| text.parse().unwrap()).into();
+        let addresses: Vec<IpAddr> = ["fd00::1", "10.0.0.5"]
+            .map(|text| text.parse().unwrap())
+            .into();
         assert_eq!(place(&addresses, 50_000), "https://10.0.0.5:50000");
         assert_eq!(place(&addresses[..1], 50_000), "https://[fd00::1]:50000");
         assert_eq!(place(&[], 50_000), "no address yet, port 50000");

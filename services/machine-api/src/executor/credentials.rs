@@ -157,14 +157,23 @@ fn names(observed: &Observed<'_>) -> Names {
         }
     }
     names.add_dns("localhost");
-    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    for address in loopback.into_iter().chain(observed.addresses.iter().copied()) {
+    let loopback = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    for address in loopback
+        .into_iter()
+        .chain(observed.addresses.iter().copied())
+    {
         names.add_address(address);
     }
     names
 }
 
-fn server_config(part: &MachineApiPart, serving: &Issued) -> Result<ServerConfig, CredentialsError> {
+fn server_config(
+    part: &MachineApiPart,
+    serving: &Issued,
+) -> Result<ServerConfig, CredentialsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13])?;
@@ -348,7 +357,10 @@ mod tests {
         assert!(first.issued && first.authority.is_some());
         assert!(first.names.dns.contains(&"api.example".to_owned()));
         let same = new([10, 0, 0, 1], Some(&first));
-        assert_eq!((&same.fingerprint, same.trust), (&first.fingerprint, first.trust));
+        assert_eq!(
+            (&same.fingerprint, same.trust),
+            (&first.fingerprint, first.trust)
+        );
         let moved = new([10, 0, 0, 2], Some(&first));
         assert_ne!(moved.fingerprint, first.fingerprint);
         let mut later = observed(control_plane(&secrets), directory.path(), [10, 0, 0, 2]);

@@ -55,7 +55,9 @@ impl Caller {
     pub fn name(&self) -> &str {
         self.identity
             .as_ref()
-            .map_or("anyone (maintenance mode)", |identity| &identity.common_name)
+            .map_or("anyone (maintenance mode)", |identity| {
+                &identity.common_name
+            })
     }
 
     /// Refuses a caller whose roles do not reach.
@@ -127,11 +129,10 @@ impl Gate {
                 }))
             }),
             Ok(Err(never)) => match never {},
-            Err(_) => Status::deadline_exceeded(format!(
-                "{} did not end within {CALL_MAX:?}",
-                rpc.name()
-            ))
-            .into_http(),
+            Err(_) => {
+                Status::deadline_exceeded(format!("{} did not end within {CALL_MAX:?}", rpc.name()))
+                    .into_http()
+            }
         }
     }
 

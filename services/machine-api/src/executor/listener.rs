@@ -213,12 +213,7 @@ impl Drop for Leave {
     }
 }
 
-async fn connection(
-    leave: Leave,
-    stream: TcpStream,
-    address: SocketAddr,
-    calls: Arc<AtomicUsize>,
-) {
+async fn connection(leave: Leave, stream: TcpStream, address: SocketAddr, calls: Arc<AtomicUsize>) {
     let gate = &leave.connections.gate;
     let settings = Arc::clone(&gate.settings.borrow());
     if let Err(error) = stream.set_nodelay(true) {
@@ -258,7 +253,11 @@ fn caller(
     address: SocketAddr,
     calls: Arc<AtomicUsize>,
 ) -> Result<Caller, pki::PkiError> {
-    let certificate = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let certificate = tls
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(|chain| chain.first());
     let identity = certificate.map(|der| Identity::of(der)).transpose()?;
     let expires_at = certificate.map(|der| pki::expires_at(der)).transpose()?;
     Ok(Caller {

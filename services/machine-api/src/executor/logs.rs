@@ -1,6 +1,10 @@
 //! ServiceLogs: lines that `init` keeps, then new ones as they come.
 
-use super::{convert, init::{Init, out_of_turn}, streams::Sink};
+use super::{
+    convert,
+    init::{Init, out_of_turn},
+    streams::Sink,
+};
 use crate::planner::tail::Tail;
 use init_proto::control::{LOG_CHUNK_MAX, LogLine, Request, Response};
 use machine_proto::v1alpha1 as wire;
@@ -57,11 +61,7 @@ pub async fn run(
     }
 }
 
-async fn chunk(
-    init: &Init,
-    name: &str,
-    cursor: u64,
-) -> Result<(Vec<LogLine>, u64, u64), Status> {
+async fn chunk(init: &Init, name: &str, cursor: u64) -> Result<(Vec<LogLine>, u64, u64), Status> {
     let request = Request::Logs {
         name: name.to_owned(),
         cursor,

@@ -88,7 +88,9 @@ impl Machine for Api {
                 tracing::warn!(%error, "version without init");
                 let read = |path| std::fs::read_to_string(path).unwrap_or_default();
                 read(MACHINE_ID).trim().clone_into(&mut answer.machine_id);
-                read("/proc/sys/kernel/random/boot_id").trim().clone_into(&mut answer.boot_id);
+                read("/proc/sys/kernel/random/boot_id")
+                    .trim()
+                    .clone_into(&mut answer.boot_id);
             }
         }
         Ok(Response::new(answer))
@@ -100,9 +102,8 @@ impl Machine for Api {
     ) -> Answer<wire::ConfigApplyResponse> {
         let by = caller(&request)?.name().to_owned();
         let request = request.into_inner();
-        let mode = wire::ApplyMode::try_from(request.mode).map_err(|_| {
-            Status::invalid_argument(format!("{} is no apply mode", request.mode))
-        })?;
+        let mode = wire::ApplyMode::try_from(request.mode)
+            .map_err(|_| Status::invalid_argument(format!("{} is no apply mode", request.mode)))?;
         let new = parse(&request.config).map_err(|problems| {
             let (message, details) = apply::explain(&problems);
             machine_proto::details::invalid_config(message, &details)
@@ -154,7 +155,10 @@ impl Machine for Api {
             })?;
             to_redacted_yaml(&parsed).into_bytes()
         };
-        Ok(Response::new(wire::ConfigGetResponse { config, generation }))
+        Ok(Response::new(wire::ConfigGetResponse {
+            config,
+            generation,
+        }))
     }
 
     async fn boot_phases(
@@ -249,7 +253,9 @@ impl Machine for Api {
         self.may_look(&kind)?;
         let known = self.hub.look(&kind).await?;
         let found: &Versioned = known.resources.get(&id).ok_or_else(|| {
-            Status::not_found(format!("no {kind} {id:?}; list {kind} to see what there is"))
+            Status::not_found(format!(
+                "no {kind} {id:?}; list {kind} to see what there is"
+            ))
         })?;
         Ok(Response::new(wire::ResourceGetResponse {
             resource: Some(resource(&kind, &id, found)),
@@ -284,7 +290,10 @@ impl Machine for Api {
         let hub = Arc::clone(&self.hub);
         let kind = request.into_inner().kind;
         super::resources::find(&kind)?;
-        open(&self.streams, |sink| super::resources::watch(hub, kind, sink)).map(Response::new)
+        open(&self.streams, |sink| {
+            super::resources::watch(hub, kind, sink)
+        })
+        .map(Response::new)
     }
 
     async fn reboot(&self, request: Request<wire::RebootRequest>) -> Answer<wire::RebootResponse> {
@@ -366,7 +375,9 @@ impl Api {
             .collect::<Result<Roles, pki::PkiError>>()
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         if roles.is_empty() {
-            return Err(Status::invalid_argument("no role is asked for; the roles are admin, operator, reader, backup"));
+            return Err(Status::invalid_argument(
+                "no role is asked for; the roles are admin, operator, reader, backup",
+            ));
         }
         if !caller.roles().include(roles) {
             return Err(Status::permission_denied(format!(
@@ -384,7 +395,8 @@ impl Api {
             _ => lifetime,
         };
         let refused = |error: pki::PkiError| Status::invalid_argument(service::chain(&error));
-        let signing = pki::Request::from_pem(&request.certificate_signing_request).map_err(refused)?;
+        let signing =
+            pki::Request::from_pem(&request.certificate_signing_request).map_err(refused)?;
         let profile = Profile::Client {
             common_name: caller.name().to_owned(),
             organizations: roles.iter().map(pki::Role::organization).collect(),

@@ -24,6 +24,7 @@ pub type Boxed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 #[derive(Debug)]
 pub struct Sink<T> {
     messages: mpsc::Sender<T>,
+    stall_max: Duration,
 }
 
 /// The reader is gone, or takes nothing.
@@ -52,7 +53,7 @@ impl<T> Sink<T> {
     /// # Errors
     /// [`Ended`]; there is no point in going on.
     pub async fn send(&self, message: T) -> Result<(), Ended> {
-        match self.messages.send_timeout(message, STALL_MAX).await {
+        match self.messages.send_timeout(message, self.stall_max).await {
             Ok(()) => Ok(()),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Ended::Stalled),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Ended::Gone),
@@ -71,6 +72,19 @@ where
     W: FnOnce(Sink<T>) -> F,
     F: Future<Output = Result<(), Status>> + Send + 'static,
 {
+    open_with(streams, STALL_MAX, work)
+}
+
+fn open_with<T, W, F>(
+    streams: &Arc<Semaphore>,
+    stall_max: Duration,
+    work: W,
+) -> Result<Boxed<T>, Status>
+where
+    T: Send + 'static,
+    W: FnOnce(Sink<T>) -> F,
+    F: Future<Output = Result<(), Status>> + Send + 'static,
+{
     let permit = Arc::clone(streams).try_acquire_owned().map_err(|_| {
         Status::resource_exhausted(format!(
             "{STREAMS_MAX} streams are open on this node; close one and try again"
@@ -79,7 +93,10 @@ where
     let (messages, receiver) = mpsc::channel(WAITING_MAX);
     let end = Arc::new(Mutex::new(None));
     let gone = messages.clone();
-    let working = work(Sink { messages });
+    let working = work(Sink {
+        messages,
+        stall_max,
+    });
     tokio::spawn({
         let end = Arc::clone(&end);
         async move {
@@ -105,13 +122,15 @@ impl<T> Stream for Reader<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receiver.poll_recv(context).map(|message| match message {
-            Some(message) => Some(Ok(message)),
-            None => {
-                let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-                end.take().map(Err)
-            }
-        })
+        self.receiver
+            .poll_recv(context)
+            .map(|message| match message {
+                Some(message) => Some(Ok(message)),
+                None => {
+                    let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+                    end.take().map(Err)
+                }
+            })
     }
 }
 
@@ -146,10 +165,10 @@ mod tests {
         let _free = streams.acquire().await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_that_stalls_is_given_up() {
         let streams = Arc::new(Semaphore::new(1));
-        let mut stream = open(&streams, |sink| async move {
+        let mut stream = open_with(&streams, Duration::from_millis(20), |sink| async move {
             loop {
                 sink.send(0_u8).await?;
             }

@@ -78,7 +78,12 @@ mod tests {
 
     fn check(roles: &[Role], rpc: Rpc, expect: bool) {
         let roles: Roles = roles.iter().copied().collect();
-        assert_eq!(allowed(rpc).permits(roles), expect, "{roles} {}", rpc.name());
+        assert_eq!(
+            allowed(rpc).permits(roles),
+            expect,
+            "{roles} {}",
+            rpc.name()
+        );
     }
 
     #[test]
@@ -112,7 +117,13 @@ mod tests {
             .collect();
         assert_eq!(
             served,
-            ["Version", "ConfigApply", "BootPhases", "ResourceGet", "ResourceList"]
+            [
+                "Version",
+                "ConfigApply",
+                "BootPhases",
+                "ResourceGet",
+                "ResourceList"
+            ]
         );
     }
 

@@ -36,9 +36,9 @@ impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-            }
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+                address.to_bits() & !u128::from(u64::MAX),
+            )),
         })
     }
 }
@@ -195,7 +195,10 @@ mod tests {
         admission.arrive(900, peer(1));
         assert_eq!(admission.complete(900, |_| false), Completed::Refused);
         admission.arrive(901, peer(1));
-        assert_eq!(admission.complete(901, |id| id >= 5), Completed::InPlaceOf(5));
+        assert_eq!(
+            admission.complete(901, |id| id >= 5),
+            Completed::InPlaceOf(5)
+        );
         admission.arrive(902, peer(2));
         assert_eq!(admission.complete(902, |_| false), Completed::Admitted);
     }

@@ -160,15 +160,23 @@ mod tests {
         let mut live = old.clone();
         live.machine.hostname = Some("a".parse().unwrap());
         let decision = decide(&node, Some(&old), &live, ApplyMode::Auto).unwrap();
-        assert_eq!((decision.mode, decision.changes.len()), (ApplyMode::NoReboot, 1));
+        assert_eq!(
+            (decision.mode, decision.changes.len()),
+            (ApplyMode::NoReboot, 1)
+        );
         let mut boot = old.clone();
-        boot.machine.sysctls.insert("vm.max_map_count".parse().unwrap(), "1".parse().unwrap());
+        boot.machine
+            .sysctls
+            .insert("vm.max_map_count".parse().unwrap(), "1".parse().unwrap());
         let decision = decide(&node, Some(&old), &boot, ApplyMode::Auto).unwrap();
         assert_eq!(decision.mode, ApplyMode::Reboot);
         assert_eq!(decision.reboot_reasons.len(), 1);
         assert!(decide(&node, Some(&old), &boot, ApplyMode::NoReboot).is_err());
         let decision = decide(&node, Some(&old), &old, ApplyMode::Reboot).unwrap();
-        assert_eq!((decision.mode, decision.warnings.len()), (ApplyMode::Reboot, 1));
+        assert_eq!(
+            (decision.mode, decision.warnings.len()),
+            (ApplyMode::Reboot, 1)
+        );
     }
 
     #[test]
@@ -191,7 +199,10 @@ mod tests {
         let text = "a: 1\n".repeat(100);
         let problems = machine_config::parse(text.as_bytes()).unwrap_err();
         let (message, details) = explain(&problems);
-        assert!(message.lines().count() <= PROBLEMS_IN_MESSAGE + 2, "{message}");
+        assert!(
+            message.lines().count() <= PROBLEMS_IN_MESSAGE + 2,
+            "{message}"
+        );
         assert!(!details.problems.is_empty());
     }
 }

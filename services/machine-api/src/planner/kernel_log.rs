@@ -83,7 +83,10 @@ mod tests {
             b"30,340,5690716,-,caller=T1;udevd[80]: starting\n SUBSYSTEM=acpi\n",
             Some((6, 3, 340, 5_690_716, "udevd[80]: starting")),
         );
-        check(b"4,1,2,-;a\\x09b\\x5cc\\xZ\n", Some((4, 0, 1, 2, "a\tb\\c\\xZ")));
+        check(
+            b"4,1,2,-;a\\x09b\\x5cc\\xZ\n",
+            Some((4, 0, 1, 2, "a\tb\\c\\xZ")),
+        );
         check(b"no record", None);
         check(b"x,1,2,-;text", None);
     }

@@ -41,7 +41,11 @@ mod tests {
     fn check(lines: u32, expect: &[u32]) {
         let mut tail = Tail::new(lines, 4);
         (0..6).for_each(|item| tail.push(item));
-        assert_eq!(tail.into_items().collect::<Vec<_>>(), expect, "{lines} lines");
+        assert_eq!(
+            tail.into_items().collect::<Vec<_>>(),
+            expect,
+            "{lines} lines"
+        );
     }
 
     #[test]

@@ -27,32 +27,34 @@ use std::{
 };
 
 /// Longest wait for anything: ten times what a loaded machine has shown.
-pub const BOUND: Duration = Duration::from_secs(30);
+pub(crate) const BOUND: Duration = Duration::from_secs(30);
 
 /// State behind the socket.
 #[derive(Debug, Clone)]
-pub struct State {
-    pub mode: Mode,
-    pub config: Option<Vec<u8>>,
-    pub generation: u64,
-    pub lines: Vec<LogLine>,
-    pub events: Vec<Event>,
-    pub asked: Vec<String>,
-    pub effects: Vec<ApplyEffect>,
+pub(crate) struct State {
+    pub(crate) mode: Mode,
+    pub(crate) config: Option<Vec<u8>>,
+    pub(crate) generation: u64,
+    pub(crate) lines: Vec<LogLine>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) asked: Vec<String>,
+    pub(crate) effects: Vec<ApplyEffect>,
 }
 
 /// Answers on a socket until the test ends.
-pub struct InitSocket {
-    pub path: PathBuf,
-    pub state: Arc<Mutex<State>>,
+pub(crate) struct InitSocket {
+    pub(crate) path: PathBuf,
+    pub(crate) state: Arc<Mutex<State>>,
 }
 
 impl InitSocket {
-    pub fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
         let path = directory.join("init.sock");
         let listener = UnixListener::bind(&path).unwrap();
         let state = Arc::new(Mutex::new(State {
-            mode: Mode::Maintenance { reason: "no config".into() },
+            mode: Mode::Maintenance {
+                reason: "no config".into(),
+            },
             config: None,
             generation: 0,
             lines: (1..=5).map(line).collect(),
@@ -70,17 +72,27 @@ impl InitSocket {
         Self { path, state }
     }
 
-    pub fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
 }
 
-pub fn line(number: u64) -> LogLine {
-    LogLine { time_ms: number * 1000, level: 6, text: format!("line {number}") }
+pub(crate) fn line(number: u64) -> LogLine {
+    LogLine {
+        time_ms: number * 1000,
+        level: 6,
+        text: format!("line {number}"),
+    }
 }
 
-pub fn event(sequence: u64) -> Event {
-    Event { sequence, time_ms: sequence, kind: EventKind::ConfigStored { generation: sequence } }
+pub(crate) fn event(sequence: u64) -> Event {
+    Event {
+        sequence,
+        time_ms: sequence,
+        kind: EventKind::ConfigStored {
+            generation: sequence,
+        },
+    }
 }
 
 fn serve(mut stream: UnixStream, state: &Mutex<State>) {
@@ -91,7 +103,12 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
             loop {
                 let new: Vec<_> = {
                     let state = state.lock().unwrap();
-                    state.events.iter().filter(|event| event.sequence > sent).cloned().collect()
+                    state
+                        .events
+                        .iter()
+                        .filter(|event| event.sequence > sent)
+                        .cloned()
+                        .collect()
                 };
                 for event in new {
                     sent = event.sequence;
@@ -111,7 +128,9 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
 
 fn answer(request: Request, state: &mut State) -> Response {
     let text = format!("{request:?}");
-    state.asked.push(text.split([' ', '(']).next().unwrap().to_owned());
+    state
+        .asked
+        .push(text.split([' ', '(']).next().unwrap().to_owned());
     match request {
         Request::Status => Response::Status(Box::new(Status {
             version: "test".into(),
@@ -156,16 +175,23 @@ fn answer(request: Request, state: &mut State) -> Response {
         Request::Logs { cursor, .. } => {
             let from = usize::try_from(cursor).unwrap();
             let lines = state.lines.get(from..).unwrap_or_default().to_vec();
-            Response::Logs { next: state.lines.len().try_into().unwrap(), lines, lost: 0 }
+            Response::Logs {
+                next: state.lines.len().try_into().unwrap(),
+                lines,
+                lost: 0,
+            }
         }
-        Request::ConfigGet => {
-            Response::Config { config: state.config.clone(), generation: state.generation }
-        }
+        Request::ConfigGet => Response::Config {
+            config: state.config.clone(),
+            generation: state.generation,
+        },
         Request::ConfigApply { config, effect } => {
             state.config = Some(config);
             state.generation += 1;
             state.effects.push(effect);
-            Response::Stored { generation: state.generation }
+            Response::Stored {
+                generation: state.generation,
+            }
         }
         Request::OpenKernelLog => Response::Refused {
             kind: RefusalKind::FailedPrecondition,
@@ -176,27 +202,29 @@ fn answer(request: Request, state: &mut State) -> Response {
 }
 
 /// A cluster's secrets and what is made of them.
-pub struct Cluster {
-    pub secrets: ClusterSecrets,
+pub(crate) struct Cluster {
+    pub(crate) secrets: ClusterSecrets,
 }
 
 impl Cluster {
-    pub fn new() -> Self {
-        Self { secrets: ClusterSecrets::generate(SystemTime::now()).unwrap() }
+    pub(crate) fn new() -> Self {
+        Self {
+            secrets: ClusterSecrets::generate(SystemTime::now()).unwrap(),
+        }
     }
 
-    pub fn config(&self, role: machine_config::Role) -> MachineConfig {
+    pub(crate) fn config(&self, role: machine_config::Role) -> MachineConfig {
         let endpoint = "https://127.0.0.1:6443".parse().unwrap();
         let options = ConfigOptions::new("test".parse().unwrap(), endpoint, role);
         generate_config(&self.secrets, &options).unwrap()
     }
 
     /// A client with these roles.
-    pub fn client(&self, roles: impl IntoIterator<Item = pki::Role>) -> Identity {
+    pub(crate) fn client(&self, roles: impl IntoIterator<Item = pki::Role>) -> Identity {
         self.client_at(roles, SystemTime::now(), Duration::from_secs(3600))
     }
 
-    pub fn client_at(
+    pub(crate) fn client_at(
         &self,
         roles: impl IntoIterator<Item = pki::Role>,
         now: SystemTime,
@@ -204,41 +232,48 @@ impl Cluster {
     ) -> Identity {
         let roles: Roles = roles.into_iter().collect();
         let authority = self.secrets.machine_ca.authority().unwrap();
-        let issued = authority.issue_client("tester", roles, Validity::new(now, lifetime)).unwrap();
-        Identity { certificate: issued.certificate, key: issued.key.expose().to_owned() }
+        let issued = authority
+            .issue_client("tester", roles, Validity::new(now, lifetime))
+            .unwrap();
+        Identity {
+            certificate: issued.certificate,
+            key: issued.key.expose().to_owned(),
+        }
     }
 
-    pub fn trust(&self) -> Trust {
+    pub(crate) fn trust(&self) -> Trust {
         Trust::Authority(self.secrets.machine_ca.crt.to_string())
     }
 }
 
 /// A server process.
-pub struct Server {
-    pub directory: tempfile::TempDir,
-    pub init: InitSocket,
-    pub address: SocketAddr,
-    pub fingerprint: Fingerprint,
+pub(crate) struct Server {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) init: InitSocket,
+    pub(crate) address: SocketAddr,
+    pub(crate) fingerprint: Fingerprint,
     notify: UnixDatagram,
     child: Child,
 }
 
 impl Server {
     /// Starts one in maintenance mode on loopback.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let init = InitSocket::start(directory.path());
         std::fs::write(directory.path().join("config"), b"").unwrap();
         let notify = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         notify.set_read_timeout(Some(BOUND)).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_machine-api-alone"))
+        let child = Command::new(env!("CARGO_BIN_EXE_machine_api_alone"))
             .args(["--listen-address", "127.0.0.1:0", "--init-socket"])
             .arg(&init.path)
             .env("ORLOP_CONFIG", directory.path().join("config"))
             .env("STATE_DIRECTORY", directory.path())
             .env("RUNTIME_DIRECTORY", directory.path())
             .env("NOTIFY_SOCKET", directory.path().join("notify"))
-            .stdout(Stdio::from(std::fs::File::create(directory.path().join("log")).unwrap()))
+            .stdout(Stdio::from(
+                std::fs::File::create(directory.path().join("log")).unwrap(),
+            ))
             .spawn()
             .unwrap();
         let mut server = Self {
@@ -255,7 +290,7 @@ impl Server {
     }
 
     /// Gives it this config and waits until it has it.
-    pub fn configure(&mut self, config: &MachineConfig) {
+    pub(crate) fn configure(&mut self, config: &MachineConfig) {
         let part = split(config).for_service("machine-api");
         std::fs::write(self.directory.path().join("config"), part).unwrap();
         {
@@ -280,12 +315,12 @@ impl Server {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
@@ -297,8 +332,14 @@ impl Server {
                 panic!("no status within {BOUND:?}: {error}; log: {}", self.log())
             });
             let text = std::str::from_utf8(&buffer[..length]).unwrap();
-            let Some(line) = text.strip_prefix("STATUS=") else { continue };
-            let port = line.split("port ").nth(1).or_else(|| line.split("://").nth(1)).unwrap();
+            let Some(line) = text.strip_prefix("STATUS=") else {
+                continue;
+            };
+            let port = line
+                .split("port ")
+                .nth(1)
+                .or_else(|| line.split("://").nth(1))
+                .unwrap();
             let port = port.split(' ').next().unwrap();
             let port = port.rsplit(':').next().unwrap();
             self.address.set_port(port.parse().unwrap());
@@ -321,35 +362,48 @@ impl Server {
         }
     }
 
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target::from(self.address)
     }
 
-    pub fn pinned(&self) -> Trust {
+    pub(crate) fn pinned(&self) -> Trust {
         Trust::Pinned(self.fingerprint)
     }
 
     /// A client that says nothing of itself.
-    pub async fn anyone(&self) -> Client {
-        connect(&self.target(), &self.pinned(), None, BOUND).await.unwrap()
+    pub(crate) async fn anyone(&self) -> Client {
+        connect(&self.target(), &self.pinned(), None, BOUND)
+            .await
+            .unwrap()
     }
 
     /// A client of the cluster, for a control-plane node.
-    pub async fn client(&self, cluster: &Cluster, identity: &Identity) -> Client {
-        connect(&self.target(), &cluster.trust(), Some(identity), BOUND).await.unwrap()
+    pub(crate) async fn client(&self, cluster: &Cluster, identity: &Identity) -> Client {
+        connect(&self.target(), &cluster.trust(), Some(identity), BOUND)
+            .await
+            .unwrap()
     }
 
     /// The process's exit after SIGTERM.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 
+    /// Descriptors that the process holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
+    }
+
     /// The metrics page.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         use std::io::{Read as _, Write as _};
         let mut stream = UnixStream::connect(self.directory.path().join("metrics.sock")).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         text
@@ -364,6 +418,6 @@ impl Drop for Server {
 }
 
 /// An address of loopback's network.
-pub fn loopback(last: u8) -> IpAddr {
+pub(crate) fn loopback(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, last])
 }

@@ -51,17 +51,94 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// The table.
 pub const KINDS: &[Kind] = &[
-    Kind { name: "addresses", about: "IP addresses of links", hardware: true, interval: SECOND, netlink: true, read: network::addresses },
-    Kind { name: "cpus", about: "processors", hardware: true, interval: SECOND, netlink: false, read: system::cpus },
-    Kind { name: "disks", about: "block devices, without partitions", hardware: true, interval: SECOND, netlink: false, read: storage::disks },
-    Kind { name: "links", about: "network links", hardware: true, interval: SECOND, netlink: true, read: network::links },
-    Kind { name: "memory", about: "main memory", hardware: true, interval: SECOND, netlink: false, read: system::memory },
-    Kind { name: "modules", about: "loaded kernel modules", hardware: false, interval: SECOND, netlink: false, read: system::modules },
-    Kind { name: "mounts", about: "mounted file systems", hardware: false, interval: SECOND, netlink: false, read: storage::mounts },
-    Kind { name: "processes", about: "processes, at most 4096", hardware: false, interval: Duration::from_secs(2), netlink: false, read: processes::processes },
-    Kind { name: "routes", about: "IP routes", hardware: false, interval: SECOND, netlink: true, read: network::routes },
-    Kind { name: "services", about: "supervised services", hardware: false, interval: SECOND, netlink: false, read: services::services },
-    Kind { name: "uptime", about: "time since the kernel's start, and load", hardware: false, interval: Duration::from_secs(5), netlink: false, read: system::uptime },
+    Kind {
+        name: "addresses",
+        about: "IP addresses of links",
+        hardware: true,
+        interval: SECOND,
+        netlink: true,
+        read: network::addresses,
+    },
+    Kind {
+        name: "cpus",
+        about: "processors",
+        hardware: true,
+        interval: SECOND,
+        netlink: false,
+        read: system::cpus,
+    },
+    Kind {
+        name: "disks",
+        about: "block devices, without partitions",
+        hardware: true,
+        interval: SECOND,
+        netlink: false,
+        read: storage::disks,
+    },
+    Kind {
+        name: "links",
+        about: "network links",
+        hardware: true,
+        interval: SECOND,
+        netlink: true,
+        read: network::links,
+    },
+    Kind {
+        name: "memory",
+        about: "main memory",
+        hardware: true,
+        interval: SECOND,
+        netlink: false,
+        read: system::memory,
+    },
+    Kind {
+        name: "modules",
+        about: "loaded kernel modules",
+        hardware: false,
+        interval: SECOND,
+        netlink: false,
+        read: system::modules,
+    },
+    Kind {
+        name: "mounts",
+        about: "mounted file systems",
+        hardware: false,
+        interval: SECOND,
+        netlink: false,
+        read: storage::mounts,
+    },
+    Kind {
+        name: "processes",
+        about: "processes, at most 4096",
+        hardware: false,
+        interval: Duration::from_secs(2),
+        netlink: false,
+        read: processes::processes,
+    },
+    Kind {
+        name: "routes",
+        about: "IP routes",
+        hardware: false,
+        interval: SECOND,
+        netlink: true,
+        read: network::routes,
+    },
+    Kind {
+        name: "services",
+        about: "supervised services",
+        hardware: false,
+        interval: SECOND,
+        netlink: false,
+        read: services::services,
+    },
+    Kind {
+        name: "uptime",
+        about: "time since the kernel's start, and load",
+        hardware: false,
+        interval: Duration::from_secs(5),
+        netlink: false,
+        read: system::uptime,
+    },
 ];
 
 /// Where resources are read from.
@@ -124,10 +201,16 @@ pub fn find(name: &str) -> Result<&'static Kind, Status> {
 }
 
 fn position(name: &str) -> Result<usize, Status> {
-    KINDS.iter().position(|kind| kind.name == name).ok_or_else(|| {
-        let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
-        Status::not_found(format!("no kind {name:?}; the kinds are {}", names.join(", ")))
-    })
+    KINDS
+        .iter()
+        .position(|kind| kind.name == name)
+        .ok_or_else(|| {
+            let names: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+            Status::not_found(format!(
+                "no kind {name:?}; the kinds are {}",
+                names.join(", ")
+            ))
+        })
 }
 
 /// The table as resources.
@@ -254,7 +337,9 @@ pub fn resource(kind: &str, id: &str, versioned: &Versioned) -> wire::Resource {
         id: id.to_owned(),
         version: versioned.version,
         spec: Some(Struct {
-            fields: fields.map(|(key, field)| (key.clone(), value(field))).collect(),
+            fields: fields
+                .map(|(key, field)| (key.clone(), value(field)))
+                .collect(),
         }),
     }
 }
@@ -270,7 +355,10 @@ fn value(json: &Json) -> Value {
             values: items.iter().map(value).collect(),
         }),
         Json::Object(map) => ValueKind::StructValue(Struct {
-            fields: map.iter().map(|(key, field)| (key.clone(), value(field))).collect(),
+            fields: map
+                .iter()
+                .map(|(key, field)| (key.clone(), value(field)))
+                .collect(),
         }),
     };
     Value { kind: Some(kind) }

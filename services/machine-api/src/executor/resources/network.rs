@@ -37,10 +37,12 @@ async fn link_messages(sources: &Sources) -> Result<Vec<LinkMessage>, ReadError>
 
 fn names(links: &[LinkMessage]) -> HashMap<u32, String> {
     let name = |link: &LinkMessage| {
-        link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(name.clone()),
-            _ => None,
-        })
+        link.attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            })
     };
     links
         .iter()
@@ -49,7 +51,10 @@ fn names(links: &[LinkMessage]) -> HashMap<u32, String> {
 }
 
 fn named(names: &HashMap<u32, String>, index: u32) -> String {
-    names.get(&index).cloned().unwrap_or_else(|| format!("#{index}"))
+    names
+        .get(&index)
+        .cloned()
+        .unwrap_or_else(|| format!("#{index}"))
 }
 
 pub(super) fn links(sources: &Sources) -> Reading<'_> {
@@ -146,17 +151,23 @@ fn address_resource(
     let address = address_of(message)?;
     let link = named(names, message.header.index);
     let text = format!("{address}/{}", message.header.prefix_len);
-    let flags = message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Flags(flags) => Some(*flags),
-        _ => None,
-    });
+    let flags = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Flags(flags) => Some(*flags),
+            _ => None,
+        });
     let has = |flag| flags.is_some_and(|flags| flags.contains(flag));
     let spec = fields([
         ("link", link.clone().into()),
         ("address", address.to_string().into()),
         ("prefixLength", message.header.prefix_len.into()),
         ("family", family(address).into()),
-        ("scope", format!("{:?}", message.header.scope).to_lowercase().into()),
+        (
+            "scope",
+            format!("{:?}", message.header.scope).to_lowercase().into(),
+        ),
         ("permanent", has(AddressFlags::Permanent).into()),
         ("tentative", has(AddressFlags::Tentative).into()),
     ]);
@@ -176,7 +187,10 @@ pub(super) fn routes(sources: &Sources) -> Reading<'_> {
         let mut found = Snapshot::new();
         let v4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let v6 = RouteMessageBuilder::<Ipv6Addr>::new().build();
-        let zero = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let zero = [
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        ];
         for (question, zero) in [v4, v6].into_iter().zip(zero) {
             let messages = sources.netlink.route().get(question).execute();
             for message in collect("routes", messages).await? {

@@ -25,7 +25,9 @@ fn read_disks(directory: &Path) -> Result<Snapshot, ReadError> {
         let entry = entry.map_err(failed)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // Loop, RAM and network block devices that hold nothing are not there for a person.
-        let size = number(&entry.path(), "size").unwrap_or(0).saturating_mul(SYSFS_SECTOR);
+        let size = number(&entry.path(), "size")
+            .unwrap_or(0)
+            .saturating_mul(SYSFS_SECTOR);
         if size > 0 {
             found.insert(name.clone(), disk(&entry.path(), &name, size));
         }
@@ -53,13 +55,37 @@ fn disk(path: &Path, name: &str, size: u64) -> Spec {
         ("path", format!("/dev/{name}").into()),
         ("size", size.into()),
         ("model", text(path, "device/model").into()),
-        ("serial", text(path, "device/serial").or_else(|| text(path, "serial")).into()),
-        ("wwid", text(path, "device/wwid").or_else(|| text(path, "wwid")).into()),
+        (
+            "serial",
+            text(path, "device/serial")
+                .or_else(|| text(path, "serial"))
+                .into(),
+        ),
+        (
+            "wwid",
+            text(path, "device/wwid")
+                .or_else(|| text(path, "wwid"))
+                .into(),
+        ),
         ("busPath", bus.into()),
-        ("rotational", number(path, "queue/rotational").map(|value| value == 1).into()),
-        ("readOnly", number(path, "ro").map(|value| value == 1).into()),
-        ("removable", number(path, "removable").map(|value| value == 1).into()),
-        ("sectorSize", number(path, "queue/logical_block_size").into()),
+        (
+            "rotational",
+            number(path, "queue/rotational")
+                .map(|value| value == 1)
+                .into(),
+        ),
+        (
+            "readOnly",
+            number(path, "ro").map(|value| value == 1).into(),
+        ),
+        (
+            "removable",
+            number(path, "removable").map(|value| value == 1).into(),
+        ),
+        (
+            "sectorSize",
+            number(path, "queue/logical_block_size").into(),
+        ),
         ("partitions", partitions.into()),
     ])
 }
@@ -92,10 +118,16 @@ fn parse_mounts(text: &str) -> Snapshot {
             let options = front.get(5)?;
             let read_only = options.split(',').any(|option| option == "ro");
             let (kind, source) = (back.next()?, unescape(back.next()?));
-            let room = statvfs(target.as_str()).ok().filter(|room| room.f_blocks > 0);
+            let room = statvfs(target.as_str())
+                .ok()
+                .filter(|room| room.f_blocks > 0);
             let bytes = |blocks: u64, size: u64| Json::from(blocks.saturating_mul(size));
-            let size = room.as_ref().map(|room| bytes(room.f_blocks, room.f_frsize));
-            let free = room.as_ref().map(|room| bytes(room.f_bavail, room.f_frsize));
+            let size = room
+                .as_ref()
+                .map(|room| bytes(room.f_blocks, room.f_frsize));
+            let free = room
+                .as_ref()
+                .map(|room| bytes(room.f_bavail, room.f_frsize));
             let spec = fields([
                 ("target", target.clone().into()),
                 ("source", source.into()),

@@ -68,9 +68,8 @@ fn parse_cpus(text: &str) -> Snapshot {
                 .collect();
             let id = (*values.get("processor")?).to_owned();
             let of = |key: &str| Json::from(values.get(key).copied());
-            let number = |key: &str| {
-                Json::from(values.get(key).and_then(|value| value.parse::<u64>().ok()))
-            };
+            let number =
+                |key: &str| Json::from(values.get(key).and_then(|value| value.parse::<u64>().ok()));
             let spec = fields([
                 ("vendor", of("vendor_id")),
                 ("model", of("model name")),
@@ -150,7 +149,10 @@ mod tests {
     fn modules_are_lines() {
         let found = parse_modules("veth 36864 0 - Live 0x0\nbridge 1 2 br_netfilter, Live 0x0\n");
         assert_eq!(found["veth"]["usedBy"], serde_json::json!([]));
-        assert_eq!(found["bridge"]["usedBy"], serde_json::json!(["br_netfilter"]));
+        assert_eq!(
+            found["bridge"]["usedBy"],
+            serde_json::json!(["br_netfilter"])
+        );
         assert_eq!(found["bridge"]["state"], "live");
     }
 }

@@ -43,19 +43,39 @@ async fn every_kind_reads_here_and_its_fields_are_documented() {
         for (id, resource) in &known.resources {
             for field in resource.spec.keys() {
                 let listed = documented[kind.name].contains(field);
-                assert!(listed, "{} {id}: field {field} is not documented", kind.name);
+                assert!(
+                    listed,
+                    "{} {id}: field {field} is not documented",
+                    kind.name
+                );
             }
         }
     }
     let links = hub.look("links").await.unwrap();
     assert_eq!(links.resources["lo"].spec["loopback"], true);
     let own = std::process::id().to_string();
-    assert!(hub.look("processes").await.unwrap().resources.contains_key(&own));
-    assert!(hub.look("memory").await.unwrap().resources.contains_key("memory"));
+    assert!(
+        hub.look("processes")
+            .await
+            .unwrap()
+            .resources
+            .contains_key(&own)
+    );
+    assert!(
+        hub.look("memory")
+            .await
+            .unwrap()
+            .resources
+            .contains_key("memory")
+    );
 }
 
 #[test]
 fn an_unknown_kind_names_the_known_ones() {
     let error = position("pods").unwrap_err();
-    assert!(error.message().contains("addresses, cpus, disks"), "{}", error.message());
+    assert!(
+        error.message().contains("addresses, cpus, disks"),
+        "{}",
+        error.message()
+    );
 }
