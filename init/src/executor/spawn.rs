@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fmt::Display;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Exit code of a child that could not be set up or whose program could not be started.
 pub(crate) const SET_UP_FAILED: i32 = 127;
@@ -76,7 +77,9 @@ pub(crate) fn spawn(command: &Command<'_>) -> Result<i32, String> {
         Err(error) => Err(format!("fork failed: {error}")),
         Ok(Fork::Parent(pid)) => Ok(pid),
         Ok(Fork::Child) => {
-            let failure = become_it(command, &words, &filters);
+            // A panic must not unwind into the loop: this process would go on as a second init.
+            let failure = catch_unwind(AssertUnwindSafe(|| become_it(command, &words, &filters)))
+                .unwrap_or_else(|_| "init has a bug there".into());
             let text = format!(
                 "<3>orlop-init: could not start {}: {failure}\n",
                 words[0].to_string_lossy()

@@ -1,6 +1,6 @@
 //! What each boot phase does.
 
-use super::Machine;
+use super::{Machine, Work};
 use crate::executor::cgroups::{Cgroups, ROOT};
 use crate::executor::console::Console;
 use crate::executor::module_loader::{EARLY, EARLY_MODULES, EARLY_WATCHDOG, Loader, load_early};
@@ -21,15 +21,13 @@ use std::time::Duration;
 
 /// Descriptors of `init` itself: every service may store a thousand.
 const OPEN_FILES: u64 = 65_536;
-/// Modules that no device asks for: config sources, power button, file systems of volumes.
-const ALWAYS: [&str; 6] = [
-    "qemu_fw_cfg",
-    "dmi_sysfs",
-    "efivarfs",
-    "button",
-    "evdev",
-    "ext4",
-];
+/// Modules that no device asks for: config sources and the file system of volumes.
+const ALWAYS: [&str; 3] = ["qemu_fw_cfg", "dmi_sysfs", "ext4"];
+/// The same where the firmware is UEFI.
+const ALWAYS_EFI: &str = "efivarfs";
+const EFI: &str = "/sys/firmware/efi";
+/// Modules that can wait until the services run: the power button.
+const LATER: [&str; 2] = ["button", "evdev"];
 /// Looks at all devices: a bus driver brings new devices, these may be buses again.
 const COLDPLUG_PASSES: usize = 4;
 /// Block devices count as settled after this much silence, with and without a disk.
@@ -218,10 +216,12 @@ impl Machine {
                 .into_iter()
                 .filter(|alias| seen.insert(alias.clone()))
                 .collect();
+            let efi = Path::new(EFI).exists().then_some(ALWAYS_EFI);
             news.extend(
                 ALWAYS
-                    .iter()
-                    .map(|name| (*name).to_owned())
+                    .into_iter()
+                    .chain(efi)
+                    .map(str::to_owned)
                     .filter(|name| seen.insert(name.clone())),
             );
             if news.is_empty() {
@@ -233,6 +233,9 @@ impl Machine {
                     return Err("drivers were not loaded in time".into());
                 }
             }
+        }
+        for name in LATER {
+            self.queue(Work::Drivers(Some(name.into())));
         }
         self.watch_power_buttons();
         let efi = "/sys/firmware/efi/efivars";

@@ -282,10 +282,22 @@ impl Machine {
 
     fn store(&mut self, name: &str, label: &str, descriptors: Vec<OwnedFd>) {
         let runtime = self.services.entry(name.to_owned()).or_default();
-        let room = FDS_KEPT.saturating_sub(runtime.stored.len());
-        let over = descriptors.len().saturating_sub(room);
-        let kept = descriptors.into_iter().take(room);
-        runtime.stored.extend(kept.map(|fd| (label.to_owned(), fd)));
+        let mut over = 0;
+        for descriptor in descriptors {
+            // A service that stores what it was handed back has it once.
+            let again = runtime
+                .stored
+                .iter()
+                .any(|(kept, fd)| kept == label && same_file(fd, &descriptor));
+            if again {
+                continue;
+            }
+            if runtime.stored.len() < FDS_KEPT {
+                runtime.stored.push((label.to_owned(), descriptor));
+            } else {
+                over += 1;
+            }
+        }
         if over > 0 {
             let text = format!("{name}: {over} descriptors over the {FDS_KEPT} kept were closed");
             self.say(4, &text);
@@ -324,6 +336,17 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// Whether two descriptors are of one file and may do the same with it (the two ends of a pipe are one
+/// file, too).
+fn same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let identity = |fd: &OwnedFd| {
+        let status = rustix::fs::fstat(fd).ok()?;
+        let flags = rustix::fs::fcntl_getfl(fd).ok()? & rustix::fs::OFlags::RWMODE;
+        Some((status.st_dev, status.st_ino, flags))
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Makes a service's directories and gives its environment.
@@ -371,4 +394,19 @@ pub(super) fn write_service_config(spec: &ServiceSpec) -> Result<(), String> {
     }
     config_store::replace(&path, &spec.config, 0o400).map_err(text)?;
     chown(&path, Some(spec.user), Some(spec.group)).map_err(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_pipe_are_two_things_and_a_copy_is_none() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let copy = reader.try_clone().unwrap();
+        assert!(same_file(&reader, &copy));
+        assert!(!same_file(&reader, &writer));
+        let (other, _) = rustix::pipe::pipe().unwrap();
+        assert!(!same_file(&reader, &other));
+    }
 }

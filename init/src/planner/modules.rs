@@ -107,7 +107,9 @@ impl Index {
             return vec![name];
         }
         let mut found = Vec::new();
-        for (pattern, module) in self.aliases.get(bus(wanted)).into_iter().flatten() {
+        let own = self.aliases.get(bus(wanted));
+        let any = self.aliases.get(ANY_BUS).filter(|_| bus(wanted) != ANY_BUS);
+        for (pattern, module) in own.into_iter().chain(any).flatten() {
             if !found.contains(module) && glob(pattern.as_bytes(), wanted.as_bytes()) {
                 found.push(module.clone());
             }
@@ -151,8 +153,15 @@ impl Index {
     }
 }
 
+/// Key of aliases without a bus, and of those whose bus is a pattern itself ("acpi*:LNXPWRBN:*").
+const ANY_BUS: &str = "";
+
 fn bus(alias: &str) -> &str {
-    alias.split_once(':').map_or("", |(bus, _)| bus)
+    alias
+        .split_once(':')
+        .map(|(bus, _)| bus)
+        .filter(|bus| !bus.contains(['*', '?', '[']))
+        .unwrap_or(ANY_BUS)
 }
 
 /// Shell-style match with `*`, `?` and `[a-z]`, as the kernel's aliases use them. Takes time
@@ -221,6 +230,7 @@ mod tests {
             "# comment\n\
              alias virtio:d00000002v* virtio_blk\n\
              alias fs-ext4 ext4\n\
+             alias acpi*:LNXPWRBN:* virtio-blk\n\
              alias pci:v00008086d000025ABsv*sd*bc*sc*i* i6300esb\n",
             "softdep ext4 pre: crc32c-intel post: nothing\n",
             "kernel/drivers/tty/serial/8250.ko\n",
@@ -251,6 +261,8 @@ mod tests {
     fn a_device_finds_its_module() {
         assert_eq!(index().resolve("virtio:d00000002v00001AF4"), ["virtio_blk"]);
         assert_eq!(index().resolve("fs-ext4"), ["ext4"]);
+        assert_eq!(index().resolve("acpi:LNXPWRBN:"), ["virtio_blk"]);
+        assert!(index().resolve("acpi:LNXSLPBN:").is_empty());
         assert!(index().resolve("virtio:d00000001v00001AF4").is_empty());
         assert_eq!(index().resolve("virtio-blk"), ["virtio_blk"]);
     }
