@@ -48,6 +48,8 @@ pub struct Clients {
 struct Running {
     name: String,
     mac: [u8; 6],
+    /// Name that servers are told.
+    hostname: Option<String>,
     client: Client,
     socket: Arc<PacketSocket>,
     receiver: JoinHandle<()>,
@@ -85,6 +87,7 @@ impl Clients {
                 wants_dhcp(settings, link)
                     && mac(link) == Some(running.mac)
                     && link.name == running.name
+                    && settings.hostname == running.hostname
             })
         };
         let metrics = self.metrics.clone();
@@ -123,11 +126,15 @@ impl Clients {
         let socket = Arc::new(PacketSocket::open(index)?);
         let receiver = tokio::spawn(receive(Arc::clone(&socket), index, self.sender.clone()));
         let earlier = self.files.load(mac);
-        let identity = Identity { mac, hostname };
+        let identity = Identity {
+            mac,
+            hostname: hostname.clone(),
+        };
         let client = Client::new(identity, earlier.held, earlier.address);
         Ok(Running {
             name: link.name.clone(),
             mac,
+            hostname,
             client,
             socket,
             receiver,
