@@ -1,8 +1,8 @@
 //! Builds a release twice and compares the results byte by byte.
 
-use crate::command;
+use crate::image::Artifacts;
 use crate::image::build::{self, Options, Source};
-use crate::image::{Artifacts, programs};
+use crate::image::programs::Programs;
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -31,36 +31,35 @@ pub fn assemble_twice(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Compiles everything twice from nothing, in two target directories, and assembles both. Takes as long as
-/// two cold builds; the directories are removed afterwards.
+/// Compiles everything twice from nothing and assembles both. Takes as long as two cold builds; what was
+/// made is removed afterwards. Both builds use one target directory, one after the other: its path is in
+/// the programs, as the work tree's is not.
 ///
 /// # Errors
 /// A step fails, or programs or releases differ.
 pub fn rebuild_everything(options: &Options) -> Result<()> {
+    let target = workspace::root().join("target/rebuild");
     let mut sides = Vec::new();
     for name in ["first", "second"] {
-        let target = workspace::root().join("target/rebuild").join(name);
-        if target.exists() {
-            fs::remove_dir_all(&target).with_context(|| format!("remove {}", target.display()))?;
-        }
-        let options = Options {
+        remove(&target)?;
+        let side = workspace::out().join(format!(".rebuild-{name}"));
+        remove(&side)?;
+        fs::create_dir_all(&side).with_context(|| format!("make {}", side.display()))?;
+        let mut inventory = build::gather(&Options {
             programs: Source::BuildIn(target.clone()),
             ..options.clone()
-        };
-        let inventory = command::step(&format!("the {name} cold build"), || {
-            build::gather(&options)
-        })?;
-        let places = Artifacts::places(options.flavour, &options.version)?;
-        let places = places.moved_to(&workspace::out().join(format!(".rebuild-{name}")));
-        build::assemble(&options, &inventory, &places)?;
-        sides.push((target, places));
+        })
+        .with_context(|| format!("the {name} cold build"))?;
+        inventory.programs = keep(&inventory.programs, &side)?;
+        let places = Artifacts::places(options.flavour, &options.version)?.moved_to(&side);
+        build::assemble(options, &inventory, &places)?;
+        sides.push((inventory.programs, places));
     }
-    let [(first_target, first), (second_target, second)] = &sides[..] else {
+    remove(&target)?;
+    let [(one, first), (other, second)] = &sides[..] else {
         unreachable!("two names give two sides");
     };
     let mut differences = Vec::new();
-    let one = programs::existing(Some(first_target))?;
-    let other = programs::existing(Some(second_target))?;
     for (name, one, other) in [
         ("init", &one.init, &other.init),
         ("orlop", &one.orlop, &other.orlop),
@@ -72,14 +71,32 @@ pub fn rebuild_everything(options: &Options) -> Result<()> {
     differences.extend(compare(first, second)?);
     if !differences.is_empty() {
         bail!(
-            "two cold builds differ in {}; both are kept in target/rebuild and out/.rebuild-*",
+            "two cold builds differ in {}; both are kept in out/.rebuild-*",
             differences.join(", ")
         );
     }
-    for (target, places) in &sides {
-        fs::remove_dir_all(target).with_context(|| format!("remove {}", target.display()))?;
-        fs::remove_dir_all(&places.directory)
-            .with_context(|| format!("remove {}", places.directory.display()))?;
+    remove(&first.directory)?;
+    remove(&second.directory)
+}
+
+/// Copies the programs to where the next build does not remove them.
+fn keep(programs: &Programs, directory: &Path) -> Result<Programs> {
+    let copy = |program: &Path, name: &str| {
+        let target = directory.join(name);
+        fs::copy(program, &target)
+            .with_context(|| format!("copy {}", program.display()))
+            .map(|_| target)
+    };
+    Ok(Programs {
+        init: copy(&programs.init, "orlop-init")?,
+        orlop: copy(&programs.orlop, "orlop")?,
+    })
+}
+
+/// Removes a tree if it is there.
+fn remove(path: &Path) -> Result<()> {
+    if path.exists() {
+        fs::remove_dir_all(path).with_context(|| format!("remove {}", path.display()))?;
     }
     Ok(())
 }
