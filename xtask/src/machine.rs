@@ -2,6 +2,7 @@
 //!
 //! The tests' harness has more (power cuts, networks, direct boot); this one is what `up` needs.
 
+use crate::image::Artifacts;
 use crate::{command, tools};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -21,10 +22,14 @@ const QMP: &str = "qmp.sock";
 const VARIABLES: &str = "firmware-variables.fd";
 /// The disk's size: sparse, so it costs what is written.
 const DISK_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// Memory of a machine with a disk.
+const MEMORY_MIB: u32 = 1024;
 /// The machine API's usual port, tried first on the host too.
 const API_PORT: u16 = 50_000;
 /// Time for an ordered power-off before the machine is killed.
 const STOP_WAIT: Duration = Duration::from_secs(60);
+/// The word on the console before the fingerprint of the maintenance certificate.
+const FINGERPRINT: &str = "fingerprint ";
 const POLL: Duration = Duration::from_millis(500);
 const CONSOLE_TAIL: usize = 4000;
 
@@ -46,9 +51,9 @@ impl Machine {
         let (Some(pid), Some(port)) = (number(directory, PID)?, number(directory, PORT)?) else {
             return Ok(None);
         };
-        // A pid may have been given to another program since: QEMU's command line names our disk.
+        // A pid may have been given to another program since: QEMU's command line names our pid file.
         let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let ours = directory.join(DISK);
+        let ours = directory.join(PID);
         let found = String::from_utf8_lossy(&line).contains(&*ours.to_string_lossy());
         Ok(found.then(|| Self {
             directory: directory.to_path_buf(),
@@ -93,6 +98,14 @@ impl Machine {
         }
     }
 
+    /// Ends it at once, as a power cut does.
+    ///
+    /// # Errors
+    /// It cannot be killed.
+    pub fn kill(self) -> Result<()> {
+        command::output(Command::new("kill").args(["-KILL", &self.pid.to_string()])).map(drop)
+    }
+
     /// Asks for an ordered power-off by the power button, then kills.
     ///
     /// # Errors
@@ -103,8 +116,7 @@ impl Machine {
         while Self::running(&self.directory)?.is_some() {
             if !asked || start.elapsed() > STOP_WAIT {
                 println!("  -- no ordered power-off, killing the machine");
-                command::output(Command::new("kill").args(["-KILL", &self.pid.to_string()]))?;
-                break;
+                return self.kill();
             }
             std::thread::sleep(POLL);
         }
@@ -112,7 +124,7 @@ impl Machine {
     }
 }
 
-/// Boots the machine of this directory, from its disk or from a new one made of `raw_zst`.
+/// Boots the machine of this directory by firmware, from its disk or from a new one made of `raw_zst`.
 ///
 /// # Errors
 /// The disk cannot be made, or QEMU does not start.
@@ -140,6 +152,37 @@ pub fn start(directory: &Path, raw_zst: &Path) -> Result<Machine> {
     if !variables.exists() {
         fs::copy(&firmware.variables, &variables).context("copy the firmware's variables")?;
     }
+    launch(directory, MEMORY_MIB, |qemu| {
+        for drive in [
+            format!(
+                "if=pflash,format=raw,readonly=on,file={}",
+                firmware.code.display()
+            ),
+            format!("if=pflash,format=raw,file={}", variables.display()),
+            format!("if=virtio,format=raw,discard=unmap,file={}", disk.display()),
+        ] {
+            qemu.arg("-drive").arg(drive);
+        }
+    })
+}
+
+/// Boots kernel and initrd of a release without firmware and without a disk: the node stays in
+/// maintenance mode.
+///
+/// # Errors
+/// QEMU does not start.
+pub fn start_direct(directory: &Path, release: &Artifacts, memory_mib: u32) -> Result<Machine> {
+    launch(directory, memory_mib, |qemu| {
+        qemu.arg("-kernel")
+            .arg(&release.kernel)
+            .arg("-initrd")
+            .arg(&release.initrd)
+            .args(["-append", &release.command_line]);
+    })
+}
+
+/// Starts QEMU in the background with what every machine has, and what `more` adds.
+fn launch(directory: &Path, memory_mib: u32, more: impl FnOnce(&mut Command)) -> Result<Machine> {
     let port = free_port()?;
     let mut qemu = tools::program("qemu-system-x86_64")?;
     qemu.args([
@@ -151,30 +194,11 @@ pub fn start(directory: &Path, raw_zst: &Path) -> Result<Machine> {
         "max",
         "-smp",
         "2",
-        "-m",
-        "1024",
     ])
+    .args(["-m", &memory_mib.to_string()])
     .args(["-nodefaults", "-display", "none", "-daemonize"])
-    .args([
-        "-device",
-        "i6300esb",
-        "-action",
-        "watchdog=reset",
-        "-device",
-        "virtio-rng-pci",
-    ])
-    .arg("-drive")
-    .arg(format!(
-        "if=pflash,format=raw,readonly=on,file={}",
-        firmware.code.display()
-    ))
-    .arg("-drive")
-    .arg(format!("if=pflash,format=raw,file={}", variables.display()))
-    .arg("-drive")
-    .arg(format!(
-        "if=virtio,format=raw,discard=unmap,file={}",
-        disk.display()
-    ))
+    .args(["-device", "i6300esb", "-action", "watchdog=reset"])
+    .args(["-device", "virtio-rng-pci"])
     .arg("-netdev")
     .arg(format!(
         "user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:{API_PORT}"
@@ -189,9 +213,26 @@ pub fn start(directory: &Path, raw_zst: &Path) -> Result<Machine> {
     ))
     .arg("-pidfile")
     .arg(directory.join(PID));
+    more(&mut qemu);
     command::output(&mut qemu)?;
     fs::write(directory.join(PORT), port.to_string()).context("keep the machine's port")?;
     Machine::running(directory)?.context("QEMU ended at once")
+}
+
+/// The last fingerprint of a maintenance certificate that a console shows: 32 bytes in hex with colons.
+#[must_use]
+pub fn fingerprint(console: &str) -> Option<String> {
+    console.rmatch_indices(FINGERPRINT).find_map(|(at, _)| {
+        let rest = &console[at + FINGERPRINT.len()..];
+        rest.split(|character: char| character.is_whitespace() || character == ',')
+            .find(|word| {
+                word.len() == 95
+                    && word
+                        .split(':')
+                        .all(|byte| u8::from_str_radix(byte, 16).is_ok())
+            })
+            .map(str::to_owned)
+    })
 }
 
 /// The API's own port where it is free, else any.
@@ -232,4 +273,21 @@ fn power_button(socket: &Path) -> Result<()> {
             .context("write to QEMU's monitor")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_whole_fingerprint_on_the_console_counts() {
+        let print = |byte: &str| vec![byte; 32].join(":");
+        let console = format!(
+            "orlop-init: machine-api: maintenance: fingerprint sha256 {}\n[ 1.0] noise\nfingerprint {}\nfingerprint 12:34",
+            print("aa"),
+            print("bb"),
+        );
+        assert_eq!(fingerprint(&console), Some(print("bb")));
+        assert_eq!(fingerprint("no print here"), None);
+    }
 }

@@ -17,8 +17,6 @@ use std::time::Duration;
 
 /// TCG on a loaded machine has taken 60 s to the API; ten times the usual 20 s.
 const BOOT_WAIT: Duration = Duration::from_secs(200);
-/// The word on the console before the fingerprint of the maintenance certificate.
-const FINGERPRINT: &str = "fingerprint ";
 
 const UP_HELP: &str = "cargo xtask up
 
@@ -121,7 +119,7 @@ fn configure(client: &Client, machine: &Machine) -> Result<()> {
             if client.answers()? {
                 return Ok(Some(None));
             }
-            Ok(console_fingerprint(console).map(Some))
+            Ok(machine::fingerprint(console).map(Some))
         })
     })?;
     if let Some(fingerprint) = fingerprint {
@@ -133,21 +131,6 @@ fn configure(client: &Client, machine: &Machine) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-/// The last fingerprint that the console shows: 32 bytes in hex with colons.
-fn console_fingerprint(console: &str) -> Option<String> {
-    console.rmatch_indices(FINGERPRINT).find_map(|(at, _)| {
-        let rest = &console[at + FINGERPRINT.len()..];
-        rest.split(|character: char| character.is_whitespace() || character == ',')
-            .find(|word| {
-                word.len() == 95
-                    && word
-                        .split(':')
-                        .all(|byte| u8::from_str_radix(byte, 16).is_ok())
-            })
-            .map(str::to_owned)
-    })
 }
 
 /// orlopctl with this machine's files.
@@ -227,22 +210,5 @@ impl Client {
             self.program.display(),
             self.directory.join(machine::CONSOLE).display(),
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_whole_fingerprint_on_the_console_counts() {
-        let print = |byte: &str| vec![byte; 32].join(":");
-        let console = format!(
-            "orlop-init: machine-api: maintenance: fingerprint sha256 {}\n[ 1.0] noise\nfingerprint {}\nfingerprint 12:34",
-            print("aa"),
-            print("bb"),
-        );
-        assert_eq!(console_fingerprint(&console), Some(print("bb")));
-        assert_eq!(console_fingerprint("no print here"), None);
     }
 }
