@@ -125,10 +125,15 @@ impl Failure {
     }
 
     fn transport(error: &TransportError) -> Self {
-        let Some(alert) = error.alert else {
-            return Self::new(Kind::Unreachable, chain(error))
-                .help("the node may be rebooting; try again");
-        };
+        match error.alert {
+            Some(alert) => Self::refused(alert),
+            None => Self::new(Kind::Unreachable, chain(error))
+                .help("the node may be rebooting; try again"),
+        }
+    }
+
+    /// The node ended TLS with this alert.
+    fn refused(alert: AlertDescription) -> Self {
         let failure = |why: &str| {
             Self::new(
                 Kind::Untrusted,
@@ -136,19 +141,24 @@ impl Failure {
             )
         };
         match alert {
-            AlertDescription::CertificateExpired => failure("its certificate has expired")
-                .help("get a new one: orlopctl config new FILE, or make one from the cluster's secrets: orlopctl gen config --with-secrets secrets.yaml"),
-            AlertDescription::CertificateRequired => failure("it wants a client certificate")
-                .help("the node is configured: leave out --insecure and use a context (orlopctl config contexts)"),
-            AlertDescription::UnknownCA | AlertDescription::BadCertificate | AlertDescription::DecryptError => {
-                failure("its certificate is not of the node's cluster")
-                    .help("choose the cluster's context: orlopctl config contexts, then --context NAME")
+            AlertDescription::CertificateExpired => failure("its certificate has expired").help(
+                "make a new one from the cluster's secrets: orlopctl gen config --with-secrets secrets.yaml, or ask an admin: orlopctl config new FILE",
+            ),
+            AlertDescription::CertificateRequired => failure("it wants a client certificate").help(
+                "the node is configured: leave out --insecure and use a context (orlopctl config contexts)",
+            ),
+            AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::DecryptError => {
+                failure("its certificate is not of the node's cluster").help(
+                    "choose the cluster's context: orlopctl config contexts, then --context NAME",
+                )
             }
             other => failure(&format!("TLS alert {other:?}")),
         }
     }
 
-    /// There is no connection. `pinned` tells whether a fingerprint was given.
+    /// There is no connection.
     pub(crate) fn connect(error: &ConnectError) -> Self {
         match error {
             ConnectError::Tcp { source, .. } if source.kind() == io::ErrorKind::ConnectionRefused => {
@@ -166,6 +176,7 @@ impl Failure {
             ConnectError::Untrusted { seen, .. } => Self::new(Kind::Untrusted, chain(error)).help(format!(
                 "wrong context (orlopctl config contexts)? A node in maintenance mode has no certificate of the cluster: add --insecure --fingerprint {seen}; a worker pins it, too: --fingerprint {seen}. Compare it with the node's console first"
             )),
+            ConnectError::Refused { alert } => Self::refused(*alert),
             ConnectError::Tls { .. } => Self::new(Kind::Untrusted, chain(error))
                 .help("is this the machine API? Its port is 50000"),
             ConnectError::Http { .. } => Self::new(Kind::Unreachable, chain(error)),

@@ -96,7 +96,7 @@ impl Service<Request<Body>> for Connection {
     }
 }
 
-fn alert(error: &(dyn std::error::Error + 'static)) -> Option<AlertDescription> {
+pub(crate) fn alert(error: &(dyn std::error::Error + 'static)) -> Option<AlertDescription> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref::<rustls::Error>() {

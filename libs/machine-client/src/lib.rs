@@ -17,9 +17,12 @@ pub use trust::{Fingerprint, FingerprintError, Identity, Trust};
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use machine_proto::v1alpha1::machine_client::MachineClient;
-use rustls::pki_types::{InvalidDnsNameError, ServerName};
+use rustls::{
+    AlertDescription,
+    pki_types::{InvalidDnsNameError, ServerName},
+};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncBufReadExt as _, net::TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// The generated client over our connection.
@@ -85,6 +88,12 @@ pub enum ConnectError {
         #[source]
         source: rustls::Error,
     },
+    /// The node refused the client's certificate, or wants one.
+    #[error("the node refused this client with the TLS alert {alert:?}")]
+    Refused {
+        /// What it said.
+        alert: AlertDescription,
+    },
     /// TLS failed otherwise; not a machine API, perhaps.
     #[error("TLS with {address}")]
     Tls {
@@ -126,8 +135,7 @@ pub enum ConnectError {
 /// Connects to a node. Messages up to [`machine_proto::MESSAGE_MAX`] are taken.
 ///
 /// # Errors
-/// [`ConnectError`]. A refused client certificate shows at the first call instead, see
-/// [`TransportError`].
+/// [`ConnectError`].
 pub async fn connect(
     target: &Target,
     trust: &Trust,
@@ -149,10 +157,25 @@ pub async fn connect(
         // Calls are small and people wait for them.
         tcp.set_nodelay(true)
             .map_err(|source| ConnectError::Tcp { address, source })?;
-        let tls = TlsConnector::from(Arc::new(config))
+        let mut tls = TlsConnector::from(Arc::new(config))
             .connect(name, tcp)
             .await
             .map_err(|source| seen.explain(trust, address, source))?;
+        // TLS 1.3: the node looks at the client's certificate when the client's handshake is over. Its
+        // HTTP/2 settings come unasked, or its alert, which a write now could make us miss.
+        match tls.fill_buf().await {
+            Ok([]) => {
+                let source = io::ErrorKind::UnexpectedEof.into();
+                return Err(ConnectError::Tls { address, source });
+            }
+            Ok(_) => {}
+            Err(source) => {
+                return Err(match connection::alert(&source) {
+                    Some(alert) => ConnectError::Refused { alert },
+                    None => ConnectError::Tls { address, source },
+                });
+            }
+        }
         hyper::client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEPALIVE_INTERVAL)

@@ -69,7 +69,11 @@ mod tests {
         assert_eq!(config_problems(&status), Some(problems));
         assert_eq!(config_problems(&Status::internal("x")), None);
         assert_eq!(
-            config_problems(&Status::with_details(Code::Internal, "x", vec![255_u8, 1].into())),
+            config_problems(&Status::with_details(
+                Code::Internal,
+                "x",
+                vec![255_u8, 1].into()
+            )),
             None
         );
     }

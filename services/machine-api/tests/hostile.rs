@@ -31,6 +31,7 @@ const FLOOD: usize = 10_000;
 /// starts afterwards lives in it; both end with the thread.
 fn own_network() {
     unshare(CloneFlags::CLONE_NEWNET).expect("network namespaces need root");
+    // From iproute2, which every Debian has.
     let up = Command::new("ip")
         .args(["link", "set", "lo", "up"])
         .status()

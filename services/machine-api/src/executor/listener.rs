@@ -40,6 +40,8 @@ pub const CALLS_PER_CONNECTION_MAX: u32 = 32;
 pub const HEADERS_MAX: u32 = 16 * 1024;
 /// Longest wait for calls to end when their connection must: its trust changed, or the service stops.
 pub const GRACE: Duration = Duration::from_secs(5);
+/// The same for a connection without a call under way: time for the goodbye to arrive.
+pub const IDLE_GRACE: Duration = Duration::from_millis(200);
 /// Connections that the kernel keeps for us before they are accepted.
 const BACKLOG: i32 = 1024;
 /// Streams that a client opened and reset before we looked at them (the "rapid reset" attack).
@@ -274,6 +276,7 @@ async fn serve(connections: &Connections, tls: TlsStream<TcpStream>, caller: Arc
     let mut settings = gate.settings.clone();
     let mut stopping = connections.stopping.clone();
     let trust = caller.trust;
+    let calls = Arc::clone(&caller.calls);
     let service = service_fn(move |request: Request<Incoming>| {
         let (gate, caller) = (gate.clone(), Arc::clone(&caller));
         async move { Ok::<_, Infallible>(gate.answer(&caller, request).await) }
@@ -297,9 +300,11 @@ async fn serve(connections: &Connections, tls: TlsStream<TcpStream>, caller: Arc
         _ = stopping.wait_for(|stopping| *stopping) => {}
     }
     serving.as_mut().graceful_shutdown();
+    let idle = calls.load(Ordering::Relaxed) == 0;
+    let grace = if idle { IDLE_GRACE } else { GRACE };
     tokio::select! {
         result = serving => ended(result),
-        () = sleep_until(Instant::now() + GRACE) => {}
+        () = sleep_until(Instant::now() + grace) => {}
     }
 }
 
