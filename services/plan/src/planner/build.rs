@@ -1,6 +1,6 @@
 //! From the result of the search to the plan: role, sysctls, modules, services with their configs.
 
-use super::{Content, Search, SourceId};
+use super::{Content, Search, SourceId, authority};
 use init_proto::{
     plan::{ConfigSource, Mode, ModuleRequest, PLAN_VERSION, Plan, ServiceSpec},
     services,
@@ -33,17 +33,23 @@ const SANDBOX_SYSCTLS: [&str; 8] = [
 pub(crate) fn plan(search: &Search, sandboxed: bool) -> Plan {
     match &search.found {
         None => maintenance(&not_found(&search.notes), ConfigSource::None, sandboxed),
-        Some((source, Content::Config(bytes))) => match machine_config::parse(bytes) {
-            Ok(config) => configured(&config, *source, bytes, sandboxed),
-            Err(problems) => maintenance(
-                &format!(
-                    "The machine config ({}) is not valid:\n{problems}",
-                    source.name()
-                ),
-                source.config_source(),
-                sandboxed,
-            ),
-        },
+        Some((source, Content::Config(bytes))) => {
+            let invalid = |problems: &str| {
+                let source_name = source.name();
+                maintenance(
+                    &format!("The machine config ({source_name}) is not valid:\n{problems}"),
+                    source.config_source(),
+                    sandboxed,
+                )
+            };
+            match machine_config::parse(bytes) {
+                Err(problems) => invalid(&problems.to_string()),
+                Ok(config) => match authority::check(&config) {
+                    Err(problem) => invalid(&problem),
+                    Ok(()) => configured(&config, *source, bytes, sandboxed),
+                },
+            }
+        }
         Some((source, Content::Url(url))) => maintenance(
             &format!(
                 "The kernel command line says that the machine config is at {}, and this release \
@@ -170,16 +176,23 @@ mod tests {
     use machine_config::parts::{
         InstallTarget, InstallerPart, MachineApiPart, NetworkPart, decode,
     };
+    use std::time::{Duration, SystemTime};
 
-    const PEM: &str =
-        "  crt: |\n    -----BEGIN CERTIFICATE-----\n    AAAA\n    -----END CERTIFICATE-----\n";
-    const KEY: &str =
-        "  key: |\n    -----BEGIN PRIVATE KEY-----\n    BBBB\n    -----END PRIVATE KEY-----\n";
+    /// A text as a YAML block under `name`.
+    fn block(name: &str, text: &str) -> String {
+        let lines: String = text.lines().map(|line| format!("    {line}\n")).collect();
+        format!("  {name}: |\n{lines}")
+    }
 
     fn text(role: &str, more: &str) -> String {
-        let key = if role == "worker" { "" } else { KEY };
+        let validity = pki::Validity::new(SystemTime::now(), Duration::from_secs(3600));
+        let ca = pki::CertificateAuthority::generate("test", validity).unwrap();
+        let mut pem = block("crt", ca.certificate());
+        if role != "worker" {
+            pem.push_str(&block("key", ca.key().expose()));
+        }
         format!(
-            "apiVersion: v1alpha1\nkind: Machine\nrole: {role}\nca:\n{PEM}{key}\
+            "apiVersion: v1alpha1\nkind: Machine\nrole: {role}\nca:\n{pem}\
              token: abcdefghijklmnopqrst\n{more}"
         )
     }
@@ -251,6 +264,20 @@ mod tests {
         assert!(plan.installer.is_none());
         let api: MachineApiPart = decode(&config_of(&plan, "machine-api")).unwrap();
         assert_eq!(api.maintenance_reason.as_ref(), Some(reason));
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_a_problem() {
+        let good = text("worker", "");
+        let (begin, end) = (
+            good.find("    MII").unwrap(),
+            good.find("    -----END").unwrap(),
+        );
+        let config = format!("{}    AAAA\n{}", &good[..begin], &good[end..]);
+        let Mode::Maintenance { reason } = plan(&found(SourceId::Esp, &config), false).mode else {
+            panic!("nobody could reach this node");
+        };
+        assert!(reason.contains("Machine.ca"), "{reason}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Pure half: from what the sources hold to the plan. No I/O but over `Read + Seek` values that the
 //! caller brings, no clock.
 
+mod authority;
 mod build;
 pub(crate) mod cmdline;
 pub(crate) mod fat;
