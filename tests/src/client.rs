@@ -38,7 +38,8 @@ impl Outcome {
         if self.code != 0 {
             bail!("orlopctl ended with {}: {}", self.code, self.errors);
         }
-        serde_json::from_str(&self.output).with_context(|| format!("orlopctl printed {}", self.output))
+        serde_json::from_str(&self.output)
+            .with_context(|| format!("orlopctl printed {}", self.output))
     }
 }
 
@@ -56,7 +57,14 @@ impl Cluster {
     pub fn generate(directory: &Path, extra: &[&str]) -> Result<Self> {
         let outcome = run(
             Command::new(programs::built("orlopctl")?)
-                .args(["gen", "config", "test", "https://10.77.0.11:6443", "--force", "--output-dir"])
+                .args([
+                    "gen",
+                    "config",
+                    "test",
+                    "https://10.77.0.11:6443",
+                    "--force",
+                    "--output-dir",
+                ])
                 .arg(directory)
                 .args(extra),
             None,
@@ -64,7 +72,9 @@ impl Cluster {
         if outcome.code != 0 {
             bail!("orlopctl gen config: {}", outcome.errors);
         }
-        Ok(Self { directory: directory.to_owned() })
+        Ok(Self {
+            directory: directory.to_owned(),
+        })
     }
 
     /// The config of a control-plane machine.
@@ -90,12 +100,14 @@ impl Cluster {
     /// # Errors
     /// It has no `old`, or cannot be written.
     pub fn edited(&self, config: &Path, name: &str, old: &str, new: &str) -> Result<PathBuf> {
-        let text = fs::read_to_string(config).with_context(|| format!("read {}", config.display()))?;
+        let text =
+            fs::read_to_string(config).with_context(|| format!("read {}", config.display()))?;
         if !text.contains(old) {
             bail!("{} has no `{old}`:\n{text}", config.display());
         }
         let path = self.directory.join(name);
-        fs::write(&path, text.replacen(old, new, 1)).with_context(|| format!("write {}", path.display()))?;
+        fs::write(&path, text.replacen(old, new, 1))
+            .with_context(|| format!("write {}", path.display()))?;
         Ok(path)
     }
 }
@@ -114,32 +126,55 @@ impl<'lab> Client<'lab> {
     /// For the node at `address`, such as "10.77.0.11", reached from inside `lab`.
     #[must_use]
     pub fn in_lab(lab: &'lab Lab, address: &str, config: PathBuf) -> Self {
-        Self { lab: Some(lab), node: address.to_owned(), config, pinned: None, insecure: false }
+        Self {
+            lab: Some(lab),
+            node: address.to_owned(),
+            config,
+            pinned: None,
+            insecure: false,
+        }
     }
 
     /// For a guest's forwarded port.
     #[must_use]
     pub fn at_port(port: u16, config: PathBuf) -> Client<'static> {
-        Client { lab: None, node: format!("127.0.0.1:{port}"), config, pinned: None, insecure: false }
+        Client {
+            lab: None,
+            node: format!("127.0.0.1:{port}"),
+            config,
+            pinned: None,
+            insecure: false,
+        }
     }
 
     /// The same without a client certificate, for a node in maintenance mode with this fingerprint.
     #[must_use]
     pub fn pinned(&self, fingerprint: &str) -> Self {
-        Self { pinned: Some(fingerprint.to_owned()), insecure: true, ..self.clone() }
+        Self {
+            pinned: Some(fingerprint.to_owned()),
+            insecure: true,
+            ..self.clone()
+        }
     }
 
     /// The same with its client certificate, for a worker: it has no key of the cluster's authority, and so
     /// clients know it by its fingerprint.
     #[must_use]
     pub fn of_worker(&self, fingerprint: &str) -> Self {
-        Self { pinned: Some(fingerprint.to_owned()), insecure: false, ..self.clone() }
+        Self {
+            pinned: Some(fingerprint.to_owned()),
+            insecure: false,
+            ..self.clone()
+        }
     }
 
     /// The same with another client config.
     #[must_use]
     pub fn with_config(&self, config: PathBuf) -> Self {
-        Self { config, ..self.clone() }
+        Self {
+            config,
+            ..self.clone()
+        }
     }
 
     /// Runs orlopctl with these arguments; its results are JSON.
@@ -157,7 +192,9 @@ impl<'lab> Client<'lab> {
     /// # Errors
     /// It fails.
     pub fn json(&self, arguments: &[&str]) -> Result<Value> {
-        self.run(arguments)?.json().with_context(|| format!("orlopctl {}", arguments.join(" ")))
+        self.run(arguments)?
+            .json()
+            .with_context(|| format!("orlopctl {}", arguments.join(" ")))
     }
 
     /// Runs it for its effect.
@@ -167,7 +204,12 @@ impl<'lab> Client<'lab> {
     pub fn order(&self, arguments: &[&str]) -> Result<()> {
         let outcome = self.run(arguments)?;
         if outcome.code != 0 {
-            bail!("orlopctl {} ended with {}: {}", arguments.join(" "), outcome.code, outcome.errors);
+            bail!(
+                "orlopctl {} ended with {}: {}",
+                arguments.join(" "),
+                outcome.code,
+                outcome.errors
+            );
         }
         Ok(())
     }
@@ -176,7 +218,12 @@ impl<'lab> Client<'lab> {
     ///
     /// # Errors
     /// Not in time; the error shows the last answer.
-    pub fn wait_version(&self, what: &str, expected: Duration, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+    pub fn wait_version(
+        &self,
+        what: &str,
+        expected: Duration,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value> {
         let mut last = String::new();
         let found = eventually(what, expected, || {
             let outcome = self.run(&["--timeout", "5s", "version"])?;
@@ -188,7 +235,9 @@ impl<'lab> Client<'lab> {
 
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(programs::built("orlopctl")?);
-        command.env("ORLOPCONFIG", &self.config).args(["--node", &self.node]);
+        command
+            .env("ORLOPCONFIG", &self.config)
+            .args(["--node", &self.node]);
         if let Some(fingerprint) = &self.pinned {
             command.args(["--fingerprint", fingerprint]);
         }
@@ -216,13 +265,22 @@ fn run(command: &mut Command, lab: Option<&Lab>) -> Result<Outcome> {
 /// # Errors
 /// It does not come in time.
 pub fn fingerprint(console: &Lines, position: usize, expected: Duration) -> Result<String> {
-    let line = console.find_after(position, "a fingerprint", expected, |line| fingerprint_in(line).is_some())?;
+    let line = console.find_after(position, "a fingerprint", expected, |line| {
+        fingerprint_in(line).is_some()
+    })?;
     fingerprint_in(&line).context("the line has a fingerprint")
 }
 
 fn fingerprint_in(line: &str) -> Option<String> {
-    let is_one = |word: &&str| word.len() == FINGERPRINT_LENGTH && word.split(':').all(|byte| u8::from_str_radix(byte, 16).is_ok());
-    line.split(|character: char| !character.is_ascii_hexdigit() && character != ':').find(is_one).map(str::to_owned)
+    let is_one = |word: &&str| {
+        word.len() == FINGERPRINT_LENGTH
+            && word
+                .split(':')
+                .all(|byte| u8::from_str_radix(byte, 16).is_ok())
+    };
+    line.split(|character: char| !character.is_ascii_hexdigit() && character != ':')
+        .find(is_one)
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -232,7 +290,9 @@ mod tests {
     #[test]
     fn a_fingerprint_is_found_in_a_sentence() {
         let print = vec!["A0"; 32].join(":");
-        let line = format!("[ 1.2] orlop-init: machine-api: maintenance: https://10.0.2.15:50000 fingerprint sha256 {print}, bye");
+        let line = format!(
+            "[ 1.2] orlop-init: machine-api: maintenance: https://10.0.2.15:50000 fingerprint sha256 {print}, bye"
+        );
         assert_eq!(fingerprint_in(&line), Some(print));
         assert_eq!(fingerprint_in("fingerprint 12:34"), None);
     }

@@ -28,8 +28,12 @@ impl Control {
         let path = inside(root, paths::CONTROL_SOCKET);
         let stream =
             UnixStream::connect(&path).with_context(|| format!("connect to {}", path.display()))?;
-        stream.set_read_timeout(Some(ANSWER_MAX)).context("bound the reads")?;
-        stream.set_write_timeout(Some(ANSWER_MAX)).context("bound the writes")?;
+        stream
+            .set_read_timeout(Some(ANSWER_MAX))
+            .context("bound the reads")?;
+        stream
+            .set_write_timeout(Some(ANSWER_MAX))
+            .context("bound the writes")?;
         Ok(Self { stream })
     }
 
@@ -81,7 +85,10 @@ impl Control {
     /// As [`Control::ask`], and where there is none of that name.
     pub fn service(&mut self, name: &str) -> Result<ServiceStatus> {
         let services = self.services()?;
-        let names: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
+        let names: Vec<String> = services
+            .iter()
+            .map(|service| service.name.clone())
+            .collect();
         services
             .into_iter()
             .find(|service| service.name == name)
@@ -95,8 +102,14 @@ impl Control {
     /// As [`Control::ask`].
     pub fn logs(&mut self, name: &str) -> Result<(Vec<String>, u64)> {
         let bytes_max = u32::try_from(LOG_CHUNK_MAX).context("the chunk's size fits")?;
-        match self.ask(&Request::Logs { name: name.into(), cursor: 0, bytes_max })? {
-            Response::Logs { lines, lost, .. } => Ok((lines.into_iter().map(|line| line.text).collect(), lost)),
+        match self.ask(&Request::Logs {
+            name: name.into(),
+            cursor: 0,
+            bytes_max,
+        })? {
+            Response::Logs { lines, lost, .. } => {
+                Ok((lines.into_iter().map(|line| line.text).collect(), lost))
+            }
             other => bail!("Logs was answered by {other:?}"),
         }
     }
@@ -107,7 +120,9 @@ impl Control {
     /// The connection breaks.
     pub fn events(mut self, after: u64) -> Result<Events> {
         frame::write(&mut self.stream, &Request::Events { after }).context("ask for events")?;
-        Ok(Events { stream: self.stream })
+        Ok(Events {
+            stream: self.stream,
+        })
     }
 }
 
@@ -122,7 +137,7 @@ impl Events {
     ///
     /// # Errors
     /// None comes in time, or the stream ends.
-    pub fn next(&mut self) -> Result<Event> {
+    pub fn receive(&mut self) -> Result<Event> {
         frame::read(&mut self.stream).context("read an event")
     }
 }

@@ -50,7 +50,10 @@ impl Guarded {
     /// # Errors
     /// It was taken before.
     pub fn stdout(&mut self) -> Result<ChildStdout> {
-        self.guard.stdout.take().with_context(|| format!("the output of {} was taken", self.name))
+        self.guard
+            .stdout
+            .take()
+            .with_context(|| format!("the output of {} was taken", self.name))
     }
 
     /// The program's standard error; once.
@@ -58,7 +61,10 @@ impl Guarded {
     /// # Errors
     /// It was taken before.
     pub fn stderr(&mut self) -> Result<ChildStderr> {
-        self.guard.stderr.take().with_context(|| format!("the error output of {} was taken", self.name))
+        self.guard
+            .stderr
+            .take()
+            .with_context(|| format!("the error output of {} was taken", self.name))
     }
 
     /// Kills the program (SIGKILL) and waits until it is gone.
@@ -67,7 +73,10 @@ impl Guarded {
     /// The system refuses to wait.
     pub fn kill(&mut self) -> Result<()> {
         drop(self.guard.stdin.take());
-        self.guard.wait().with_context(|| format!("wait for {}", self.name)).map(drop)
+        self.guard
+            .wait()
+            .with_context(|| format!("wait for {}", self.name))
+            .map(drop)
     }
 
     /// Waits until the program ends by itself, at most `bound`. None: it still runs.
@@ -75,12 +84,18 @@ impl Guarded {
     /// # Errors
     /// The system refuses to wait.
     pub fn wait(&mut self, bound: Duration) -> Result<Option<ExitStatus>> {
-        let pid = i32::try_from(self.guard.id()).ok().and_then(Pid::from_raw).context("a process id fits")?;
+        let pid = i32::try_from(self.guard.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("a process id fits")?;
         if let Ok(life) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            let bound = rustix::event::Timespec::try_from(bound).context("the bound fits a timespec")?;
+            let bound =
+                rustix::event::Timespec::try_from(bound).context("the bound fits a timespec")?;
             let _ = poll(&mut [PollFd::new(&life, PollFlags::IN)], Some(&bound));
         }
-        self.guard.try_wait().with_context(|| format!("wait for {}", self.name))
+        self.guard
+            .try_wait()
+            .with_context(|| format!("wait for {}", self.name))
     }
 }
 

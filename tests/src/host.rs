@@ -45,17 +45,33 @@ impl Snapshot {
         aspects.insert("sysctls", sysctls());
         // Use counts move with any mount of anybody; names and sizes are what was loaded.
         let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
-        aspects.insert("modules", modules.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect());
+        aspects.insert(
+            "modules",
+            modules
+                .lines()
+                .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+                .collect(),
+        );
         aspects.insert("mounts", lines(&text("/proc/self/mounts")?));
         aspects.insert("links", links()?);
         aspects.insert("addresses", lines(&ip(&["-o", "address", "show"])?));
-        aspects.insert("routes", lines(&ip(&["-o", "route", "show", "table", "all"])?));
-        aspects.insert("nftables", lines(&command::output(tool("nft")?.args(["list", "tables"]))?));
+        aspects.insert(
+            "routes",
+            lines(&ip(&["-o", "route", "show", "table", "all"])?),
+        );
+        aspects.insert(
+            "nftables",
+            lines(&command::output(tool("nft")?.args(["list", "tables"]))?),
+        );
         aspects.insert("cgroups", cgroups());
         aspects.insert("processes", processes());
         aspects.insert("host name", lines(&text("/proc/sys/kernel/hostname")?));
         aspects.insert("scratch", leftovers_of_this_process());
-        Ok(Self { aspects, wall: SystemTime::now(), monotonic: Instant::now() })
+        Ok(Self {
+            aspects,
+            wall: SystemTime::now(),
+            monotonic: Instant::now(),
+        })
     }
 
     /// What is different in `later`, one line each; empty when the host is unchanged.
@@ -64,33 +80,56 @@ impl Snapshot {
         let mut found = Vec::new();
         for (aspect, before) in &self.aspects {
             let after = &later.aspects[aspect];
-            found.extend(before.difference(after).map(|line| format!("{aspect}: gone: {line}")));
-            found.extend(after.difference(before).map(|line| format!("{aspect}: new: {line}")));
+            found.extend(
+                before
+                    .difference(after)
+                    .map(|line| format!("{aspect}: gone: {line}")),
+            );
+            found.extend(
+                after
+                    .difference(before)
+                    .map(|line| format!("{aspect}: new: {line}")),
+            );
         }
         let passed = later.monotonic.duration_since(self.monotonic);
         let shown = later.wall.duration_since(self.wall).unwrap_or_default();
         if passed.abs_diff(shown) > CLOCK_SLACK {
-            found.push(format!("clock: {passed:?} have passed, the clock shows {shown:?}"));
+            found.push(format!(
+                "clock: {passed:?} have passed, the clock shows {shown:?}"
+            ));
         }
         found
     }
 }
 
 fn lines(text: &str) -> BTreeSet<String> {
-    text.lines().map(|line| line.trim_end().to_owned()).collect()
+    text.lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect()
 }
 
 fn sysctls() -> BTreeSet<String> {
     let root = Path::new("/proc/sys");
     let mut found = BTreeSet::new();
     walk(root, &mut |path| {
-        let key = path.strip_prefix(root).unwrap_or(path).display().to_string();
-        if RESTLESS.iter().chain(&UNTOUCHED).any(|prefix| key.starts_with(prefix)) {
+        let key = path
+            .strip_prefix(root)
+            .unwrap_or(path)
+            .display()
+            .to_string();
+        if RESTLESS
+            .iter()
+            .chain(&UNTOUCHED)
+            .any(|prefix| key.starts_with(prefix))
+        {
             return;
         }
         // Write-only ones cannot be read: they are commands, not values.
         if let Ok(bytes) = fs::read(path) {
-            found.insert(format!("{key} = {}", String::from_utf8_lossy(&bytes).trim_end()));
+            found.insert(format!(
+                "{key} = {}",
+                String::from_utf8_lossy(&bytes).trim_end()
+            ));
         }
     });
     found
@@ -109,7 +148,10 @@ fn walk(directory: &Path, act: &mut dyn FnMut(&Path)) {
 fn ip(arguments: &[&str]) -> Result<String> {
     let text = command::output(tool("ip")?.args(arguments))?;
     // Lifetimes count down by themselves.
-    Ok(text.lines().map(|line| line.split(" valid_lft").next().unwrap_or(line).to_owned() + "\n").collect())
+    Ok(text
+        .lines()
+        .map(|line| line.split(" valid_lft").next().unwrap_or(line).to_owned() + "\n")
+        .collect())
 }
 
 fn links() -> Result<BTreeSet<String>> {
@@ -139,7 +181,14 @@ fn directories(directory: &Path, found: &mut BTreeSet<String>) {
 
 /// Programs of ours that run now, whoever started them: other processes come and go on any host.
 fn processes() -> BTreeSet<String> {
-    let ours = ["orlop-sandbox", "orlop-guard", "init", "orlop", "dnsmasq", "toy"];
+    let ours = [
+        "orlop-sandbox",
+        "orlop-guard",
+        "init",
+        "orlop",
+        "dnsmasq",
+        "toy",
+    ];
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
@@ -156,13 +205,22 @@ fn processes() -> BTreeSet<String> {
 
 fn leftovers_of_this_process() -> BTreeSet<String> {
     let own = format!("-{}-", std::process::id());
-    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    let entries = fs::read_dir(std::env::temp_dir())
+        .into_iter()
+        .flatten()
+        .flatten();
     let paths = entries.map(|entry| entry.path());
     let mine = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         name.starts_with("orlop-") && name.contains(&own)
     };
-    paths.filter(mine).map(|path| path.display().to_string()).collect()
+    paths
+        .filter(mine)
+        .map(|path| path.display().to_string())
+        .collect()
 }
 
 #[cfg(test)]
@@ -173,10 +231,22 @@ mod tests {
     fn a_new_mount_or_a_stepped_clock_is_seen() {
         let before = Snapshot::take().unwrap();
         let mut after = Snapshot::take().unwrap();
-        after.aspects.get_mut("mounts").unwrap().insert("tmpfs /x tmpfs rw 0 0".into());
+        after
+            .aspects
+            .get_mut("mounts")
+            .unwrap()
+            .insert("tmpfs /x tmpfs rw 0 0".into());
         after.wall += Duration::from_secs(3600);
         let found = before.differences(&after);
-        assert!(found.iter().any(|line| line == "mounts: new: tmpfs /x tmpfs rw 0 0"), "{found:?}");
-        assert!(found.iter().any(|line| line.starts_with("clock: ")), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .any(|line| line == "mounts: new: tmpfs /x tmpfs rw 0 0"),
+            "{found:?}"
+        );
+        assert!(
+            found.iter().any(|line| line.starts_with("clock: ")),
+            "{found:?}"
+        );
     }
 }

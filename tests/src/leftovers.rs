@@ -30,16 +30,26 @@ pub fn name(kind: &str) -> Result<String> {
 pub fn start_time(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may contain anything.
-    text.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    text.rsplit_once(')')?
+        .1
+        .split_ascii_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 /// Whether `name` was made by a process that is gone.
 #[must_use]
 pub fn is_leftover(name: &str) -> bool {
     let mut parts = name.split('-');
-    let (Some("orlop"), Some(_), Some(pid), Some(start), Some(_), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some("orlop"), Some(_), Some(pid), Some(start), Some(_), None) = (
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+        parts.next(),
+    ) else {
         return false;
     };
     let (Ok(pid), Ok(start)) = (pid.parse(), start.parse::<u64>()) else {
@@ -103,9 +113,18 @@ mod tests {
     fn only_names_of_dead_processes_are_leftovers() {
         assert!(!is_leftover(&name("node").unwrap()));
         let pid = std::process::id();
-        assert!(is_leftover(&format!("orlop-node-{pid}-1-0")), "the pid was reused");
+        assert!(
+            is_leftover(&format!("orlop-node-{pid}-1-0")),
+            "the pid was reused"
+        );
         assert!(is_leftover("orlop-node-4194999-1-0"));
-        for other in ["orlop", "orlop-cache", "systemd-1-2-3-4", "orlop-node-x-1-0", "orlop-node-1-2-3-4"] {
+        for other in [
+            "orlop",
+            "orlop-cache",
+            "systemd-1-2-3-4",
+            "orlop-node-x-1-0",
+            "orlop-node-1-2-3-4",
+        ] {
             assert!(!is_leftover(other), "{other}");
         }
     }

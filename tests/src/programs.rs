@@ -13,8 +13,15 @@ use xtask::workspace;
 pub fn built(name: &str) -> Result<PathBuf> {
     let path = workspace::release_directory().join(name);
     if !path.is_file() {
-        let package = if name == "orlopctl" { "orlop-cli" } else { "orlop-tests" };
-        bail!("{} is missing: make it with `cargo build --release -p {package}`", path.display());
+        let package = if name == "orlopctl" {
+            "orlop-cli"
+        } else {
+            "orlop-tests"
+        };
+        bail!(
+            "{} is missing: make it with `cargo build --release -p {package}`",
+            path.display()
+        );
     }
     Ok(path)
 }

@@ -103,7 +103,8 @@ impl Lines {
                         kept.lines.pop_front();
                         kept.dropped += 1;
                     }
-                    kept.lines.push_back(text.trim_end_matches(['\r', '\n']).to_owned());
+                    kept.lines
+                        .push_back(text.trim_end_matches(['\r', '\n']).to_owned());
                     changed.notify_all();
                 }
                 let (kept, changed) = &*shared;
@@ -133,7 +134,9 @@ impl Lines {
     /// # Errors
     /// The source ends or the bound is met before; the error shows the last lines.
     pub fn wait_after(&self, position: usize, text: &str, expected: Duration) -> Result<String> {
-        self.find_after(position, &format!("\"{text}\""), expected, |line| line.contains(text))
+        self.find_after(position, &format!("\"{text}\""), expected, |line| {
+            line.contains(text)
+        })
     }
 
     /// Waits for the first line from `position` on for which `wanted` holds.
@@ -159,7 +162,11 @@ impl Lines {
             looked = kept.next();
             let left = deadline.saturating_duration_since(Instant::now());
             if kept.ended || left.is_zero() {
-                let why = if kept.ended { "it ended" } else { "the bound is met" };
+                let why = if kept.ended {
+                    "it ended"
+                } else {
+                    "the bound is met"
+                };
                 drop(kept);
                 bail!(
                     "{}: no line with {what}; {why} ({:?}). The end of {}:\n{}",
@@ -188,7 +195,12 @@ impl Lines {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 drop(kept);
-                bail!("{}: did not end within {:?}. Its end:\n{}", self.name, expected * PATIENCE, self.tail());
+                bail!(
+                    "{}: did not end within {:?}. Its end:\n{}",
+                    self.name,
+                    expected * PATIENCE,
+                    self.tail()
+                );
             }
             kept = changed
                 .wait_timeout(kept, left)
@@ -201,14 +213,22 @@ impl Lines {
     /// How many lines contain `text`.
     #[must_use]
     pub fn count(&self, text: &str) -> usize {
-        lock(&self.shared.0).lines.iter().filter(|line| line.contains(text)).count()
+        lock(&self.shared.0)
+            .lines
+            .iter()
+            .filter(|line| line.contains(text))
+            .count()
     }
 
     /// All kept lines from `position` on.
     #[must_use]
     pub fn since(&self, position: usize) -> Vec<String> {
         let kept = lock(&self.shared.0);
-        kept.lines.iter().skip(position.saturating_sub(kept.dropped)).cloned().collect()
+        kept.lines
+            .iter()
+            .skip(position.saturating_sub(kept.dropped))
+            .cloned()
+            .collect()
     }
 
     /// The last lines, for failures.
@@ -216,7 +236,11 @@ impl Lines {
     pub fn tail(&self) -> String {
         let kept = lock(&self.shared.0);
         let first = kept.lines.len().saturating_sub(LINES_SHOWN);
-        kept.lines.iter().skip(first).map(|line| format!("  | {line}\n")).collect()
+        kept.lines
+            .iter()
+            .skip(first)
+            .map(|line| format!("  | {line}\n"))
+            .collect()
     }
 }
 
@@ -237,13 +261,23 @@ mod tests {
         let lines = Lines::follow("test", source, &directory.path().join("log")).unwrap();
         assert_eq!(lines.wait("tw", SHORT).unwrap(), "two");
         lines.wait_end(SHORT).unwrap();
-        assert!(lines.wait_after(2, "two", SHORT).unwrap_err().to_string().contains("| three"));
-        assert_eq!(std::fs::read(directory.path().join("log")).unwrap(), b"one\r\ntwo\nthree");
+        assert!(
+            lines
+                .wait_after(2, "two", SHORT)
+                .unwrap_err()
+                .to_string()
+                .contains("| three")
+        );
+        assert_eq!(
+            std::fs::read(directory.path().join("log")).unwrap(),
+            b"one\r\ntwo\nthree"
+        );
     }
 
     #[test]
     fn a_condition_that_never_holds_meets_its_bound() {
-        let error = eventually::<()>("the moon", Duration::from_millis(5), || Ok(None)).unwrap_err();
+        let error =
+            eventually::<()>("the moon", Duration::from_millis(5), || Ok(None)).unwrap_err();
         assert!(error.to_string().contains("the moon"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
 //! The release's kernel and initrd, booted directly: what needs a whole machine but no firmware.
-#![allow(missing_docs)] // test functions say what they show by their names
+#![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
 use init_proto::plan::CgroupLimits;
 use orlop_tests::client::{Client, Cluster, fingerprint};
@@ -21,7 +21,9 @@ const WATCHDOG_BITES: Duration = Duration::from_secs(45);
 /// Room for all partitions, and a small DATA.
 const DISK: u64 = 1024 * disk::MIB;
 /// Every boot phase of a whole machine.
-const PHASES: [&str; 9] = ["mount", "watchdog", "root", "harden", "modules", "devices", "plan", "volumes", "services"];
+const PHASES: [&str; 9] = [
+    "mount", "watchdog", "root", "harden", "modules", "devices", "plan", "volumes", "services",
+];
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -34,7 +36,9 @@ fn installed(scratch: &Scratch) -> (Machine, Cluster, PathBuf) {
     disk::raw(&image, DISK).unwrap();
     let mut machine = Machine::new(guest::direct("").unwrap());
     machine.disks.push(Disk::Raw(image.clone()));
-    machine.fw_cfg.push(("opt/io.orlop/config".into(), cluster.control_plane()));
+    machine
+        .fw_cfg
+        .push(("opt/io.orlop/config".into(), cluster.control_plane()));
     (machine, cluster, image)
 }
 
@@ -43,7 +47,11 @@ fn resources(client: &Client<'_>, kind: &str) -> String {
 }
 
 fn configured(client: &Client<'_>) -> Value {
-    client.wait_version("the configured node", BOOTS, |version| version["mode"] == "control-plane").unwrap()
+    client
+        .wait_version("the configured node", BOOTS, |version| {
+            version["mode"] == "control-plane"
+        })
+        .unwrap()
 }
 
 #[test]
@@ -57,7 +65,10 @@ fn a_config_by_fw_cfg_makes_disks_identity_and_network_and_a_full_data_does_no_h
     // DHCP by QEMU's own server.
     assert!(resources(&client, "addresses").contains("10.0.2.15"));
     let mounts = client.json(&["get", "mounts"]).unwrap().to_string();
-    assert!(mounts.contains("/system/state") && mounts.contains("/var") && mounts.contains("erofs"), "{mounts}");
+    assert!(
+        mounts.contains("/system/state") && mounts.contains("/var") && mounts.contains("erofs"),
+        "{mounts}"
+    );
     let services = client.json(&["services"]).unwrap();
     for service in services.as_array().unwrap() {
         assert_eq!(service["state"], "running", "{services}");
@@ -71,7 +82,10 @@ fn a_config_by_fw_cfg_makes_disks_identity_and_network_and_a_full_data_does_no_h
     for name in ["ORLOP-ESP", "ORLOP-META", "ORLOP-STATE"] {
         assert!(partition(&image, name).1 > 0, "{name}");
     }
-    assert!(data.0 + data.1 + 34 * 512 >= DISK - 2 * disk::MIB, "DATA reaches the disk's end: {data:?}");
+    assert!(
+        data.0 + data.1 + 34 * 512 >= DISK - 2 * disk::MIB,
+        "DATA reaches the disk's end: {data:?}"
+    );
     fill(&image, data, scratch.path());
 
     // DATA has not a block left: the node boots, answers and takes a config.
@@ -80,19 +94,39 @@ fn a_config_by_fw_cfg_makes_disks_identity_and_network_and_a_full_data_does_no_h
     let second = configured(&client);
     assert_eq!(second["machineId"], first["machineId"]);
     assert_eq!(second["configSource"], "STATE");
-    let renamed = cluster.edited(&cluster.control_plane(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
+    let renamed = cluster
+        .edited(
+            &cluster.control_plane(),
+            "renamed.yaml",
+            "kind: Machine\n",
+            "kind: Machine\nhostname: renamed\n",
+        )
+        .unwrap();
     client.json(&["apply-config", text(&renamed)]).unwrap();
-    client.wait_version("the new host name", BOOTS, |version| version["hostname"] == "renamed").unwrap();
-    assert_eq!(client.run(&["logs", "init", "--tail", "3"]).unwrap().code, 0);
+    client
+        .wait_version("the new host name", BOOTS, |version| {
+            version["hostname"] == "renamed"
+        })
+        .unwrap();
+    assert_eq!(
+        client.run(&["logs", "init", "--tail", "3"]).unwrap().code,
+        0
+    );
     guest.cut_power().unwrap();
 }
 
 /// Offset and size in bytes of the partition with this name.
 fn partition(image: &Path, name: &str) -> (u64, u64) {
     let table = gpt::GptConfig::new().writable(false).open(image).unwrap();
-    let found = table.partitions().values().find(|partition| partition.name == name);
+    let found = table
+        .partitions()
+        .values()
+        .find(|partition| partition.name == name);
     let found = found.unwrap_or_else(|| panic!("no partition {name}: {:?}", table.partitions()));
-    (found.first_lba * 512, (found.last_lba - found.first_lba + 1) * 512)
+    (
+        found.first_lba * 512,
+        (found.last_lba - found.first_lba + 1) * 512,
+    )
 }
 
 /// Writes a file into an ext4 partition until no block is left.
@@ -106,7 +140,12 @@ fn fill(image: &Path, (offset, size): (u64, u64), scratch: &Path) {
     }
     fs::write(&big, content).unwrap();
     let place = format!("{}?offset={offset}", image.display());
-    let _ = orlop_tests::programs::tool("e2fsck").unwrap().args(["-f", "-p"]).arg(&place).output().unwrap();
+    let _ = orlop_tests::programs::tool("e2fsck")
+        .unwrap()
+        .args(["-f", "-p"])
+        .arg(&place)
+        .output()
+        .unwrap();
     let said = orlop_tests::programs::tool("debugfs")
         .unwrap()
         .args(["-w", "-R", &format!("write {} big", big.display())])
@@ -114,7 +153,12 @@ fn fill(image: &Path, (offset, size): (u64, u64), scratch: &Path) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(said.contains("Could not allocate block") || said.contains("No free space") || said.contains("ENOSPC"), "debugfs did not fill DATA: {said}");
+    assert!(
+        said.contains("Could not allocate block")
+            || said.contains("No free space")
+            || said.contains("ENOSPC"),
+        "debugfs did not fill DATA: {said}"
+    );
 }
 
 #[test]
@@ -128,11 +172,23 @@ fn each_phase_fails_in_turn_and_the_node_says_which() {
         guest.serial().wait(&failure, BOOTS).unwrap();
         let print = fingerprint(guest.serial(), 0, BOOTS).unwrap();
         let client = Client::at_port(guest.port().unwrap(), cluster.admin()).pinned(&print);
-        let version = client.wait_version("maintenance mode", BOOTS, |version| version["mode"] == "maintenance").unwrap();
+        let version = client
+            .wait_version("maintenance mode", BOOTS, |version| {
+                version["mode"] == "maintenance"
+            })
+            .unwrap();
         let reason = version["maintenanceReason"].as_str().unwrap().to_owned();
-        assert!(reason.contains(phase) && reason.contains("injected failure"), "{phase}: {reason}");
+        assert!(
+            reason.contains(phase) && reason.contains("injected failure"),
+            "{phase}: {reason}"
+        );
         let phases = client.json(&["boot-phases"]).unwrap();
-        let failed: Vec<&Value> = phases["phases"].as_array().unwrap().iter().filter(|phase| phase["state"] == "failed").collect();
+        let failed: Vec<&Value> = phases["phases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|phase| phase["state"] == "failed")
+            .collect();
         assert_eq!(failed.len(), 1, "{phases}");
         assert_eq!(failed[0]["name"], phase);
         guest.cut_power().unwrap();
@@ -140,22 +196,49 @@ fn each_phase_fails_in_turn_and_the_node_says_which() {
 }
 
 #[test]
+fn a_machine_with_192_mib_installs_and_serves_its_api() {
+    let scratch = leftovers::scratch("small").unwrap();
+    let (machine, cluster, _) = installed(&scratch);
+    let guest = Guest::start(&Machine {
+        memory_mib: 192,
+        ..machine
+    })
+    .unwrap();
+    let client = Client::at_port(guest.port().unwrap(), cluster.admin());
+    configured(&client);
+    let memory = resources(&client, "memory");
+    println!("memory: {memory}");
+    for service in client.json(&["services"]).unwrap().as_array().unwrap() {
+        assert_eq!(service["restarts"], 0, "{service}");
+    }
+}
+
+#[test]
 fn a_hang_of_pid_1_is_ended_by_the_watchdog() {
     let machine = Machine::new(guest::direct("orlop.hang-phase=plan").unwrap());
     let mut guest = Guest::start(&machine).unwrap();
-    guest.serial().wait("phase plan: injected hang", BOOTS).unwrap();
+    guest
+        .serial()
+        .wait("phase plan: injected hang", BOOTS)
+        .unwrap();
     let position = guest.serial().position();
     guest.qmp().wait_event("WATCHDOG", WATCHDOG_BITES).unwrap();
     guest.wait_reset(ENDS).unwrap();
     // And the machine starts again by itself.
-    guest.serial().wait_after(position, "hardware watchdog armed", BOOTS).unwrap();
+    guest
+        .serial()
+        .wait_after(position, "hardware watchdog armed", BOOTS)
+        .unwrap();
 }
 
 #[test]
 fn crashes_limits_and_the_read_only_root_on_a_real_kernel() {
     let scratch = leftovers::scratch("toys").unwrap();
     let mut hog = toy("hog", &["hog"]);
-    hog.limits = CgroupLimits { memory_max: Some(48 * disk::MIB), ..CgroupLimits::default() };
+    hog.limits = CgroupLimits {
+        memory_max: Some(48 * disk::MIB),
+        ..CgroupLimits::default()
+    };
     let services = vec![
         toy("crasher", &["crash", "7"]),
         toy("watcher", &["report", "crasher"]),
@@ -180,6 +263,17 @@ fn crashes_limits_and_the_read_only_root_on_a_real_kernel() {
 /// Waits for a reporter to say that a service was restarted this often; it may miss a number.
 fn restarted(serial: &Lines, name: &str, least: u32) {
     let prefix = format!("{name} restarts ");
-    let number = |line: &str| line.split_once(&prefix)?.1.split(' ').next()?.parse::<u32>().ok();
-    serial.find_after(0, &format!("{least} restarts of {name}"), BOOTS, |line| number(line) >= Some(least)).unwrap();
+    let number = |line: &str| {
+        line.split_once(&prefix)?
+            .1
+            .split(' ')
+            .next()?
+            .parse::<u32>()
+            .ok()
+    };
+    serial
+        .find_after(0, &format!("{least} restarts of {name}"), BOOTS, |line| {
+            number(line) >= Some(least)
+        })
+        .unwrap();
 }

@@ -1,6 +1,6 @@
 //! Disk making and config applying under recorded power cuts: the writes of one whole run are recorded,
 //! then the disk is looked at as it was after many of them, and booted as it was after three.
-#![allow(missing_docs)] // test functions say what they show by their names
+#![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
 use init_proto::generation::Generation;
 use orlop_tests::client::{Client, Cluster};
@@ -50,27 +50,59 @@ fn record(directory: &Path) -> Recording {
     disk::raw(&image, DISK).unwrap();
     fs::write(&log, "").unwrap();
     let mut machine = Machine::new(guest::direct("").unwrap());
-    machine.fw_cfg.push(("opt/io.orlop/config".into(), cluster.control_plane()));
-    machine.disks.push(Disk::Recorded { image, log: log.clone() });
+    machine
+        .fw_cfg
+        .push(("opt/io.orlop/config".into(), cluster.control_plane()));
+    machine.disks.push(Disk::Recorded {
+        image,
+        log: log.clone(),
+    });
     let mut guest = Guest::start(&machine).unwrap();
     let client = Client::at_port(guest.port().unwrap(), cluster.admin());
-    let version = client.wait_version("the configured node", BOOTS, |version| version["mode"] == "control-plane").unwrap();
+    let version = client
+        .wait_version("the configured node", BOOTS, |version| {
+            version["mode"] == "control-plane"
+        })
+        .unwrap();
     let first = recorded(&log);
-    let renamed = cluster.edited(&cluster.control_plane(), "renamed.yaml", "kind: Machine\n", "kind: Machine\nhostname: renamed\n").unwrap();
-    client.json(&["apply-config", renamed.to_str().unwrap()]).unwrap();
+    let renamed = cluster
+        .edited(
+            &cluster.control_plane(),
+            "renamed.yaml",
+            "kind: Machine\n",
+            "kind: Machine\nhostname: renamed\n",
+        )
+        .unwrap();
+    client
+        .json(&["apply-config", renamed.to_str().unwrap()])
+        .unwrap();
     let second = recorded(&log);
     client.order(&["shutdown"]).unwrap();
     guest.wait_off(ENDS).unwrap();
     drop(guest);
-    let configs = [fs::read(cluster.control_plane()).unwrap(), fs::read(&renamed).unwrap()];
+    let configs = [
+        fs::read(cluster.control_plane()).unwrap(),
+        fs::read(&renamed).unwrap(),
+    ];
     let machine_id = version["machineId"].as_str().unwrap().to_owned();
-    Recording { log: WriteLog::open(&log).unwrap(), marks: Marks { first, second }, configs, machine, cluster, machine_id }
+    Recording {
+        log: WriteLog::open(&log).unwrap(),
+        marks: Marks { first, second },
+        configs,
+        machine,
+        cluster,
+        machine_id,
+    }
 }
 
 /// STATE cut out of the image, where there is a partition table with one.
 fn state(image: &Path, target: &Path) -> Option<()> {
     let table = gpt::GptConfig::new().writable(false).open(image).ok()?;
-    let found = table.partitions().values().find(|partition| partition.name == "ORLOP-STATE")?.clone();
+    let found = table
+        .partitions()
+        .values()
+        .find(|partition| partition.name == "ORLOP-STATE")?
+        .clone();
     let count = found.last_lba - found.first_lba + 1;
     let status = Command::new("dd")
         .args(["bs=512", "conv=sparse", "status=none"])
@@ -86,7 +118,12 @@ fn state(image: &Path, target: &Path) -> Option<()> {
 
 /// The newest whole config on STATE, after the journal was replayed as a mount does. None: no file system yet.
 fn newest(state: &Path) -> Option<Generation> {
-    let check = tool("e2fsck").unwrap().args(["-f", "-y"]).arg(state).output().unwrap();
+    let check = tool("e2fsck")
+        .unwrap()
+        .args(["-f", "-y"])
+        .arg(state)
+        .output()
+        .unwrap();
     let code = check.status.code().unwrap();
     if code >= FSCK_BAD {
         return None;
@@ -94,7 +131,12 @@ fn newest(state: &Path) -> Option<Generation> {
     ["/config-a", "/config-b"]
         .iter()
         .filter_map(|path| {
-            let read = tool("debugfs").unwrap().args(["-R", &format!("cat {path}")]).arg(state).output().unwrap();
+            let read = tool("debugfs")
+                .unwrap()
+                .args(["-R", &format!("cat {path}")])
+                .arg(state)
+                .output()
+                .unwrap();
             Generation::decode(&read.stdout).ok()
         })
         .max_by_key(|generation| generation.number)
@@ -110,9 +152,15 @@ fn look(recording: &Recording, image: &Path, scratch: &Path, at: usize) -> Strin
         Some(generation) if generation.config == recording.configs[1] => "second",
         Some(_) => "neither",
     };
-    assert_ne!(kind, "neither", "after {at} writes STATE holds a config that was never applied");
+    assert_ne!(
+        kind, "neither",
+        "after {at} writes STATE holds a config that was never applied"
+    );
     if at >= recording.marks.second {
-        assert_eq!(kind, "second", "after {at} writes an acknowledged config is lost");
+        assert_eq!(
+            kind, "second",
+            "after {at} writes an acknowledged config is lost"
+        );
     } else if at >= recording.marks.first {
         assert_ne!(kind, "none", "after {at} writes the first config is lost");
     }
@@ -124,7 +172,8 @@ fn cuts(recording: &Recording) -> Vec<usize> {
     let entries = recording.log.entries();
     let step = entries.len().div_ceil(LOOKS).max(1);
     let mut cuts: Vec<usize> = (0..=entries.len()).step_by(step).collect();
-    let around = recording.marks.first.saturating_sub(20)..=entries.len().min(recording.marks.second + 20);
+    let around =
+        recording.marks.first.saturating_sub(20)..=entries.len().min(recording.marks.second + 20);
     cuts.extend(around.filter(|&at| at > 0 && entries[at - 1].flags & FLUSH != 0));
     cuts.push(entries.len());
     cuts.sort_unstable();
@@ -145,7 +194,11 @@ fn every_acknowledged_config_survives_and_every_cut_disk_boots() {
     let recording = record(scratch.path());
     let total = recording.log.entries().len();
     println!("{total} writes, {:?}", recording.marks);
-    assert!(recording.marks.first > 0 && recording.marks.second > recording.marks.first, "{:?}", recording.marks);
+    assert!(
+        recording.marks.first > 0 && recording.marks.second > recording.marks.first,
+        "{:?}",
+        recording.marks
+    );
 
     let image = scratch.path().join("cut.raw");
     disk::raw(&image, DISK).unwrap();
@@ -163,13 +216,25 @@ fn every_acknowledged_config_survives_and_every_cut_disk_boots() {
 
     // While the disk is made, when it just is, and in the middle of the second config.
     let middle = (recording.marks.first + recording.marks.second) / 2;
-    for at in [recording.marks.first / 3, recording.marks.first * 9 / 10, middle] {
+    for at in [
+        recording.marks.first / 3,
+        recording.marks.first * 9 / 10,
+        middle,
+    ] {
         let mut machine = recording.machine.clone();
-        machine.disks = vec![Disk::Raw(replayed(&recording, &scratch.path().join("boot.raw"), at))];
+        machine.disks = vec![Disk::Raw(replayed(
+            &recording,
+            &scratch.path().join("boot.raw"),
+            at,
+        ))];
         let guest = Guest::start(&machine).unwrap();
         let client = Client::at_port(guest.port().unwrap(), recording.cluster.admin());
         let version = client
-            .wait_version(&format!("the node cut after {at} writes"), BOOTS, |version| version["mode"] == "control-plane")
+            .wait_version(
+                &format!("the node cut after {at} writes"),
+                BOOTS,
+                |version| version["mode"] == "control-plane",
+            )
             .unwrap();
         if at >= recording.marks.first {
             assert_eq!(version["machineId"], recording.machine_id.as_str());

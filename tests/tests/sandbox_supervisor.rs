@@ -1,5 +1,5 @@
 //! The supervisor on sandboxed nodes: services that crash, flood, hang on and hold children.
-#![allow(missing_docs)] // test functions say what they show by their names
+#![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
 use init_proto::control::{EventKind, ExitState, Request, Response, ServiceState, ServiceStatus};
 use init_proto::plan::Mode;
@@ -18,7 +18,12 @@ fn service(node: &Node<'_>, name: &str) -> ServiceStatus {
 }
 
 /// Waits until `wanted` holds for a service.
-fn until(node: &Node<'_>, name: &str, what: &str, wanted: impl Fn(&ServiceStatus) -> bool) -> ServiceStatus {
+fn until(
+    node: &Node<'_>,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&ServiceStatus) -> bool,
+) -> ServiceStatus {
     eventually(&format!("{name} {what}"), SOON, || {
         let status = node.control()?.service(name)?;
         Ok(wanted(&status).then_some(status))
@@ -27,7 +32,9 @@ fn until(node: &Node<'_>, name: &str, what: &str, wanted: impl Fn(&ServiceStatus
 }
 
 fn until_state(node: &Node<'_>, name: &str, state: ServiceState) -> ServiceStatus {
-    until(node, name, &format!("is {state:?}"), |status| status.state == state)
+    until(node, name, &format!("is {state:?}"), |status| {
+        status.state == state
+    })
 }
 
 fn order(node: &Node<'_>, request: &Request) {
@@ -38,12 +45,20 @@ fn order(node: &Node<'_>, request: &Request) {
 fn a_crashing_service_is_restarted_ever_more_slowly_and_alone() {
     const STARTS: usize = 6;
     let lab = Lab::new().unwrap();
-    let node = toys::start(&lab, vec![toy("steady", &["steady"]), toy("crasher", &["crash", "7"])]).unwrap();
+    let node = toys::start(
+        &lab,
+        vec![toy("steady", &["steady"]), toy("crasher", &["crash", "7"])],
+    )
+    .unwrap();
     let mut events = node.control().unwrap().events(0).unwrap();
     let mut starts = Vec::new();
     while starts.len() < STARTS {
-        let event = events.next().unwrap();
-        if let EventKind::Service { name, state: ServiceState::Starting, .. } = event.kind
+        let event = events.receive().unwrap();
+        if let EventKind::Service {
+            name,
+            state: ServiceState::Starting,
+            ..
+        } = event.kind
             && name == "crasher"
         {
             starts.push(event.time_ms);
@@ -53,11 +68,20 @@ fn a_crashing_service_is_restarted_ever_more_slowly_and_alone() {
     for (number, pair) in starts.windows(2).enumerate() {
         let gap = pair[1] - pair[0];
         let least = (50 << number) / 2;
-        assert!(gap + 5 >= least, "restart {number} came after {gap} ms, not {least}: {starts:?}");
+        assert!(
+            gap + 5 >= least,
+            "restart {number} came after {gap} ms, not {least}: {starts:?}"
+        );
     }
     let crasher = service(&node, "crasher");
     assert!(crasher.restarts >= 4, "{crasher:?}");
-    assert!(crasher.last_exit.as_deref().is_some_and(|exit| exit.contains('7')), "{crasher:?}");
+    assert!(
+        crasher
+            .last_exit
+            .as_deref()
+            .is_some_and(|exit| exit.contains('7')),
+        "{crasher:?}"
+    );
     let steady = service(&node, "steady");
     assert_eq!((steady.state, steady.restarts), (ServiceState::Running, 0));
 }
@@ -65,29 +89,77 @@ fn a_crashing_service_is_restarted_ever_more_slowly_and_alone() {
 #[test]
 fn services_stop_start_and_restart_on_request() {
     let lab = Lab::new().unwrap();
-    let node = toys::start(&lab, vec![toy("steady", &["steady"]), toy("stubborn", &["stubborn"])]).unwrap();
-    let first = until_state(&node, "steady", ServiceState::Running).pid.unwrap();
-    order(&node, &Request::ServiceStop { name: "steady".into() });
+    let node = toys::start(
+        &lab,
+        vec![toy("steady", &["steady"]), toy("stubborn", &["stubborn"])],
+    )
+    .unwrap();
+    let first = until_state(&node, "steady", ServiceState::Running)
+        .pid
+        .unwrap();
+    order(
+        &node,
+        &Request::ServiceStop {
+            name: "steady".into(),
+        },
+    );
     assert_eq!(service(&node, "steady").state, ServiceState::Stopped);
-    order(&node, &Request::ServiceStart { name: "steady".into() });
-    let second = until_state(&node, "steady", ServiceState::Running).pid.unwrap();
+    order(
+        &node,
+        &Request::ServiceStart {
+            name: "steady".into(),
+        },
+    );
+    let second = until_state(&node, "steady", ServiceState::Running)
+        .pid
+        .unwrap();
     assert_ne!(first, second);
-    order(&node, &Request::ServiceRestart { name: "steady".into() });
-    let third = until_state(&node, "steady", ServiceState::Running).pid.unwrap();
+    order(
+        &node,
+        &Request::ServiceRestart {
+            name: "steady".into(),
+        },
+    );
+    let third = until_state(&node, "steady", ServiceState::Running)
+        .pid
+        .unwrap();
     assert_ne!(second, third);
 
     until_state(&node, "stubborn", ServiceState::Running);
     let start = Instant::now();
-    order(&node, &Request::ServiceStop { name: "stubborn".into() });
+    order(
+        &node,
+        &Request::ServiceStop {
+            name: "stubborn".into(),
+        },
+    );
     let took = start.elapsed();
-    assert!(took >= Duration::from_secs(2), "it was given its 2 s: {took:?}");
+    assert!(
+        took >= Duration::from_secs(2),
+        "it was given its 2 s: {took:?}"
+    );
     assert!(took < Duration::from_secs(6), "and not much more: {took:?}");
     let stubborn = service(&node, "stubborn");
     assert_eq!(stubborn.state, ServiceState::Stopped);
-    assert!(stubborn.last_exit.as_deref().is_some_and(|exit| exit.contains("signal 9")), "{stubborn:?}");
+    assert!(
+        stubborn
+            .last_exit
+            .as_deref()
+            .is_some_and(|exit| exit.contains("signal 9")),
+        "{stubborn:?}"
+    );
 
-    let refused = node.control().unwrap().ask(&Request::ServiceStart { name: "nobody".into() }).unwrap();
-    assert!(matches!(&refused, Response::Refused { message, .. } if message.contains("nobody")), "{refused:?}");
+    let refused = node
+        .control()
+        .unwrap()
+        .ask(&Request::ServiceStart {
+            name: "nobody".into(),
+        })
+        .unwrap();
+    assert!(
+        matches!(&refused, Response::Refused { message, .. } if message.contains("nobody")),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -111,16 +183,29 @@ fn a_service_that_is_never_ready_or_goes_silent_is_restarted() {
 #[test]
 fn a_flood_of_output_blocks_nobody_and_is_bounded() {
     let lab = Lab::new().unwrap();
-    let node = toys::start(&lab, vec![toy("flood", &["flood"]), toy("steady", &["steady"])]).unwrap();
+    let node = toys::start(
+        &lab,
+        vec![toy("flood", &["flood"]), toy("steady", &["steady"])],
+    )
+    .unwrap();
     // 50 MB of lines, and the writer is not held up: it says itself how far it is.
     let written = |status: &ServiceStatus| status.message.parse().unwrap_or(0_u64);
-    until(&node, "flood", "has written 50,000 lines", |status| written(status) >= 50_000);
+    until(&node, "flood", "has written 50,000 lines", |status| {
+        written(status) >= 50_000
+    });
     let start = Instant::now();
     until_state(&node, "steady", ServiceState::Running);
-    assert!(start.elapsed() < SOON, "init answers while the flood runs: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < SOON,
+        "init answers while the flood runs: {:?}",
+        start.elapsed()
+    );
     let (lines, lost) = node.control().unwrap().logs("flood").unwrap();
     let kept: usize = lines.iter().map(String::len).sum();
-    assert!(kept <= init_proto::control::LOG_RING_BYTES, "{kept} bytes in the ring");
+    assert!(
+        kept <= init_proto::control::LOG_RING_BYTES,
+        "{kept} bytes in the ring"
+    );
     assert!(lost > 0, "what is gone is said");
     let on_disk: u64 = fs::read_dir(node.data().join("log/orlop"))
         .unwrap()
@@ -128,8 +213,16 @@ fn a_flood_of_output_blocks_nobody_and_is_bounded() {
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("flood"))
         .map(|entry| entry.metadata().unwrap().len())
         .sum();
-    assert!((1..64 * 1024 * 1024).contains(&on_disk), "{on_disk} bytes on DATA");
-    order(&node, &Request::ServiceStop { name: "flood".into() });
+    assert!(
+        (1..64 * 1024 * 1024).contains(&on_disk),
+        "{on_disk} bytes on DATA"
+    );
+    order(
+        &node,
+        &Request::ServiceStop {
+            name: "flood".into(),
+        },
+    );
 }
 
 #[test]
@@ -154,7 +247,9 @@ fn children_and_descriptors_outlive_the_service_that_has_them() {
         node.kill(pid).unwrap();
         last = pid;
     }
-    until(&node, "holder", "runs again", |status| status.state == ServiceState::Running && status.pid != Some(last));
+    until(&node, "holder", "runs again", |status| {
+        status.state == ServiceState::Running && status.pid != Some(last)
+    });
     fs::write(node.data().join("report-wanted"), "").unwrap();
     let report = eventually("the holder's report", Duration::from_secs(3), || {
         Ok(fs::read_to_string(node.data().join("report")).ok())
@@ -163,30 +258,47 @@ fn children_and_descriptors_outlive_the_service_that_has_them() {
     let mut lines: Vec<&str> = report.lines().collect();
     lines.sort_unstable();
     let mut expected: Vec<String> = (0..HELD)
-        .map(|number| format!("child-{number} code {} {HELD_BYTES} bytes intact", HELD_CODE + i32::try_from(number).unwrap()))
+        .map(|number| {
+            format!(
+                "child-{number} code {} {HELD_BYTES} bytes intact",
+                HELD_CODE + i32::try_from(number).unwrap()
+            )
+        })
         .collect();
     expected.push("left 0".into());
     assert_eq!(lines, expected);
     let holder = service(&node, "holder");
-    assert!(usize::try_from(holder.restarts).unwrap() >= KILLS, "{holder:?}");
+    assert!(
+        usize::try_from(holder.restarts).unwrap() >= KILLS,
+        "{holder:?}"
+    );
 }
 
 #[test]
 fn orphans_are_reaped_and_their_exits_kept() {
     const ORPHANS: usize = 300;
     let lab = Lab::new().unwrap();
-    let node = toys::start(&lab, vec![toy("orphans", &["orphans", &ORPHANS.to_string()])]).unwrap();
+    let node = toys::start(
+        &lab,
+        vec![toy("orphans", &["orphans", &ORPHANS.to_string()])],
+    )
+    .unwrap();
     until_state(&node, "orphans", ServiceState::Running);
     let noted = fs::read_to_string(node.data().join("orphans")).unwrap();
     let mut seen = BTreeSet::new();
     for line in noted.lines() {
         let words: Vec<&str> = line.split(' ').collect();
-        let request = Request::ExitOf { pid: words[0].parse().unwrap(), start_time: words[1].parse().unwrap() };
+        let request = Request::ExitOf {
+            pid: words[0].parse().unwrap(),
+            start_time: words[1].parse().unwrap(),
+        };
         let expected: i32 = words[2].parse().unwrap();
-        let code = eventually("an orphan's exit", SOON, || match node.control()?.ask(&request)? {
-            Response::Exit(ExitState::Exited { code, .. }) => Ok(Some(code)),
-            Response::Exit(ExitState::Running) => Ok(None),
-            other => anyhow::bail!("{other:?}"),
+        let code = eventually("an orphan's exit", SOON, || {
+            match node.control()?.ask(&request)? {
+                Response::Exit(ExitState::Exited { code, .. }) => Ok(Some(code)),
+                Response::Exit(ExitState::Running) => Ok(None),
+                other => anyhow::bail!("{other:?}"),
+            }
         })
         .unwrap();
         assert_eq!(code, expected, "{line}");
@@ -198,7 +310,10 @@ fn orphans_are_reaped_and_their_exits_kept() {
         .unwrap()
         .flatten()
         .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
-        .filter(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z')))
+        .filter(|stat| {
+            stat.rsplit_once(')')
+                .is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
+        })
         .collect();
     assert!(zombies.is_empty(), "{zombies:?}");
 }
@@ -208,15 +323,30 @@ fn shutdown_is_ordered_and_ends_within_its_deadline() {
     let lab = Lab::new().unwrap();
     let mut above = toy("above", &["steady"]);
     above.requires = vec!["below".into()];
-    let node = toys::start(&lab, vec![toy("stubborn", &["stubborn"]), above, toy("below", &["steady"])]).unwrap();
+    let node = toys::start(
+        &lab,
+        vec![
+            toy("stubborn", &["stubborn"]),
+            above,
+            toy("below", &["steady"]),
+        ],
+    )
+    .unwrap();
     for name in ["stubborn", "above", "below"] {
         until_state(&node, name, ServiceState::Running);
     }
     let start = Instant::now();
     order(&node, &Request::PowerOff);
     assert_eq!(node.wait_exit(1, STOPS).unwrap(), "code 0");
-    assert!(start.elapsed() < Duration::from_secs(2) + STOPS * 2, "{:?}", start.elapsed());
-    assert_eq!(fs::read_to_string(node.data().join("stops")).unwrap(), "above\nbelow\n");
+    assert!(
+        start.elapsed() < Duration::from_secs(2) + STOPS * 2,
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(
+        fs::read_to_string(node.data().join("stops")).unwrap(),
+        "above\nbelow\n"
+    );
 }
 
 #[test]
@@ -240,16 +370,30 @@ fn a_reboot_starts_the_same_node_again() {
 fn each_phase_fails_in_turn_and_the_node_says_which() {
     for phase in ["mount", "plan", "volumes", "services"] {
         let lab = Lab::new().unwrap();
-        let options = NodeOptions { arguments: vec!["--fail-phase".into(), phase.into()], ..NodeOptions::default() };
+        let options = NodeOptions {
+            arguments: vec!["--fail-phase".into(), phase.into()],
+            ..NodeOptions::default()
+        };
         let node = Node::start(&lab, options).unwrap();
         let status = eventually("maintenance mode", Duration::from_secs(3), || {
             let status = node.control()?.status()?;
-            let settled = status.phases.iter().all(|phase| !matches!(phase.state, init_proto::control::PhaseState::Pending | init_proto::control::PhaseState::Running));
+            let settled = status.phases.iter().all(|phase| {
+                !matches!(
+                    phase.state,
+                    init_proto::control::PhaseState::Pending
+                        | init_proto::control::PhaseState::Running
+                )
+            });
             Ok(settled.then_some(status))
         })
         .unwrap();
-        let Mode::Maintenance { reason } = &status.mode else { panic!("{phase}: {:?}", status.mode) };
-        assert!(reason.contains(phase) && reason.contains("injected failure"), "{phase}: {reason}");
+        let Mode::Maintenance { reason } = &status.mode else {
+            panic!("{phase}: {:?}", status.mode)
+        };
+        assert!(
+            reason.contains(phase) && reason.contains("injected failure"),
+            "{phase}: {reason}"
+        );
         let failed: Vec<&str> = status
             .phases
             .iter()
@@ -257,7 +401,10 @@ fn each_phase_fails_in_turn_and_the_node_says_which() {
             .map(|status| status.name.as_str())
             .collect();
         assert_eq!(failed, [phase]);
-        node.console().unwrap().wait(&format!("boot phase {phase} failed"), SOON).unwrap();
+        node.console()
+            .unwrap()
+            .wait(&format!("boot phase {phase} failed"), SOON)
+            .unwrap();
         // The way to repair it is there.
         until_state(&node, "machine-api", ServiceState::Running);
     }

@@ -9,17 +9,26 @@ use std::process::{Command, Stdio};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
-    let program = arguments.next().context("usage: orlop-guard PROGRAM [ARGUMENT ...]")?;
+    let program = arguments
+        .next()
+        .context("usage: orlop-guard PROGRAM [ARGUMENT ...]")?;
     let mut child = Command::new(&program)
         .args(arguments)
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("start {}", program.display()))?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id fits")?;
-    let life = rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("watch the program")?;
+    let pid = i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("a process id fits")?;
+    let life =
+        rustix::process::pidfd_open(pid, PidfdFlags::empty()).context("watch the program")?;
     let input = rustix::stdio::stdin();
     loop {
-        let mut descriptors = [PollFd::new(&life, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+        let mut descriptors = [
+            PollFd::new(&life, PollFlags::IN),
+            PollFd::new(&input, PollFlags::IN),
+        ];
         match poll(&mut descriptors, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error).context("wait for the program"),
@@ -36,5 +45,9 @@ fn main() -> Result<()> {
         }
     }
     let status = child.wait().context("wait for the program")?;
-    std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
+    std::process::exit(
+        status
+            .code()
+            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)),
+    );
 }

@@ -83,8 +83,10 @@ fn forever() -> Result<()> {
 
 /// sd_notify(3), with a descriptor to store where there is one.
 fn notify(text: &str, descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
-    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None).context("make a socket")?;
-    let address = SocketAddrUnix::new(paths::NOTIFY_SOCKET).context("the notification socket's name")?;
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None)
+        .context("make a socket")?;
+    let address =
+        SocketAddrUnix::new(paths::NOTIFY_SOCKET).context("the notification socket's name")?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
@@ -99,9 +101,15 @@ fn notify(text: &str, descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
 
 /// The descriptors that `init` has handed over, by name; sd_listen_fds(3).
 fn handed() -> Result<Vec<(String, OwnedFd)>> {
-    let count: RawFd = std::env::var("LISTEN_FDS").map_or(Ok(0), |text| text.parse()).context("LISTEN_FDS")?;
+    let count: RawFd = std::env::var("LISTEN_FDS")
+        .map_or(Ok(0), |text| text.parse())
+        .context("LISTEN_FDS")?;
     let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
-    Ok(names.split(':').map(str::to_owned).zip((3..3 + count).map(take)).collect())
+    Ok(names
+        .split(':')
+        .map(str::to_owned)
+        .zip((3..3 + count).map(take))
+        .collect())
 }
 
 #[allow(unsafe_code)] // sd_listen_fds(3) names descriptors by number
@@ -116,9 +124,13 @@ fn plan() -> Result<()> {
     let config = handed()?.into_iter().find(|(name, _)| is_plan(name));
     let mut plan = Vec::new();
     if let Some((_, descriptor)) = config {
-        File::from(descriptor).read_to_end(&mut plan).context("read the plan")?;
+        File::from(descriptor)
+            .read_to_end(&mut plan)
+            .context("read the plan")?;
     }
-    std::io::stdout().write_all(&plan).context("hand over the plan")
+    std::io::stdout()
+        .write_all(&plan)
+        .context("hand over the plan")
 }
 
 fn ignore_termination() -> Result<()> {
@@ -134,11 +146,18 @@ fn steady() -> Result<()> {
     set.thread_block().context("block SIGTERM")?;
     notify("READY=1", None)?;
     set.wait().context("wait for SIGTERM")?;
-    append("/var/stops", &std::env::var("ORLOP_SERVICE").unwrap_or_default())
+    append(
+        "/var/stops",
+        &std::env::var("ORLOP_SERVICE").unwrap_or_default(),
+    )
 }
 
 fn append(path: &str, line: &str) -> Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("open {path}"))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("open {path}"))?;
     writeln!(file, "{line}").with_context(|| format!("write {path}"))
 }
 
@@ -164,13 +183,22 @@ fn hog() -> Result<()> {
 }
 
 fn write_probe() -> Result<()> {
-    let targets = ["/probe", "/etc/probe", "/usr/bin/probe", "/usr/bin/init", "/usr/lib/os-release"];
+    let targets = [
+        "/probe",
+        "/etc/probe",
+        "/usr/bin/probe",
+        "/usr/bin/init",
+        "/usr/lib/os-release",
+    ];
     let read_only = |path: &&&str| {
         let opened = OpenOptions::new().create(true).append(true).open(path);
         opened.is_err_and(|error| error.kind() == std::io::ErrorKind::ReadOnlyFilesystem)
     };
     let refused = targets.iter().filter(read_only).count();
-    notify(&format!("READY=1\nSTATUS=read-only {refused} of {}", targets.len()), None)?;
+    notify(
+        &format!("READY=1\nSTATUS=read-only {refused} of {}", targets.len()),
+        None,
+    )?;
     forever()
 }
 
@@ -180,7 +208,11 @@ fn report(name: &str) -> Result<()> {
     let mut last = String::new();
     loop {
         let status = init.service(name)?;
-        let text = format!("{name} restarts {} last {}", status.restarts, status.last_exit.unwrap_or_default());
+        let text = format!(
+            "{name} restarts {} last {}",
+            status.restarts,
+            status.last_exit.unwrap_or_default()
+        );
         if text != last {
             notify(&format!("STATUS={text}"), None)?;
             last = text;
@@ -193,7 +225,9 @@ fn orphans(count: u32) -> Result<()> {
     for number in 0..count {
         // The first child ends at once; the second one is then nobody's.
         let code = (number % 256).to_string();
-        let status = myself(&["orphan", "first", &code])?.status().context("start an orphan's parent")?;
+        let status = myself(&["orphan", "first", &code])?
+            .status()
+            .context("start an orphan's parent")?;
         if !status.success() {
             bail!("an orphan's parent failed: {status}");
         }
@@ -205,7 +239,9 @@ fn orphans(count: u32) -> Result<()> {
 
 fn orphan(depth: &str, code: i32) -> Result<()> {
     if depth == "first" {
-        let child = myself(&["orphan", "second", &code.to_string()])?.spawn().context("start an orphan")?;
+        let child = myself(&["orphan", "second", &code.to_string()])?
+            .spawn()
+            .context("start an orphan")?;
         let start = start_time(child.id()).context("the orphan's start time")?;
         return append("/var/orphans", &format!("{} {start} {code}", child.id()));
     }
@@ -228,7 +264,9 @@ fn write_pieces(number: u32) -> Result<()> {
     let bytes: Vec<u8> = (0..HELD_BYTES).map(|at| content(number, at)).collect();
     let mut out = std::io::stdout().lock();
     for piece in bytes.chunks(HELD_BYTES.div_ceil(PIECES)) {
-        out.write_all(piece).and_then(|()| out.flush()).context("write a piece")?;
+        out.write_all(piece)
+            .and_then(|()| out.flush())
+            .context("write a piece")?;
         // This is the pace of the work, not a wait for anything.
         std::thread::sleep(PIECE_PAUSE);
     }
@@ -238,7 +276,10 @@ fn write_pieces(number: u32) -> Result<()> {
 fn holder() -> Result<()> {
     let mut pipes: BTreeMap<String, OwnedFd> = handed()?.into_iter().collect();
     let mut init = Control::connect(Path::new("/"))?;
-    let known: Vec<String> = children(&mut init)?.into_iter().map(|child| child.label).collect();
+    let known: Vec<String> = children(&mut init)?
+        .into_iter()
+        .map(|child| child.label)
+        .collect();
     for number in 0..HELD {
         let label = format!("child-{number}");
         if !known.contains(&label) {
@@ -252,14 +293,21 @@ fn holder() -> Result<()> {
     }
     let mut report = String::new();
     for child in children(&mut init)? {
-        let number: u32 = child.label.trim_start_matches("child-").parse().context("a label of ours")?;
+        let number: u32 = child
+            .label
+            .trim_start_matches("child-")
+            .parse()
+            .context("a label of ours")?;
         let data = match pipes.remove(&child.label) {
             None => "no pipe".to_owned(),
             Some(pipe) => read_back(number, pipe)?,
         };
         let exit = exit_of(&mut init, &child)?;
         report.push_str(&format!("{} {exit} {data}\n", child.label));
-        init.order(&Request::ForgetChild { pid: child.pid, start_time: child.start_time })?;
+        init.order(&Request::ForgetChild {
+            pid: child.pid,
+            start_time: child.start_time,
+        })?;
         notify(&format!("FDSTOREREMOVE=1\nFDNAME={}", child.label), None)?;
     }
     let left = children(&mut init)?.len();
@@ -271,11 +319,16 @@ fn holder() -> Result<()> {
 
 /// A child's exit once it has one; its pipe has ended, so it is about to.
 fn exit_of(init: &mut Control, child: &Child) -> Result<String> {
-    let request = Request::ExitOf { pid: child.pid, start_time: child.start_time };
-    orlop_tests::wait::eventually("a child's exit", Duration::from_secs(1), || match init.ask(&request)? {
-        Response::Exit(ExitState::Running) => Ok(None),
-        Response::Exit(ExitState::Exited { code, .. }) => Ok(Some(format!("code {code}"))),
-        other => bail!("ExitOf was answered by {other:?}"),
+    let request = Request::ExitOf {
+        pid: child.pid,
+        start_time: child.start_time,
+    };
+    orlop_tests::wait::eventually("a child's exit", Duration::from_secs(1), || {
+        match init.ask(&request)? {
+            Response::Exit(ExitState::Running) => Ok(None),
+            Response::Exit(ExitState::Exited { code, .. }) => Ok(Some(format!("code {code}"))),
+            other => bail!("ExitOf was answered by {other:?}"),
+        }
     })
 }
 
@@ -288,23 +341,40 @@ fn children(init: &mut Control) -> Result<Vec<Child>> {
 
 /// Starts a child in a cgroup of its own (as a container would be), stores its pipe and registers it.
 fn hold(init: &mut Control, number: u32, label: &str) -> Result<OwnedFd> {
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("make a pipe")?;
+    let (reader, writer) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("make a pipe")?;
     rustix::pipe::fcntl_setpipe_size(&writer, PIPE_BYTES).context("make the pipe hold 1 MiB")?;
     notify(&format!("FDSTORE=1\nFDNAME={label}"), Some(reader.as_fd()))?;
-    let child = myself(&["write", &number.to_string()])?.stdout(writer).spawn().context("start a child")?;
+    let child = myself(&["write", &number.to_string()])?
+        .stdout(writer)
+        .spawn()
+        .context("start a child")?;
     let pid = i32::try_from(child.id()).context("a process id fits")?;
     let cgroup = Path::new("/sys/fs/cgroup/held");
     if std::fs::create_dir_all(cgroup).is_ok() {
         std::fs::write(cgroup.join("cgroup.procs"), pid.to_string()).context("move the child")?;
     }
     let start_time = start_time(child.id()).context("the child's start time")?;
-    init.order(&Request::RegisterChild { pid, start_time, label: label.to_owned() })?;
+    init.order(&Request::RegisterChild {
+        pid,
+        start_time,
+        label: label.to_owned(),
+    })?;
     Ok(reader)
 }
 
 fn read_back(number: u32, pipe: OwnedFd) -> Result<String> {
     let mut bytes = Vec::new();
-    File::from(pipe).read_to_end(&mut bytes).context("read a pipe")?;
-    let intact = bytes.iter().enumerate().all(|(at, byte)| *byte == content(number, at));
-    Ok(format!("{} bytes {}", bytes.len(), if intact { "intact" } else { "damaged" }))
+    File::from(pipe)
+        .read_to_end(&mut bytes)
+        .context("read a pipe")?;
+    let intact = bytes
+        .iter()
+        .enumerate()
+        .all(|(at, byte)| *byte == content(number, at));
+    Ok(format!(
+        "{} bytes {}",
+        bytes.len(),
+        if intact { "intact" } else { "damaged" }
+    ))
 }

@@ -31,11 +31,20 @@ pub fn choose() -> Result<&'static str> {
     let host = fs::read_to_string("/proc/version").context("read /proc/version")?;
     let key = format!("{}{}\n", host, kernel.len());
     let cache = workspace::cache()?.join("accelerator");
-    if let Some(rest) = fs::read_to_string(&cache).ok().as_deref().and_then(|text| text.strip_prefix(&key)) {
+    if let Some(rest) = fs::read_to_string(&cache)
+        .ok()
+        .as_deref()
+        .and_then(|text| text.strip_prefix(&key))
+    {
         return Ok(if rest.trim() == "kvm" { "kvm" } else { "tcg" });
     }
-    let choice = if probe(&release.kernel)? { "kvm" } else { "tcg" };
-    fs::write(&cache, format!("{key}{choice}\n")).with_context(|| format!("write {}", cache.display()))?;
+    let choice = if probe(&release.kernel)? {
+        "kvm"
+    } else {
+        "tcg"
+    };
+    fs::write(&cache, format!("{key}{choice}\n"))
+        .with_context(|| format!("write {}", cache.display()))?;
     Ok(choice)
 }
 
@@ -44,11 +53,29 @@ fn probe(kernel: &Path) -> Result<bool> {
     let scratch = crate::leftovers::scratch("probe")?;
     let mut command = programs::tool("qemu-system-x86_64")?;
     command
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-        .args(["-machine", "q35,accel=kvm", "-m", "256", "-serial", "stdio", "-kernel"])
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ])
+        .args([
+            "-machine",
+            "q35,accel=kvm",
+            "-m",
+            "256",
+            "-serial",
+            "stdio",
+            "-kernel",
+        ])
         .arg(kernel)
         .args(["-append", "console=ttyS0 panic=-1"]);
     let mut process = Guarded::start(&command)?;
-    let lines = Lines::follow("KVM probe", process.stdout()?, &scratch.path().join("serial"))?;
+    let lines = Lines::follow(
+        "KVM probe",
+        process.stdout()?,
+        &scratch.path().join("serial"),
+    )?;
     Ok(lines.wait(BANNER, FIRST_LINE).is_ok())
 }

@@ -15,7 +15,8 @@ pub const MIB: u64 = 1024 * 1024;
 /// The file cannot be made.
 pub fn raw(path: &Path, size: u64) -> Result<()> {
     let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
-    file.set_len(size).with_context(|| format!("size {}", path.display()))
+    file.set_len(size)
+        .with_context(|| format!("size {}", path.display()))
 }
 
 /// A qcow2 image on top of `base`, which is not changed; grown to `size` bytes where that is given.
@@ -24,7 +25,9 @@ pub fn raw(path: &Path, size: u64) -> Result<()> {
 /// qemu-img fails.
 pub fn overlay(path: &Path, base: &Path, size: Option<u64>) -> Result<()> {
     let mut make = tool("qemu-img")?;
-    make.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(base).arg(path);
+    make.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+        .arg(base)
+        .arg(path);
     if let Some(size) = size {
         make.arg(size.to_string());
     }
@@ -37,7 +40,10 @@ pub fn overlay(path: &Path, base: &Path, size: Option<u64>) -> Result<()> {
 /// qemu-img fails.
 pub fn flatten(source: &Path, target: &Path) -> Result<()> {
     let mut convert = tool("qemu-img")?;
-    convert.args(["convert", "-O", "raw"]).arg(source).arg(target);
+    convert
+        .args(["convert", "-O", "raw"])
+        .arg(source)
+        .arg(target);
     command::output(&mut convert).map(drop)
 }
 
@@ -47,9 +53,12 @@ pub fn flatten(source: &Path, target: &Path) -> Result<()> {
 /// There is no release, or it cannot be unpacked.
 pub fn release() -> Result<PathBuf> {
     let packed = programs::release()?.raw_zst;
-    let metadata = fs::metadata(&packed).with_context(|| format!("look at {}", packed.display()))?;
+    let metadata =
+        fs::metadata(&packed).with_context(|| format!("look at {}", packed.display()))?;
     let modified = metadata.modified().context("read the release's time")?;
-    let seconds = modified.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    let seconds = modified
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_nanos());
     let cache = workspace::cache()?.join("disks");
     let target = cache.join(format!("{}-{seconds}.raw", metadata.len()));
     let _lock = workspace::lock(&workspace::cache()?.join("disks.lock"))?;
@@ -62,7 +71,13 @@ pub fn release() -> Result<PathBuf> {
     }
     fs::create_dir_all(&cache).with_context(|| format!("make {}", cache.display()))?;
     let partial = cache.join("partial");
-    command::output(tool("zstd")?.args(["-d", "-q", "-f", "--sparse"]).arg(&packed).arg("-o").arg(&partial))?;
+    command::output(
+        tool("zstd")?
+            .args(["-d", "-q", "-f", "--sparse"])
+            .arg(&packed)
+            .arg("-o")
+            .arg(&partial),
+    )?;
     fs::rename(&partial, &target).with_context(|| format!("move to {}", target.display()))?;
     Ok(target)
 }

@@ -41,7 +41,11 @@ impl Guest {
         let mut command = programs::tool("qemu-system-x86_64")?;
         command.args(machine.arguments(accelerator::choose()?, &socket));
         let mut process = Guarded::start(&command)?;
-        let serial = Lines::follow("serial", process.stdout()?, &scratch.path().join("serial.log"))?;
+        let serial = Lines::follow(
+            "serial",
+            process.stdout()?,
+            &scratch.path().join("serial.log"),
+        )?;
         let errors = Lines::follow("qemu", process.stderr()?, &scratch.path().join("qemu.log"))?;
         let connected = eventually("QEMU's control socket", QMP_ANSWERS, || {
             if process.wait(Duration::ZERO)?.is_some() {
@@ -50,8 +54,19 @@ impl Guest {
             }
             Ok(Qmp::connect(&socket).ok())
         });
-        let mut guest = Self { serial, qmp: connected?, process, port: None, scratch, _turn: turn };
-        if machine.networks.iter().any(|network| matches!(network, Network::User)) {
+        let mut guest = Self {
+            serial,
+            qmp: connected?,
+            process,
+            port: None,
+            scratch,
+            _turn: turn,
+        };
+        if machine
+            .networks
+            .iter()
+            .any(|network| matches!(network, Network::User))
+        {
             guest.port = Some(forwarded_port(&guest.qmp.human("info usernet")?)?);
         }
         Ok(guest)
@@ -103,7 +118,10 @@ impl Guest {
     /// # Errors
     /// Not in time; the error shows the end of the serial log.
     pub fn wait_reset(&mut self, expected: Duration) -> Result<()> {
-        self.qmp.wait_event("RESET", expected).map(drop).with_context(|| format!("serial log:\n{}", self.serial.tail()))
+        self.qmp
+            .wait_event("RESET", expected)
+            .map(drop)
+            .with_context(|| format!("serial log:\n{}", self.serial.tail()))
     }
 
     /// Waits until the machine has powered itself off.
@@ -113,7 +131,10 @@ impl Guest {
     pub fn wait_off(&mut self, expected: Duration) -> Result<()> {
         match self.process.wait(expected * crate::wait::PATIENCE)? {
             Some(_) => Ok(()),
-            None => bail!("the machine is not off. Serial log:\n{}", self.serial.tail()),
+            None => bail!(
+                "the machine is not off. Serial log:\n{}",
+                self.serial.tail()
+            ),
         }
     }
 
@@ -143,7 +164,11 @@ impl Guest {
 impl Drop for Guest {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("serial log (files stay in {}):\n{}", self.scratch.path().display(), self.serial.tail());
+            eprintln!(
+                "serial log (files stay in {}):\n{}",
+                self.scratch.path().display(),
+                self.serial.tail()
+            );
         }
     }
 }
@@ -153,7 +178,9 @@ fn forwarded_port(text: &str) -> Result<u16> {
     text.lines()
         .find(|line| line.contains("HOST_FORWARD"))
         .and_then(|line| {
-            let mut words = line.split_ascii_whitespace().skip_while(|word| *word != "127.0.0.1");
+            let mut words = line
+                .split_ascii_whitespace()
+                .skip_while(|word| *word != "127.0.0.1");
             words.nth(1)?.parse().ok()
         })
         .with_context(|| format!("QEMU forwards no port: {text}"))
@@ -180,9 +207,13 @@ pub fn firmware(directory: &Path) -> Result<Boot> {
     let firmware = xtask::tools::firmware()?;
     let variables: PathBuf = directory.join("variables.fd");
     if !variables.exists() {
-        fs::copy(&firmware.variables, &variables).with_context(|| format!("copy {}", firmware.variables.display()))?;
+        fs::copy(&firmware.variables, &variables)
+            .with_context(|| format!("copy {}", firmware.variables.display()))?;
     }
-    Ok(Boot::Firmware { code: firmware.code, variables })
+    Ok(Boot::Firmware {
+        code: firmware.code,
+        variables,
+    })
 }
 
 #[cfg(test)]

@@ -59,26 +59,44 @@ impl WriteLog {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("open {}", path.display()))?;
         let mut head = [0; 28];
-        file.read_exact_at(&mut head, 0).with_context(|| format!("read {}", path.display()))?;
+        file.read_exact_at(&mut head, 0)
+            .with_context(|| format!("read {}", path.display()))?;
         let (magic, version, count) = (u64_at(&head, 0), u64_at(&head, 8), u64_at(&head, 16));
         let sector_size = u32::from_le_bytes([head[24], head[25], head[26], head[27]]);
-        if magic != MAGIC || version != VERSION || count > ENTRIES_MAX || !SECTOR_SIZES.contains(&sector_size) {
-            bail!("{} is not a log of writes (magic {magic:#x}, version {version}, {count} entries)", path.display());
+        if magic != MAGIC
+            || version != VERSION
+            || count > ENTRIES_MAX
+            || !SECTOR_SIZES.contains(&sector_size)
+        {
+            bail!(
+                "{} is not a log of writes (magic {magic:#x}, version {version}, {count} entries)",
+                path.display()
+            );
         }
         let sector_size = u64::from(sector_size);
         let mut at = sector_size;
         let mut entries = Vec::new();
         for number in 0..count {
             let mut bytes = [0; 32];
-            file.read_exact_at(&mut bytes, at).with_context(|| format!("read entry {number} of {}", path.display()))?;
+            file.read_exact_at(&mut bytes, at)
+                .with_context(|| format!("read entry {number} of {}", path.display()))?;
             at += sector_size;
-            let entry = Entry { sector: u64_at(&bytes, 0), sectors: u64_at(&bytes, 8), flags: u64_at(&bytes, 16), data: at };
+            let entry = Entry {
+                sector: u64_at(&bytes, 0),
+                sectors: u64_at(&bytes, 8),
+                flags: u64_at(&bytes, 16),
+                data: at,
+            };
             if entry.flags & DISCARD == 0 {
                 at += entry.sectors * sector_size;
             }
             entries.push(entry);
         }
-        Ok(Self { file, sector_size, entries })
+        Ok(Self {
+            file,
+            sector_size,
+            entries,
+        })
     }
 
     /// All entries in the order in which they reached the disk.
@@ -94,7 +112,8 @@ impl WriteLog {
     pub fn replay(&self, image: &File, from: usize, to: usize) -> Result<()> {
         let mut buffer = vec![0; COPY_MAX];
         for (number, entry) in self.entries.iter().enumerate().take(to).skip(from) {
-            self.apply(image, entry, &mut buffer).with_context(|| format!("replay entry {number}"))?;
+            self.apply(image, entry, &mut buffer)
+                .with_context(|| format!("replay entry {number}"))?;
         }
         Ok(())
     }
@@ -107,12 +126,18 @@ impl WriteLog {
             buffer.fill(0);
         }
         while left > 0 {
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let length = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
             let part = &mut buffer[..length];
             if !discard {
-                self.file.read_exact_at(part, source).context("read the log")?;
+                self.file
+                    .read_exact_at(part, source)
+                    .context("read the log")?;
             }
-            image.write_all_at(part, target).context("write the image")?;
+            image
+                .write_all_at(part, target)
+                .context("write the image")?;
             let length = u64::try_from(length).context("a length fits")?;
             (left, source, target) = (left - length, source + length, target + length);
         }
@@ -153,14 +178,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let (one, two) = ([1; 512], [2; 1024]);
-        let bytes = log(&[(1, 1, 0, &one), (0, 0, FLUSH, &[]), (1, 2, FORCE_UNIT_ACCESS, &two), (0, 2, DISCARD, &[])]);
+        let bytes = log(&[
+            (1, 1, 0, &one),
+            (0, 0, FLUSH, &[]),
+            (1, 2, FORCE_UNIT_ACCESS, &two),
+            (0, 2, DISCARD, &[]),
+        ]);
         std::fs::write(&path, &bytes).unwrap();
         let log = WriteLog::open(&path).unwrap();
         assert_eq!(log.entries().len(), 4);
         let image_path = directory.path().join("image");
-        let image = File::options().read(true).write(true).create(true).truncate(true).open(&image_path).unwrap();
+        let image = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&image_path)
+            .unwrap();
         image.set_len(4 * 512).unwrap();
-        let sectors = || -> Vec<u8> { std::fs::read(&image_path).unwrap().chunks(512).map(|sector| sector[0]).collect() };
+        let sectors = || -> Vec<u8> {
+            std::fs::read(&image_path)
+                .unwrap()
+                .chunks(512)
+                .map(|sector| sector[0])
+                .collect()
+        };
         log.replay(&image, 0, 2).unwrap();
         assert_eq!(sectors(), [0, 1, 0, 0]);
         log.replay(&image, 2, 3).unwrap();

@@ -100,14 +100,19 @@ impl Machine {
     #[must_use]
     pub fn arguments(&self, accelerator: &str, qmp: &Path) -> Vec<OsString> {
         let mut arguments = Arguments::default();
-        arguments.words("-nodefaults -no-user-config -display none -serial stdio -rtc base=utc -vga none");
+        arguments.words(
+            "-nodefaults -no-user-config -display none -serial stdio -rtc base=utc -vga none",
+        );
         arguments.pair("-machine", format!("q35,accel={accelerator}"));
         // Every processor feature that the accelerator can give: the crypto library's fast paths are then
         // those of real machines.
         arguments.pair("-cpu", "max".to_owned());
         arguments.pair("-m", self.memory_mib.to_string());
         arguments.pair("-smp", self.processors.to_string());
-        arguments.pair("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", qmp.display()));
+        arguments.pair(
+            "-chardev",
+            format!("socket,id=qmp,path={},server=on,wait=off", qmp.display()),
+        );
         arguments.pair("-mon", "chardev=qmp,mode=control".to_owned());
         arguments.words("-object rng-builtin,id=rng -device virtio-rng-pci,rng=rng");
         if self.watchdog {
@@ -115,7 +120,12 @@ impl Machine {
         }
         self.boot_arguments(&mut arguments);
         for (number, disk) in self.disks.iter().enumerate() {
-            disk_arguments(&mut arguments, number, disk, matches!(self.boot, Boot::Firmware { .. }));
+            disk_arguments(
+                &mut arguments,
+                number,
+                disk,
+                matches!(self.boot, Boot::Firmware { .. }),
+            );
         }
         for (number, network) in self.networks.iter().enumerate() {
             network_arguments(&mut arguments, number, network);
@@ -124,7 +134,11 @@ impl Machine {
             arguments.pair("-fw_cfg", format!("name={name},file={}", file.display()));
         }
         if !self.oem_strings.is_empty() {
-            let values: Vec<String> = self.oem_strings.iter().map(|text| format!("value={text}")).collect();
+            let values: Vec<String> = self
+                .oem_strings
+                .iter()
+                .map(|text| format!("value={text}"))
+                .collect();
             arguments.pair("-smbios", format!("type=11,{}", values.join(",")));
         }
         arguments.0
@@ -132,14 +146,24 @@ impl Machine {
 
     fn boot_arguments(&self, arguments: &mut Arguments) {
         match &self.boot {
-            Boot::Direct { kernel, initrd, command_line } => {
+            Boot::Direct {
+                kernel,
+                initrd,
+                command_line,
+            } => {
                 arguments.pair("-kernel", kernel.display().to_string());
                 arguments.pair("-initrd", initrd.display().to_string());
                 arguments.pair("-append", command_line.clone());
             }
             Boot::Firmware { code, variables } => {
-                arguments.pair("-drive", format!("if=pflash,format=raw,readonly=on,file={}", code.display()));
-                arguments.pair("-drive", format!("if=pflash,format=raw,file={}", variables.display()));
+                arguments.pair(
+                    "-drive",
+                    format!("if=pflash,format=raw,readonly=on,file={}", code.display()),
+                );
+                arguments.pair(
+                    "-drive",
+                    format!("if=pflash,format=raw,file={}", variables.display()),
+                );
             }
         }
     }
@@ -163,34 +187,74 @@ fn disk_arguments(arguments: &mut Arguments, number: usize, disk: &Disk, boots_f
     let file = |path: &Path| format!("driver=file,filename={},discard=unmap", path.display());
     match disk {
         Disk::Raw(image) => {
-            arguments.pair("-blockdev", format!("{},node-name=file{number}", file(image)));
-            arguments.pair("-blockdev", format!("driver=raw,node-name=disk{number},file=file{number},discard=unmap"));
+            arguments.pair(
+                "-blockdev",
+                format!("{},node-name=file{number}", file(image)),
+            );
+            arguments.pair(
+                "-blockdev",
+                format!("driver=raw,node-name=disk{number},file=file{number},discard=unmap"),
+            );
         }
         Disk::Qcow2(image) => {
-            arguments.pair("-blockdev", format!("{},node-name=file{number}", file(image)));
-            arguments.pair("-blockdev", format!("driver=qcow2,node-name=disk{number},file=file{number},discard=unmap"));
+            arguments.pair(
+                "-blockdev",
+                format!("{},node-name=file{number}", file(image)),
+            );
+            arguments.pair(
+                "-blockdev",
+                format!("driver=qcow2,node-name=disk{number},file=file{number},discard=unmap"),
+            );
         }
         Disk::Recorded { image, log } => {
-            arguments.pair("-blockdev", format!("{},node-name=file{number}", file(image)));
-            arguments.pair("-blockdev", format!("driver=file,filename={},node-name=log{number}", log.display()));
+            arguments.pair(
+                "-blockdev",
+                format!("{},node-name=file{number}", file(image)),
+            );
+            arguments.pair(
+                "-blockdev",
+                format!(
+                    "driver=file,filename={},node-name=log{number}",
+                    log.display()
+                ),
+            );
             arguments.pair(
                 "-blockdev",
                 format!("driver=blklogwrites,node-name=disk{number},file=file{number},log=log{number},log-sector-size=512"),
             );
         }
     }
-    let first = if number == 0 && boots_from_disk { ",bootindex=0" } else { "" };
-    arguments.pair("-device", format!("virtio-blk-pci,drive=disk{number}{first}"));
+    let first = if number == 0 && boots_from_disk {
+        ",bootindex=0"
+    } else {
+        ""
+    };
+    arguments.pair(
+        "-device",
+        format!("virtio-blk-pci,drive=disk{number}{first}"),
+    );
 }
 
 fn network_arguments(arguments: &mut Arguments, number: usize, network: &Network) {
     match network {
         Network::User => {
             // Port 0: the host chooses a free one, and QEMU tells which.
-            arguments.pair("-netdev", format!("user,id=net{number},restrict=on,hostfwd=tcp:127.0.0.1:0-{GUEST_ADDRESS}:50000"));
-            arguments.pair("-device", format!("virtio-net-pci,netdev=net{number},romfile="));
+            arguments.pair(
+                "-netdev",
+                format!(
+                    "user,id=net{number},restrict=on,hostfwd=tcp:127.0.0.1:0-{GUEST_ADDRESS}:50000"
+                ),
+            );
+            arguments.pair(
+                "-device",
+                format!("virtio-net-pci,netdev=net{number},romfile="),
+            );
         }
-        Network::Cable { here, there, hardware_address } => {
+        Network::Cable {
+            here,
+            there,
+            hardware_address,
+        } => {
             arguments.pair(
                 "-netdev",
                 format!(
@@ -199,8 +263,17 @@ fn network_arguments(arguments: &mut Arguments, number: usize, network: &Network
                     there.display()
                 ),
             );
-            let mac: Vec<String> = hardware_address.iter().map(|byte| format!("{byte:02x}")).collect();
-            arguments.pair("-device", format!("virtio-net-pci,netdev=net{number},romfile=,mac={}", mac.join(":")));
+            let mac: Vec<String> = hardware_address
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            arguments.pair(
+                "-device",
+                format!(
+                    "virtio-net-pci,netdev=net{number},romfile=,mac={}",
+                    mac.join(":")
+                ),
+            );
         }
     }
 }
@@ -211,12 +284,25 @@ mod tests {
 
     #[test]
     fn a_machine_has_no_way_out() {
-        let boot = Boot::Direct { kernel: "/k".into(), initrd: "/i".into(), command_line: "quiet".into() };
+        let boot = Boot::Direct {
+            kernel: "/k".into(),
+            initrd: "/i".into(),
+            command_line: "quiet".into(),
+        };
         let arguments = Machine::new(boot).arguments("tcg", Path::new("/q"));
-        let text: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let networks: Vec<&String> = text.iter().filter(|word| word.starts_with("user,")).collect();
+        let text: Vec<String> = arguments
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let networks: Vec<&String> = text
+            .iter()
+            .filter(|word| word.starts_with("user,"))
+            .collect();
         assert_eq!(networks.len(), 1);
         assert!(networks[0].contains("restrict=on") && networks[0].contains("tcp:127.0.0.1:0-"));
-        assert!(text.contains(&"-nodefaults".to_owned()), "QEMU's default devices include an open network");
+        assert!(
+            text.contains(&"-nodefaults".to_owned()),
+            "QEMU's default devices include an open network"
+        );
     }
 }

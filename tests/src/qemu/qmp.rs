@@ -31,10 +31,17 @@ impl Qmp {
     /// # Errors
     /// Nobody listens, or it is not QEMU.
     pub fn connect(path: &Path) -> Result<Self> {
-        let writer = UnixStream::connect(path).with_context(|| format!("connect to {}", path.display()))?;
+        let writer =
+            UnixStream::connect(path).with_context(|| format!("connect to {}", path.display()))?;
         let reader = BufReader::new(writer.try_clone().context("share the connection")?);
-        let mut qmp = Self { reader, writer, events: VecDeque::new(), partial: Vec::new() };
-        qmp.read(Instant::now() + ANSWER_MAX)?.context("QEMU greets")?;
+        let mut qmp = Self {
+            reader,
+            writer,
+            events: VecDeque::new(),
+            partial: Vec::new(),
+        };
+        qmp.read(Instant::now() + ANSWER_MAX)?
+            .context("QEMU greets")?;
         qmp.execute("qmp_capabilities", json!({}))?;
         Ok(qmp)
     }
@@ -46,7 +53,9 @@ impl Qmp {
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let mut text = json!({"execute": command, "arguments": arguments}).to_string();
         text.push('\n');
-        self.writer.write_all(text.as_bytes()).with_context(|| format!("ask QEMU for {command}"))?;
+        self.writer
+            .write_all(text.as_bytes())
+            .with_context(|| format!("ask QEMU for {command}"))?;
         let deadline = Instant::now() + ANSWER_MAX;
         loop {
             let mut message = self
@@ -84,10 +93,15 @@ impl Qmp {
                     return Ok(event);
                 }
             }
-            let message = self.read(deadline).with_context(|| format!("wait for QEMU's event {name}"))?;
+            let message = self
+                .read(deadline)
+                .with_context(|| format!("wait for QEMU's event {name}"))?;
             match message {
                 Some(message) => self.keep(message),
-                None => bail!("QEMU's event {name} did not come within {:?}", expected * PATIENCE),
+                None => bail!(
+                    "QEMU's event {name} did not come within {:?}",
+                    expected * PATIENCE
+                ),
             }
         }
     }
@@ -106,16 +120,27 @@ impl Qmp {
             if left.is_zero() {
                 return Ok(None);
             }
-            self.reader.get_ref().set_read_timeout(Some(left)).context("bound the read")?;
+            self.reader
+                .get_ref()
+                .set_read_timeout(Some(left))
+                .context("bound the read")?;
             // A line that is cut by the timeout goes on with the next read.
             match self.reader.read_until(b'\n', &mut self.partial) {
                 Ok(0) => bail!("QEMU closed the connection"),
                 Ok(_) if self.partial.ends_with(b"\n") => {
                     let line = std::mem::take(&mut self.partial);
-                    return serde_json::from_slice(&line).map(Some).context("parse a line of QEMU's");
+                    return serde_json::from_slice(&line)
+                        .map(Some)
+                        .context("parse a line of QEMU's");
                 }
                 Ok(_) => {}
-                Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut | std::io::ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock
+                            | std::io::ErrorKind::TimedOut
+                            | std::io::ErrorKind::Interrupted
+                    ) => {}
                 Err(error) => return Err(error).context("read from QEMU"),
             }
         }

@@ -24,18 +24,33 @@ const ALIGNMENT: usize = 4;
 pub fn boot(directory: &Path, extra: &str) -> Result<Boot> {
     let release = programs::release()?;
     let root = directory.join("toy-root");
-    command::output(Command::new("cp").arg("-a").arg(&release.root_tree).arg(&root))?;
+    command::output(
+        Command::new("cp")
+            .arg("-a")
+            .arg(&release.root_tree)
+            .arg(&root),
+    )?;
     let program = root.join(paths::ORLOP.trim_start_matches('/'));
-    command::output(tool("strip")?.arg("-o").arg(&program).arg(programs::built("toy")?))?;
+    command::output(
+        tool("strip")?
+            .arg("-o")
+            .arg(&program)
+            .arg(programs::built("toy")?),
+    )?;
     let erofs = directory.join("toy-root.erofs");
     image::release::pack_root(&root, &erofs, workspace::source_date_epoch()?)?;
-    let mut initrd = fs::read(&release.initrd).with_context(|| format!("read {}", release.initrd.display()))?;
+    let mut initrd =
+        fs::read(&release.initrd).with_context(|| format!("read {}", release.initrd.display()))?;
     pad(&mut initrd);
     let content = fs::read(&erofs).with_context(|| format!("read {}", erofs.display()))?;
     initrd.extend(archive(image::release::ROOT_FILE, &content)?);
     let path = directory.join("toy-initrd");
     fs::write(&path, initrd).with_context(|| format!("write {}", path.display()))?;
-    Ok(Boot::Direct { kernel: release.kernel, initrd: path, command_line: format!("{} {extra}", release.command_line) })
+    Ok(Boot::Direct {
+        kernel: release.kernel,
+        initrd: path,
+        command_line: format!("{} {extra}", release.command_line),
+    })
 }
 
 /// A cpio archive with one read-only file.
@@ -83,8 +98,16 @@ mod tests {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(&archive("root.erofs", b"12345").unwrap()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&archive("root.erofs", b"12345").unwrap())
+            .unwrap();
         assert!(child.wait().unwrap().success());
-        assert_eq!(fs::read(directory.path().join("root.erofs")).unwrap(), b"12345");
+        assert_eq!(
+            fs::read(directory.path().join("root.erofs")).unwrap(),
+            b"12345"
+        );
     }
 }

@@ -22,7 +22,9 @@ pub struct Cgroup {
 /// Where the host has the v2 hierarchy, if it has one.
 #[must_use]
 pub fn hierarchy() -> Option<PathBuf> {
-    PLACES.into_iter().map(PathBuf::from).find(|place| place.join("cgroup.procs").exists() && place.join("cgroup.controllers").exists())
+    PLACES.into_iter().map(PathBuf::from).find(|place| {
+        place.join("cgroup.procs").exists() && place.join("cgroup.controllers").exists()
+    })
 }
 
 impl Cgroup {
@@ -31,7 +33,9 @@ impl Cgroup {
     /// # Errors
     /// The directory cannot be made.
     pub fn create(name: &str) -> io::Result<Option<Self>> {
-        let Some(hierarchy) = hierarchy() else { return Ok(None) };
+        let Some(hierarchy) = hierarchy() else {
+            return Ok(None);
+        };
         for leftover in leftovers::list(&hierarchy) {
             clear(&leftover);
         }

@@ -66,12 +66,17 @@ impl Lab {
                 nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)
                     .context("make a network namespace: sandboxes need root")?;
                 links::make_bridge(BRIDGE, ADDRESS, PREFIX)?;
-                let file = File::open("/proc/thread-self/ns/net").context("hold the network namespace")?;
+                let file =
+                    File::open("/proc/thread-self/ns/net").context("hold the network namespace")?;
                 Ok(file.into())
             });
             joined(made)
         })?;
-        Ok(Self { namespace, scratch: leftovers::scratch("lab")?, nodes: AtomicU8::new(0) })
+        Ok(Self {
+            namespace,
+            scratch: leftovers::scratch("lab")?,
+            nodes: AtomicU8::new(0),
+        })
     }
 
     /// Runs `work` in a thread of its own inside the lab's network namespace.
@@ -87,7 +92,11 @@ impl Lab {
     /// # Errors
     /// It cannot be started.
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
-        self.inside(|| command.spawn().with_context(|| format!("start {}", command.get_program().display())))
+        self.inside(|| {
+            command
+                .spawn()
+                .with_context(|| format!("start {}", command.get_program().display()))
+        })
     }
 
     /// Runs a program inside the lab to its end.
@@ -108,8 +117,15 @@ impl Lab {
     /// # Errors
     /// The lab is full.
     pub fn place(&self) -> Result<Place> {
-        let number = self.nodes.fetch_add(1, Ordering::Relaxed).checked_add(1).context("the lab is full")?;
-        let host = number.checked_add(FIRST_NODE - 1).filter(|host| *host < 255).context("the lab is full")?;
+        let number = self
+            .nodes
+            .fetch_add(1, Ordering::Relaxed)
+            .checked_add(1)
+            .context("the lab is full")?;
+        let host = number
+            .checked_add(FIRST_NODE - 1)
+            .filter(|host| *host < 255)
+            .context("the lab is full")?;
         Ok(Place {
             number,
             address: Ipv4Addr::new(10, 77, 0, host),
@@ -131,20 +147,48 @@ impl Lab {
     pub fn serve_dhcp(&self, lease: Duration) -> Result<DhcpServer> {
         let mut command = programs::tool("dnsmasq")?;
         command
-            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--no-ping"])
-            .args(["--port=0", "--user=root", "--log-dhcp", "--log-facility=-", "--bind-interfaces"])
+            .args([
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--no-hosts",
+                "--no-resolv",
+                "--no-ping",
+            ])
+            .args([
+                "--port=0",
+                "--user=root",
+                "--log-dhcp",
+                "--log-facility=-",
+                "--bind-interfaces",
+            ])
             .arg(format!("--interface={BRIDGE}"))
-            .args(["--except-interface=lo", "--dhcp-authoritative", "--pid-file="])
-            .arg(format!("--dhcp-leasefile={}", self.scratch.path().join("leases").display()))
-            .arg(format!("--dhcp-range=10.77.0.0,static,255.255.255.0,{}", lease.as_secs()))
+            .args([
+                "--except-interface=lo",
+                "--dhcp-authoritative",
+                "--pid-file=",
+            ])
+            .arg(format!(
+                "--dhcp-leasefile={}",
+                self.scratch.path().join("leases").display()
+            ))
+            .arg(format!(
+                "--dhcp-range=10.77.0.0,static,255.255.255.0,{}",
+                lease.as_secs()
+            ))
             .arg("--dhcp-option=option:router,10.77.0.1")
             .arg("--dhcp-option=option:dns-server,10.77.0.1")
             .arg("--dhcp-option=option:domain-name,lab.test");
         for host in FIRST_NODE..255 {
-            command.arg(format!("--dhcp-host=02:77:00:00:00:{host:02x},10.77.0.{host}"));
+            command.arg(format!(
+                "--dhcp-host=02:77:00:00:00:{host:02x},10.77.0.{host}"
+            ));
         }
         let mut process = self.inside(|| Guarded::start(&command))?;
-        let lines = Lines::follow("dnsmasq", process.stderr()?, &self.scratch.path().join("dnsmasq.log"))?;
+        let lines = Lines::follow(
+            "dnsmasq",
+            process.stderr()?,
+            &self.scratch.path().join("dnsmasq.log"),
+        )?;
         lines.wait("static leases only", DHCP_STARTS)?;
         Ok(DhcpServer { process, lines })
     }
@@ -174,11 +218,15 @@ impl DhcpServer {
 }
 
 /// Runs `work` in a thread of its own inside a network namespace.
-pub(super) fn inside<T: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(super) fn inside<T: Send>(
+    namespace: BorrowedFd<'_>,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     thread::scope(|scope| {
         joined(scope.spawn(|| {
             let kind = Some(LinkNameSpaceType::Network);
-            rustix::thread::move_into_link_name_space(namespace, kind).context("enter a network namespace")?;
+            rustix::thread::move_into_link_name_space(namespace, kind)
+                .context("enter a network namespace")?;
             work()
         }))
     })

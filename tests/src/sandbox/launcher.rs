@@ -56,11 +56,18 @@ pub fn run(specification: &Specification) -> Result<i32> {
 
 fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("report")
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .context("report")
 }
 
-fn run_once(specification: &Specification, cgroup: Option<&Cgroup>, boot: u32) -> Result<ExitStatus> {
-    let (wait_for_go, go) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("make a pipe")?;
+fn run_once(
+    specification: &Specification,
+    cgroup: Option<&Cgroup>,
+    boot: u32,
+) -> Result<ExitStatus> {
+    let (wait_for_go, go) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).context("make a pipe")?;
     let pid = match sys::fork_into_namespaces().context("fork into new namespaces")? {
         sys::Fork::Child => {
             drop(go);
@@ -120,7 +127,7 @@ fn attend(child: Pid) -> Result<()> {
         }
         let mut bytes = [0; 256];
         // Not through the standard library's buffer: poll does not see what lies in it.
-        let read = rustix::io::read(&input, &mut bytes).unwrap_or(0);
+        let read = rustix::io::read(input, &mut bytes).unwrap_or(0);
         if read == 0 {
             open = false;
             let _ = rustix::process::kill_process(child, Signal::KILL);
@@ -146,7 +153,11 @@ fn obey(child: Pid, order: &str) -> Result<()> {
 }
 
 /// In the child: waits until its links are there, makes its world and becomes `init`. Returns only failure.
-fn become_init(specification: &Specification, with_cgroups: bool, wait_for_go: OwnedFd) -> anyhow::Error {
+fn become_init(
+    specification: &Specification,
+    with_cgroups: bool,
+    wait_for_go: OwnedFd,
+) -> anyhow::Error {
     match make_world(specification, with_cgroups, wait_for_go) {
         Err(error) => error,
         Ok(()) => {
@@ -169,15 +180,21 @@ fn console() -> Stdio {
     rustix::io::dup(rustix::stdio::stderr()).map_or_else(|_| Stdio::null(), Stdio::from)
 }
 
-fn make_world(specification: &Specification, with_cgroups: bool, wait_for_go: OwnedFd) -> Result<()> {
+fn make_world(
+    specification: &Specification,
+    with_cgroups: bool,
+    wait_for_go: OwnedFd,
+) -> Result<()> {
     // The node ends with its launcher, even one that is killed.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).context("die with the launcher")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .context("die with the launcher")?;
     let mut byte = [0];
     if rustix::io::read(&wait_for_go, &mut byte).context("wait for the links")? == 0 {
         bail!("the launcher gave up");
     }
     drop(wait_for_go);
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).context("make a cgroup namespace")?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP)
+        .context("make a cgroup namespace")?;
     links::set_up_inside(specification.link.as_ref())?;
     rustix::system::sethostname(b"localhost").context("set the host name")?;
     mounts::set_up(specification, with_cgroups)?;

@@ -16,7 +16,8 @@ where
         .build()
         .context("start a runtime")?;
     runtime.block_on(async {
-        let (connection, handle, _) = rtnetlink::new_connection().context("open a netlink socket")?;
+        let (connection, handle, _) =
+            rtnetlink::new_connection().context("open a netlink socket")?;
         tokio::spawn(connection);
         work(handle).await
     })
@@ -70,7 +71,12 @@ pub fn connect(link: &Link, pid: i32) -> Result<()> {
         let bridge = index(&link.bridge)?;
         handle
             .link()
-            .set(LinkUnspec::new_with_name(&link.lab_end).controller(bridge).up().build())
+            .set(
+                LinkUnspec::new_with_name(&link.lab_end)
+                    .controller(bridge)
+                    .up()
+                    .build(),
+            )
             .execute()
             .await
             .with_context(|| format!("put {} on the bridge {}", link.lab_end, link.bridge))
@@ -119,5 +125,6 @@ fn index(name: &str) -> Result<u32> {
         None,
     )
     .context("open a socket")?;
-    rustix::net::netdevice::name_to_index(&socket, name).with_context(|| format!("find the link {name}"))
+    rustix::net::netdevice::name_to_index(&socket, name)
+        .with_context(|| format!("find the link {name}"))
 }

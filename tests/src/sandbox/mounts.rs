@@ -13,7 +13,9 @@ use super::Specification;
 use anyhow::{Context as _, Result};
 use init_proto::paths;
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount,
+};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -34,12 +36,25 @@ const TMP_OPTIONS: &std::ffi::CStr = c"size=128m,mode=1777";
 /// The first mount that the kernel refuses, by name.
 pub fn set_up(specification: &Specification, with_cgroups: bool) -> Result<()> {
     let root = specification.mount_point.as_path();
-    mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .context("keep the host out of the node's mounts")?;
+    mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .context("keep the host out of the node's mounts")?;
     bind(&specification.root, root)?;
     read_only(root)?;
-    file_system("tmpfs", &root.join("run"), MountFlags::NOSUID | MountFlags::NODEV, TMPFS_OPTIONS)?;
-    file_system("tmpfs", &root.join("tmp"), MountFlags::NOSUID | MountFlags::NODEV, TMP_OPTIONS)?;
+    file_system(
+        "tmpfs",
+        &root.join("run"),
+        MountFlags::NOSUID | MountFlags::NODEV,
+        TMPFS_OPTIONS,
+    )?;
+    file_system(
+        "tmpfs",
+        &root.join("tmp"),
+        MountFlags::NOSUID | MountFlags::NODEV,
+        TMP_OPTIONS,
+    )?;
     devices(&root.join("dev"))?;
     proc(&root.join("proc"))?;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -57,7 +72,8 @@ pub fn set_up(specification: &Specification, with_cgroups: bool) -> Result<()> {
     if let Some(config) = &specification.config {
         let target = inside(root, paths::SANDBOX_CONFIG);
         fs::copy(config, &target).with_context(|| format!("inject {}", config.display()))?;
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).context("protect the injected config")?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600))
+            .context("protect the injected config")?;
     }
     pivot(root)
 }
@@ -72,11 +88,20 @@ fn bind(source: &Path, target: &Path) -> Result<()> {
 }
 
 fn read_only(target: &Path) -> Result<()> {
-    mount_remount(target, MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID, c"")
-        .with_context(|| format!("make {} read-only", target.display()))
+    mount_remount(
+        target,
+        MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID,
+        c"",
+    )
+    .with_context(|| format!("make {} read-only", target.display()))
 }
 
-fn file_system(kind: &str, target: &Path, flags: MountFlags, options: &std::ffi::CStr) -> Result<()> {
+fn file_system(
+    kind: &str,
+    target: &Path,
+    flags: MountFlags,
+    options: &std::ffi::CStr,
+) -> Result<()> {
     mount(kind, target, kind, flags, options)
         .with_context(|| format!("mount {kind} on {}", target.display()))
 }
@@ -92,8 +117,18 @@ fn devices(dev: &Path) -> Result<()> {
         fs::create_dir(dev.join(name)).with_context(|| format!("make /dev/{name}"))?;
     }
     let quiet = MountFlags::NOSUID | MountFlags::NOEXEC;
-    file_system("devpts", &dev.join("pts"), quiet, c"newinstance,ptmxmode=0666,mode=0620")?;
-    file_system("tmpfs", &dev.join("shm"), quiet | MountFlags::NODEV, TMP_OPTIONS)?;
+    file_system(
+        "devpts",
+        &dev.join("pts"),
+        quiet,
+        c"newinstance,ptmxmode=0666,mode=0620",
+    )?;
+    file_system(
+        "tmpfs",
+        &dev.join("shm"),
+        quiet | MountFlags::NODEV,
+        TMP_OPTIONS,
+    )?;
     for (link, target) in [
         ("ptmx", "pts/ptmx"),
         ("fd", "/proc/self/fd"),
@@ -107,7 +142,12 @@ fn devices(dev: &Path) -> Result<()> {
 }
 
 fn proc(proc: &Path) -> Result<()> {
-    file_system("proc", proc, MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, c"")?;
+    file_system(
+        "proc",
+        proc,
+        MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+        c"",
+    )?;
     for name in PROC_READ_ONLY {
         let path = proc.join(name);
         if path.exists() {
@@ -118,7 +158,8 @@ fn proc(proc: &Path) -> Result<()> {
     // The node's own network namespace has its own values there: a bind of its own, made writable again.
     let net = proc.join("sys/net");
     bind(&net, &net)?;
-    mount_remount(&net, MountFlags::BIND | MountFlags::NOSUID, c"").context("make /proc/sys/net writable")?;
+    mount_remount(&net, MountFlags::BIND | MountFlags::NOSUID, c"")
+        .context("make /proc/sys/net writable")?;
     for name in PROC_MASKED {
         let path = proc.join(name);
         if path.exists() {
@@ -130,8 +171,12 @@ fn proc(proc: &Path) -> Result<()> {
 
 /// Changes the root without a directory for the old one: the new root is put over it, then it is let go.
 fn pivot(root: &Path) -> Result<()> {
-    let old = rustix::fs::open("/", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .context("open the old root")?;
+    let old = rustix::fs::open(
+        "/",
+        OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .context("open the old root")?;
     std::env::set_current_dir(root).with_context(|| format!("enter {}", root.display()))?;
     rustix::process::pivot_root(".", ".").context("change the root")?;
     rustix::process::fchdir(&old).context("enter the old root")?;

@@ -62,9 +62,17 @@ impl<'lab> Node<'lab> {
     pub fn start(lab: &'lab Lab, options: NodeOptions) -> Result<Self> {
         let scratch = leftovers::scratch("node")?;
         for directory in ["root", "state", "data"] {
-            fs::create_dir(scratch.path().join(directory)).context("make the node's directories")?;
+            fs::create_dir(scratch.path().join(directory))
+                .context("make the node's directories")?;
         }
-        let mut node = Self { lab, place: lab.place()?, options, scratch, running: None, starts: 0 };
+        let mut node = Self {
+            lab,
+            place: lab.place()?,
+            options,
+            scratch,
+            running: None,
+            starts: 0,
+        };
         node.start_again()?;
         Ok(node)
     }
@@ -100,7 +108,10 @@ impl<'lab> Node<'lab> {
                 lab_end: format!("n{}", self.place.number),
                 bridge: lab::BRIDGE.into(),
                 hardware_address: self.place.hardware_address,
-                address: self.options.addressed.then_some((self.place.address, lab::PREFIX)),
+                address: self
+                    .options
+                    .addressed
+                    .then_some((self.place.address, lab::PREFIX)),
             }),
         };
         let argument = serde_json::to_string(&specification).context("write the specification")?;
@@ -112,11 +123,29 @@ impl<'lab> Node<'lab> {
                 .stderr(Stdio::piped()),
         )?;
         let name = format!("node {}", self.place.number);
-        let stdout = launcher.stdout.take().context("the launcher's output is piped")?;
-        let stderr = launcher.stderr.take().context("the node's console is piped")?;
-        let reports = Lines::follow(&format!("{name} launcher"), stdout, &path.join(format!("launcher-{}.log", self.starts)))?;
-        let console = Lines::follow(&format!("{name} console"), stderr, &path.join(format!("console-{}.log", self.starts)))?;
-        let running = self.running.insert(Running { launcher, reports, console });
+        let stdout = launcher
+            .stdout
+            .take()
+            .context("the launcher's output is piped")?;
+        let stderr = launcher
+            .stderr
+            .take()
+            .context("the node's console is piped")?;
+        let reports = Lines::follow(
+            &format!("{name} launcher"),
+            stdout,
+            &path.join(format!("launcher-{}.log", self.starts)),
+        )?;
+        let console = Lines::follow(
+            &format!("{name} console"),
+            stderr,
+            &path.join(format!("console-{}.log", self.starts)),
+        )?;
+        let running = self.running.insert(Running {
+            launcher,
+            reports,
+            console,
+        });
         if let Err(error) = running.reports.wait("boot 1 ", INIT_ANSWERS) {
             bail!("{error:#}\nconsole:\n{}", running.console.tail());
         }
@@ -124,7 +153,9 @@ impl<'lab> Node<'lab> {
     }
 
     fn running(&self) -> Result<&Running> {
-        self.running.as_ref().context("the node is not running: it was stopped by this test")
+        self.running
+            .as_ref()
+            .context("the node is not running: it was stopped by this test")
     }
 
     /// What the node writes to its console, over all boots of this start.
@@ -171,7 +202,13 @@ impl<'lab> Node<'lab> {
     /// It was stopped.
     pub fn pid(&self) -> Result<i32> {
         let boots = self.running()?.reports.since(0);
-        let pid = boots.iter().rev().find_map(|line| line.strip_prefix("boot ")?.split_once(" pid ")?.1.parse().ok());
+        let pid = boots.iter().rev().find_map(|line| {
+            line.strip_prefix("boot ")?
+                .split_once(" pid ")?
+                .1
+                .parse()
+                .ok()
+        });
         pid.context("the node has not booted")
     }
 
@@ -181,7 +218,10 @@ impl<'lab> Node<'lab> {
     /// It was stopped.
     pub fn boots(&self) -> Result<u32> {
         let reports = self.running()?.reports.since(0);
-        let boots = reports.iter().filter(|line| line.starts_with("boot ")).count();
+        let boots = reports
+            .iter()
+            .filter(|line| line.starts_with("boot "))
+            .count();
         u32::try_from(boots).context("a count of boots fits")
     }
 
@@ -199,7 +239,8 @@ impl<'lab> Node<'lab> {
     /// # Errors
     /// Those of `work`; it was stopped.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let namespace = File::open(format!("/proc/{}/ns/net", self.pid()?)).context("open the node's network namespace")?;
+        let namespace = File::open(format!("/proc/{}/ns/net", self.pid()?))
+            .context("open the node's network namespace")?;
         lab::inside(namespace.as_fd(), work)
     }
 
@@ -208,8 +249,15 @@ impl<'lab> Node<'lab> {
     /// # Errors
     /// It does not answer in time; the error shows the end of the console.
     pub fn control(&self) -> Result<Control> {
-        let connected = eventually("init's socket", INIT_ANSWERS, || Ok(Control::connect(&self.root()?).ok()));
-        connected.with_context(|| self.console().map_or_else(|_| String::new(), |console| format!("console:\n{}", console.tail())))
+        let connected = eventually("init's socket", INIT_ANSWERS, || {
+            Ok(Control::connect(&self.root()?).ok())
+        });
+        connected.with_context(|| {
+            self.console().map_or_else(
+                |_| String::new(),
+                |console| format!("console:\n{}", console.tail()),
+            )
+        })
     }
 
     /// Waits for boot number `number` of this start (the first is 1) to begin.
@@ -243,7 +291,11 @@ impl<'lab> Node<'lab> {
     /// The launcher is gone.
     pub fn signal(&mut self, number: i32) -> Result<()> {
         let running = self.running.as_mut().context("the node is not running")?;
-        let orders = running.launcher.stdin.as_mut().context("the launcher takes orders")?;
+        let orders = running
+            .launcher
+            .stdin
+            .as_mut()
+            .context("the launcher takes orders")?;
         writeln!(orders, "signal {number}").context("order a signal")
     }
 
@@ -268,7 +320,13 @@ impl<'lab> Node<'lab> {
         let namespace = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let wanted = namespace(self.pid()?).context("the node has a PID namespace")?;
         for entry in fs::read_dir("/proc").context("list processes")?.flatten() {
-            let Some(host) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let Some(host) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok())
+            else {
+                continue;
+            };
             let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
             let inner = status
                 .lines()
@@ -286,7 +344,8 @@ impl<'lab> Node<'lab> {
     /// # Errors
     /// There is none.
     pub fn kill(&self, pid: i32) -> Result<()> {
-        let host = rustix::process::Pid::from_raw(self.host_pid(pid)?).context("a process id is not zero")?;
+        let host = rustix::process::Pid::from_raw(self.host_pid(pid)?)
+            .context("a process id is not zero")?;
         rustix::process::kill_process(host, rustix::process::Signal::KILL).context("kill")
     }
 }

@@ -29,9 +29,20 @@ pub(crate) fn fork_into_namespaces() -> io::Result<Fork> {
     let none = std::ptr::null_mut::<libc::c_void>();
     // SAFETY: without CLONE_VM and with a null stack clone(2) is a fork: the child has its own copy of all
     // memory. The process has one thread, so no lock can be held by a thread missing from the child.
-    match unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), none, none, none, none) } {
+    match unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            libc::c_long::from(flags),
+            none,
+            none,
+            none,
+            none,
+        )
+    } {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child),
-        pid => i32::try_from(pid).map(Fork::Parent).map_err(io::Error::other),
+        pid => i32::try_from(pid)
+            .map(Fork::Parent)
+            .map_err(io::Error::other),
     }
 }
