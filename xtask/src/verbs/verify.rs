@@ -17,7 +17,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bail!("`verify` takes no arguments, got `{unknown}`");
     }
     let lines = [
-        ("format", vec!["fmt", "--all", "--check"]),
+        (
+            "format (`cargo fmt --all` puts it right)",
+            vec!["fmt", "--all", "--check", "--", "-l"],
+        ),
         (
             "clippy, workspace lints as errors",
             vec![
