@@ -360,18 +360,19 @@ impl Client {
     /// Moves on where time has come, and sends what the state then owes.
     fn act(&mut self, now: Moment, random: u64) -> Option<Send> {
         self.give_up(now, random);
-        match (&self.state, &self.lease) {
-            (State::Bound, Some(lease)) if lease.renews().is_some_and(|at| at <= now) => {
-                let exchange = Exchange::start(now, Duration::ZERO, random);
+        let due = match &self.state {
+            State::Bound => true,
+            State::Renewing { exchange } => exchange.next <= now,
+            _ => false,
+        };
+        let passed = |at: Option<Moment>| at.is_some_and(|at| at <= now);
+        if let Some(lease) = self.lease.as_ref().filter(|_| due) {
+            let exchange = Exchange::start(now, Duration::ZERO, random);
+            if passed(lease.rebinds()) {
+                self.state = State::Rebinding { exchange };
+            } else if self.state == State::Bound && passed(lease.renews()) {
                 self.state = State::Renewing { exchange };
             }
-            (State::Renewing { exchange }, Some(lease))
-                if exchange.next <= now && lease.rebinds().is_some_and(|at| at <= now) =>
-            {
-                let exchange = Exchange::start(now, Duration::ZERO, random);
-                self.state = State::Rebinding { exchange };
-            }
-            _ => {}
         }
         self.send(now, random)
     }

@@ -356,6 +356,23 @@ fn a_lease_of_this_boot_holds_through_a_crash_and_a_pulled_cable() {
     assert!(!story.holds());
 }
 
+/// Regressions of the property below: the state after an unanswered verification was that of its start.
+#[test]
+fn a_verification_that_ends_past_t1_or_t2_goes_on_from_there() {
+    for (begins, state) in [(LEASE / 2, "renewing"), (LEASE / 8 * 7, "rebinding")] {
+        let mut story = Story::bound();
+        story.now = seconds(100 + begins) - seconds(1);
+        story.input(Input::Carrier(false));
+        story.input(Input::Carrier(true));
+        for _ in 0..VERIFY_ATTEMPTS {
+            story.next();
+        }
+        assert_eq!(story.client.state(), state);
+        assert_eq!(story.kind(), Some(MessageType::Request));
+        assert!(story.client.deadline().unwrap() > story.now);
+    }
+}
+
 #[test]
 fn a_lease_ends_without_a_carrier_too() {
     let mut story = Story::bound();
@@ -383,6 +400,8 @@ fn a_lease_for_ever_is_never_renewed() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2_000) })]
+
     /// Whatever comes in any order: a lease that shows has not expired, something is always waited for
     /// while there is a carrier, and no more is sent than the back-off allows.
     #[test]
