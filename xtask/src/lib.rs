@@ -5,16 +5,18 @@
 //!   image        stages, seals and checks a release            (image::build, image::built)
 //!   tools        the trixie tools tree: QEMU, mkfs, nft, ...   (tools::program)
 //!   packages     Debian packages: resolve, lock, fetch, index
+//!   host         the few packages that the host itself must have
 //!   workspace    paths, commit time, the lock of the cache
 //!   command      runs a program; its failure shows what it said
 //! ```
 //!
-//! Nothing here changes the host but the cache directory and the work tree's ignored directories
+//! Nothing here changes the host but those packages, the cache directory and the work tree's ignored directories
 //! (`out/`, `target/`, `.orlop/`).
 
 pub mod cargo;
 pub mod command;
 pub mod digest;
+pub mod host;
 pub mod image;
 pub mod layers;
 pub mod machine;

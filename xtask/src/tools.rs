@@ -10,6 +10,7 @@
 
 use crate::command;
 use crate::digest::Inputs;
+use crate::host;
 use crate::mkosi;
 use crate::packages::{self, fetch, index, lock};
 use crate::workspace;
@@ -96,6 +97,7 @@ pub fn tree() -> Result<PathBuf> {
     if tree.exists() {
         return Ok(tree);
     }
+    host::ensure()?;
     fetch::all(&cache, &locked)?;
     let sandbox = directory.join("sandbox");
     index::write(

@@ -1,0 +1,86 @@
+//! What the host itself must have: the little that mkosi needs to build the tools tree. Everything else comes
+//! from that tree, so that nothing of the host's changes.
+
+use crate::command;
+use anyhow::{Context, Result};
+use std::process::Command;
+
+/// Debian packages with the reason for each, as it is shown before they are installed.
+const PACKAGES: &[(&str, &str)] = &[
+    ("ca-certificates", "mirrors may be reached by HTTPS"),
+    (
+        "debian-archive-keyring",
+        "apt checks the archive's signatures with it",
+    ),
+    ("python3", "mkosi, the image builder, is a Python program"),
+];
+
+/// Installs what is missing, after saying what and why. Asks nothing.
+///
+/// # Errors
+/// apt cannot install a package, for instance because this is not root.
+pub fn ensure() -> Result<()> {
+    let installed = command::output(Command::new("dpkg-query").args([
+        "--show",
+        "--showformat",
+        "${Package} ${db:Status-Status}\\n",
+    ]))
+    .context("ask dpkg what is installed; this needs Debian 12 or 13")?;
+    let missing = missing(&installed);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for (name, reason) in &missing {
+        println!("  .. installing {name}: {reason}");
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .arg("--quiet")
+            .args(arguments);
+        command
+    };
+    command::output(&mut apt(&["update"])).context("fetch the host's package lists")?;
+    command::output(
+        apt(&["install", "--yes", "--no-install-recommends"])
+            .args(missing.iter().map(|(name, _)| name)),
+    )
+    .context("install the host's packages; run this as root")
+    .map(drop)
+}
+
+/// The rows of [`PACKAGES`] that dpkg does not list as installed.
+fn missing(installed: &str) -> Vec<(&'static str, &'static str)> {
+    PACKAGES
+        .iter()
+        .copied()
+        .filter(|(name, _)| {
+            !installed
+                .lines()
+                .any(|line| line == format!("{name} installed"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_really_installed_counts() {
+        let names = |installed: &str| -> Vec<&str> {
+            missing(installed).iter().map(|(name, _)| *name).collect()
+        };
+        assert_eq!(
+            names("ca-certificates installed\npython3 config-files\npython3-minimal installed\n"),
+            ["debian-archive-keyring", "python3"]
+        );
+        assert!(
+            names(
+                "ca-certificates installed\ndebian-archive-keyring installed\npython3 installed\n"
+            )
+            .is_empty()
+        );
+    }
+}
