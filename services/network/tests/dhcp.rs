@@ -100,6 +100,10 @@ fn a_lease_is_rebound_with_the_server_that_took_over() {
             service.saved().contains("\"server\":\"10.77.0.1\"")
         })
         .await;
+        until_async("the address", SOON, async || {
+            !net.addresses().await.is_empty()
+        })
+        .await;
         let addresses = net.addresses().await;
         drop(first);
         let _second = net.dnsmasq("10.77.0.2", &QUICK_RENEWAL).await;
