@@ -141,36 +141,10 @@ impl Machine {
             }
             Request::Reboot => self.begin(Ending::Reboot)?,
             Request::PowerOff => self.begin(Ending::PowerOff)?,
-            Request::RegisterChild {
-                pid: child,
-                start_time,
-                label,
-            } => {
-                let owner = self.owner(pid);
-                self.exits
-                    .register(&owner, (child, start_time), label)
-                    .map_err(|error| (RefusalKind::ResourceExhausted, error.to_string()))?;
-                Response::Done
-            }
-            Request::Children => {
-                let alive = |(pid, start)| processes::start_time(pid) == Some(start);
-                Response::Children(self.exits.children(&self.owner(pid), alive))
-            }
-            Request::ForgetChild {
-                pid: child,
-                start_time,
-            } => {
-                let owner = self.owner(pid);
-                if !self.exits.forget(&owner, (child, start_time)) {
-                    let message = format!("no registered child {child}");
-                    return Err((RefusalKind::NotFound, message));
-                }
-                Response::Done
-            }
-            Request::ExitOf {
-                pid: child,
-                start_time,
-            } => Response::Exit(self.exit_of(child, start_time)),
+            request @ (Request::RegisterChild { .. }
+            | Request::Children
+            | Request::ForgetChild { .. }
+            | Request::ExitOf { .. }) => self.answer_children(request, pid)?,
             // Those with later answers were taken out before.
             Request::Events { .. }
             | Request::OpenKernelLog
@@ -181,6 +155,38 @@ impl Machine {
                 return Err((RefusalKind::Internal, "request out of turn".into()));
             }
         })
+    }
+
+    fn answer_children(&mut self, request: Request, pid: i32) -> Answer {
+        let owner = self.owner(pid);
+        match request {
+            Request::RegisterChild {
+                pid: child,
+                start_time,
+                label,
+            } => match self.exits.register(&owner, (child, start_time), label) {
+                Ok(()) => Ok(Response::Done),
+                Err(error) => Err((RefusalKind::ResourceExhausted, error.to_string())),
+            },
+            Request::ForgetChild {
+                pid: child,
+                start_time,
+            } => {
+                if self.exits.forget(&owner, (child, start_time)) {
+                    return Ok(Response::Done);
+                }
+                let message = format!("no registered child {child}");
+                Err((RefusalKind::NotFound, message))
+            }
+            Request::ExitOf {
+                pid: child,
+                start_time,
+            } => Ok(Response::Exit(self.exit_of(child, start_time))),
+            _ => {
+                let alive = |(pid, start)| processes::start_time(pid) == Some(start);
+                Ok(Response::Children(self.exits.children(&owner, alive)))
+            }
+        }
     }
 
     /// Children belong to the service of the peer; a peer outside all services has its own share.

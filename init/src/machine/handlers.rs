@@ -148,6 +148,8 @@ impl Machine {
         {
             watchdog.feed(now);
         }
+        // Signals of one kind are merged, and one turn reaps a bounded number: look each time.
+        self.reap_children();
         for (probe, ok) in self.probes.expired(now) {
             self.probed(probe, ok);
         }
