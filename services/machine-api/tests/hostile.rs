@@ -17,7 +17,7 @@ use rustls::{
 };
 use socket2::{Domain, Socket, Type};
 use std::{
-    io::{Read as _, Write as _},
+    io::Write as _,
     net::{IpAddr, SocketAddr, TcpStream},
     process::Command,
     sync::Arc,
