@@ -80,6 +80,11 @@ impl Loader {
         insert(&path, &all.join(" ")).map_err(|error| format!("kernel module {name}: {error}"))
     }
 
+    /// Looks at what is loaded now, by whomever.
+    pub(crate) fn refresh(&mut self) {
+        self.loaded.append(&mut loaded_now());
+    }
+
     /// Whether the release's modules carry signatures: a locked-down kernel takes no others. Looks at
     /// the first one only, since one tool has put them all there.
     pub(crate) fn signed(&self) -> bool {

@@ -267,6 +267,19 @@ fn filters(profile: Seccomp) -> Result<Vec<BpfProgram>, seccompiler::BackendErro
     ])
 }
 
+/// Runs something of init's own in a child process, which then ends; gives its process id. For what the
+/// kernel makes its caller wait for.
+pub(crate) fn in_child(act: impl FnOnce()) -> io::Result<i32> {
+    match sys::fork()? {
+        Fork::Parent(pid) => Ok(pid),
+        Fork::Child => {
+            // As above: nothing may unwind out of here.
+            let _ = catch_unwind(AssertUnwindSafe(act));
+            sys::exit_now(0)
+        }
+    }
+}
+
 /// `/dev/null`, for standard input.
 pub(crate) fn null() -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(

@@ -6,10 +6,9 @@ use crate::executor::console::Console;
 use crate::executor::module_loader::{EARLY, EARLY_MODULES, EARLY_WATCHDOG, Loader, load_early};
 use crate::executor::mounts;
 use crate::executor::poller::{Interest, Source};
-use crate::executor::spawn::raise_limit;
-use crate::executor::sys::{self, Fork};
+use crate::executor::spawn::{in_child, raise_limit};
 use crate::executor::watchdog::Watchdog;
-use crate::executor::{connections, devices, notify_socket, time, uevents};
+use crate::executor::{connections, devices, notify_socket, processes, time, uevents};
 use crate::planner::harden::{SYSCTLS, allowed_in_sandbox, path};
 use crate::planner::options::{kernel_value, merge_kernel};
 use init_proto::paths;
@@ -28,6 +27,8 @@ const ALWAYS_EFI: &str = "efivarfs";
 const EFI: &str = "/sys/firmware/efi";
 /// Modules that can wait until the services run: the power button.
 const LATER: [&str; 2] = ["button", "evdev"];
+/// Processes that load modules at once: a machine has two processors or more.
+const LOADERS: usize = 2;
 /// Looks at all devices: a bus driver brings new devices, these may be buses again.
 const COLDPLUG_PASSES: usize = 4;
 /// Block devices count as settled after this much silence, with and without a disk.
@@ -227,12 +228,7 @@ impl Machine {
             if news.is_empty() {
                 break;
             }
-            for alias in news {
-                self.load_drivers(Some(&alias));
-                if time::monotonic() > deadline {
-                    return Err("drivers were not loaded in time".into());
-                }
-            }
+            self.load_side_by_side(&news, deadline)?;
         }
         for name in LATER {
             self.queue(Work::Drivers(Some(name.into())));
@@ -252,6 +248,41 @@ impl Machine {
         Ok(())
     }
 
+    /// Loads the drivers of many devices in a few processes: checking signatures and probing devices takes
+    /// most of the time, and the kernel does it in the caller's. Who needs a module that another process
+    /// is loading waits for it in the kernel.
+    fn load_side_by_side(&mut self, aliases: &[String], deadline: Duration) -> Result<(), String> {
+        let mut workers = Vec::new();
+        for worker in 0..LOADERS {
+            let share = aliases.iter().skip(worker).step_by(LOADERS);
+            let pid = in_child(|| share.for_each(|alias| self.load_one(alias)))
+                .map_err(|error| format!("process for loading modules: {error}"))?;
+            workers.push((pid, processes::start_time(pid).unwrap_or(0)));
+        }
+        let done = self.wait(deadline, |machine| {
+            workers
+                .iter()
+                .all(|worker| machine.exits.exit_of(*worker).is_some())
+        });
+        self.loader.refresh();
+        if done {
+            Ok(())
+        } else {
+            Err("drivers were not loaded in time".into())
+        }
+    }
+
+    fn load_one(&mut self, alias: &str) {
+        for module in self.loader.wanted(alias) {
+            let begun = time::monotonic();
+            if let Err(error) = self.loader.load(&module, &[]) {
+                self.say(4, &error);
+            }
+            let took = time::monotonic().saturating_sub(begun).as_millis();
+            self.say(7, &format!("kernel module {module}: {took} ms"));
+        }
+    }
+
     /// Loads what a device asks for, or what all devices ask for.
     pub(super) fn load_drivers(&mut self, alias: Option<&str>) {
         let aliases = match alias {
@@ -259,15 +290,8 @@ impl Machine {
             None => Loader::device_aliases(),
         };
         for alias in aliases {
-            for module in self.loader.wanted(&alias) {
-                let begun = time::monotonic();
-                if let Err(error) = self.loader.load(&module, &[]) {
-                    self.say(4, &error);
-                }
-                let took = time::monotonic().saturating_sub(begun).as_millis();
-                self.say(7, &format!("kernel module {module}: {took} ms"));
-                self.breathe();
-            }
+            self.load_one(&alias);
+            self.breathe();
         }
     }
 
@@ -383,10 +407,10 @@ impl Machine {
 /// Makes the kernel begin to gather entropy: it does so only while somebody waits for it, and keys and
 /// identities are wanted in a second or two. The child waits and ends; it is reaped like any other.
 fn gather_entropy() {
-    if let Ok(Fork::Child) = sys::fork() {
-        let _ = rustix::rand::getrandom(&mut [0_u8; 1][..], rustix::rand::GetRandomFlags::empty());
-        sys::exit_now(0);
-    }
+    let _ = in_child(|| {
+        let mut byte = [0_u8; 1];
+        let _ = rustix::rand::getrandom(&mut byte[..], rustix::rand::GetRandomFlags::empty());
+    });
 }
 
 fn write_sysctl(key: &str, value: &str) -> std::io::Result<()> {
