@@ -25,8 +25,10 @@ fn until(
     wanted: impl Fn(&ServiceStatus) -> bool,
 ) -> ServiceStatus {
     eventually(&format!("{name} {what}"), SOON, || {
-        let status = node.control()?.service(name)?;
-        Ok(wanted(&status).then_some(status))
+        // Not there yet while the node boots.
+        let services = node.control()?.services()?;
+        let found = services.into_iter().find(|status| status.name == name);
+        Ok(found.filter(|status| wanted(status)))
     })
     .unwrap()
 }
