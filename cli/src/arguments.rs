@@ -38,7 +38,8 @@ fn version() -> &'static str {
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Node to talk to, in place of the context's: ADDRESS, NAME, [IPV6], each with :PORT if not 50000.
+    /// Node to talk to, in place of the context's: address or name, with :PORT if it is not 50000 (IPv6 then in
+    /// brackets).
     #[arg(long, short = 'n', global = true, value_name = "NODE")]
     pub(crate) node: Option<String>,
     /// Context of the client config, in place of its current one.

@@ -41,7 +41,7 @@ pub struct Args {
     /// Shared flags.
     #[command(flatten)]
     pub service: service::Arguments,
-    /// Where to listen. [::] also takes IPv4, and is 0.0.0.0 on a machine without IPv6.
+    /// Where to listen. The default takes IPv6 and IPv4, and IPv4 alone on a machine without IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:50000")]
     pub listen_address: SocketAddr,
     /// init's control socket.

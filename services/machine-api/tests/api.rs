@@ -8,7 +8,11 @@ use machine_config::{Role as NodeRole, to_yaml};
 use machine_proto::{Rpc, details::config_problems, v1alpha1 as wire};
 use orlop_machine_api::planner::access::allowed;
 use pki::{Role, Roles};
-use std::time::{Duration, SystemTime};
+use std::{
+    os::unix::net::UnixDatagram,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use support::{BOUND, Cluster, Server, event, line};
 use tonic::{Code, Status};
 
@@ -438,6 +442,38 @@ async fn logs_tail_since_and_follow() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), Code::NotFound);
+    server.stop();
+}
+
+#[tokio::test]
+async fn the_kernels_log_tails_and_follows() {
+    let mut server = Server::start();
+    let cluster = Cluster::new();
+    server.configure(&cluster.config(NodeRole::ControlPlane));
+    let (kernel, ours) = UnixDatagram::pair().unwrap();
+    for number in 1..=3 {
+        let record = format!("4,{number},{number}000000,-;record {number}\n SUBSYSTEM=x\n");
+        kernel.send(record.as_bytes()).unwrap();
+    }
+    server.init.state.lock().unwrap().kernel_log = Some(Arc::new(ours));
+    let identity = cluster.client([Role::Reader]);
+    let mut client = server.client(&cluster, &identity).await;
+    let request = wire::DmesgRequest {
+        follow: true,
+        tail_lines: 2,
+    };
+    let mut records = client.dmesg(request).await.unwrap().into_inner();
+    let second = records.message().await.unwrap().unwrap();
+    assert_eq!((second.sequence, second.level), (2, 4));
+    assert_eq!(second.text, "record 2");
+    assert_eq!(second.time.unwrap().seconds, 2);
+    assert_eq!(records.message().await.unwrap().unwrap().sequence, 3);
+    kernel.send(b"6,4,4,-;new\n").unwrap();
+    assert_eq!(records.message().await.unwrap().unwrap().text, "new");
+    server.init.state.lock().unwrap().kernel_log = None;
+    let refused = client.dmesg(wire::DmesgRequest::default()).await.unwrap();
+    let error = first(refused).await.unwrap_err();
+    assert_eq!(error.code(), Code::FailedPrecondition);
     server.stop();
 }
 

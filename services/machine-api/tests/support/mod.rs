@@ -15,9 +15,15 @@ use init_proto::{
 use machine_client::{Client, Fingerprint, Identity, Target, Trust, connect};
 use machine_config::{MachineConfig, parts::split};
 use pki::{ClusterSecrets, ConfigOptions, Roles, Validity, generate_config};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg},
+    process::{Pid, Signal, kill_process},
+};
 use std::{
+    io::IoSlice,
+    mem::MaybeUninit,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
     os::unix::net::{UnixDatagram, UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -39,6 +45,8 @@ pub(crate) struct State {
     pub(crate) events: Vec<Event>,
     pub(crate) asked: Vec<String>,
     pub(crate) effects: Vec<ApplyEffect>,
+    /// Handed over as the kernel's log: one datagram per record, as /dev/kmsg gives one per read.
+    pub(crate) kernel_log: Option<Arc<UnixDatagram>>,
 }
 
 /// Answers on a socket until the test ends.
@@ -61,6 +69,7 @@ impl InitSocket {
             events: (1..=3).map(event).collect(),
             asked: Vec::new(),
             effects: Vec::new(),
+            kernel_log: None,
         }));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -119,11 +128,31 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
                 thread::sleep(Duration::from_millis(10));
             }
         }
+        let kernel_log = state.lock().unwrap().kernel_log.clone();
+        if let (Request::OpenKernelLog, Some(log)) = (&request, kernel_log) {
+            hand_over(&stream, &log);
+            continue;
+        }
         let response = answer(request, &mut state.lock().unwrap());
         if frame::write(&mut stream, &response).is_err() {
             return;
         }
     }
+}
+
+fn hand_over(stream: &UnixStream, log: &UnixDatagram) {
+    let bytes = frame::encode(&Response::Done).unwrap();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [log.as_fd()];
+    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+    sendmsg(
+        stream,
+        &[IoSlice::new(&bytes)],
+        &mut control,
+        SendFlags::empty(),
+    )
+    .unwrap();
 }
 
 fn answer(request: Request, state: &mut State) -> Response {
