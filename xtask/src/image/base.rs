@@ -76,6 +76,8 @@ pub fn unpack(flavour: Flavour, firmware: bool) -> Result<Base> {
         inputs.value(&package.name, &package.sha256);
     }
     let tree = cache.join("base").join(inputs.name());
+    // Two work trees share a cache; the second to come finds the tree made.
+    let _lock = workspace::lock(&cache.join("base.lock"))?;
     if !tree.exists() {
         fetch::all(&cache, &locked)?;
         let partial = tree.with_extension("partial");

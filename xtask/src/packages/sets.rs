@@ -17,7 +17,7 @@ impl Set {
     /// Whether dependencies are locked too. Sets that enter a release list every package by hand.
     #[must_use]
     pub fn with_dependencies(&self) -> bool {
-        matches!(self.name.as_str(), "tools" | "peers")
+        self.name == "tools"
     }
 }
 
