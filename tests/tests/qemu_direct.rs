@@ -1,14 +1,18 @@
 //! The release's kernel and initrd, booted directly: what needs a whole machine but no firmware.
 #![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use init_proto::paths::SMBIOS_PREFIX;
 use init_proto::plan::CgroupLimits;
 use orlop_tests::client::{Client, Cluster, fingerprint};
 use orlop_tests::leftovers::{self, Scratch};
-use orlop_tests::qemu::{Disk, Guest, Machine, disk, guest, toy_image};
+use orlop_tests::qemu::{Disk, Guest, Machine, Network, disk, guest, toy_image};
 use orlop_tests::toys::{self, toy};
-use orlop_tests::wait::Lines;
+use orlop_tests::wait::{Lines, PATIENCE};
 use serde_json::Value;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +22,8 @@ const BOOTS: Duration = Duration::from_secs(12);
 const ENDS: Duration = Duration::from_secs(5);
 /// The watchdog's own time is 30 s, and a boot goes before it.
 const WATCHDOG_BITES: Duration = Duration::from_secs(45);
+/// Base64 per SMBIOS string: below what any firmware table takes.
+const OEM_STRING_BYTES: usize = 800;
 /// Room for all partitions, and a small DATA.
 const DISK: u64 = 1024 * disk::MIB;
 /// Every boot phase of a whole machine.
@@ -196,21 +202,46 @@ fn each_phase_fails_in_turn_and_the_node_says_which() {
 }
 
 #[test]
-fn a_machine_with_192_mib_installs_and_serves_its_api() {
+fn a_machine_with_192_mib_takes_its_config_from_smbios_and_brings_every_cable_up() {
     let scratch = leftovers::scratch("small").unwrap();
-    let (machine, cluster, _) = installed(&scratch);
-    let guest = Guest::start(&Machine {
-        memory_mib: 192,
-        ..machine
-    })
-    .unwrap();
+    let (mut machine, cluster, _) = installed(&scratch);
+    machine.memory_mib = 192;
+    machine.fw_cfg.clear();
+    let encoded = BASE64_STANDARD.encode(fs::read(cluster.control_plane()).unwrap());
+    let pieces = encoded.as_bytes().chunks(OEM_STRING_BYTES);
+    machine.oem_strings = pieces
+        .map(|piece| format!("{SMBIOS_PREFIX}{}", std::str::from_utf8(piece).unwrap()))
+        .collect();
+    // A second network device whose cable ends in this test.
+    let hardware_address = [0x02, 0x77, 0, 0, 1, 1];
+    let far_end = scratch.path().join("far-end");
+    let cable = UnixDatagram::bind(&far_end).unwrap();
+    cable.set_read_timeout(Some(BOOTS * PATIENCE)).unwrap();
+    machine.networks.push(Network::Cable {
+        here: scratch.path().join("near-end"),
+        there: far_end,
+        hardware_address,
+    });
+
+    let guest = Guest::start(&machine).unwrap();
     let client = Client::at_port(guest.port().unwrap(), cluster.admin());
-    configured(&client);
-    let memory = resources(&client, "memory");
-    println!("memory: {memory}");
+    let version = configured(&client);
+    assert!(
+        version["configSource"].as_str().unwrap().contains("SMBIOS"),
+        "{version}"
+    );
+    println!("memory: {}", resources(&client, "memory"));
     for service in client.json(&["services"]).unwrap().as_array().unwrap() {
         assert_eq!(service["restarts"], 0, "{service}");
     }
+    let mut frame = [0; 2048];
+    let length = cable.recv(&mut frame).unwrap();
+    assert!(length > 14, "an Ethernet frame");
+    assert_eq!(
+        frame[6..12],
+        hardware_address,
+        "from the guest's second device"
+    );
 }
 
 #[test]
