@@ -1,7 +1,8 @@
-#!/bin/sh
+#!/bin/bash
 # Cargo runs rustc through this: programs then name their sources by /orlop, /cargo and /rustc instead of the
 # directories of this machine, so that two machines build the same bytes. Cargo's own option for it
 # (trim-paths) is not stable; flags in .cargo/config.toml cannot hold the paths of a machine.
+# Bash, not sh: dash drops CARGO_BIN_EXE_some-name from the environment, since a hyphen is no part of a name there.
 set -eu
 rustc=$1
 shift
