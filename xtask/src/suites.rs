@@ -46,7 +46,7 @@ pub const SUITES: &[Suite] = &[
         name: "unit",
         about: "planners, parsers and components of every crate",
         runs: Runs::Workspace,
-        budget_seconds: 240,
+        budget_seconds: 420,
     },
     Suite {
         name: "documentation",

@@ -28,7 +28,9 @@ fn wait_for(notify: &UnixDatagram, wanted: &str) {
     let deadline = Instant::now() + BOUND;
     let mut buffer = [0_u8; 4096];
     while Instant::now() < deadline {
-        let length = notify.recv(&mut buffer).unwrap_or_else(|error| panic!("wait for {wanted}: {error}"));
+        let length = notify
+            .recv(&mut buffer)
+            .unwrap_or_else(|error| panic!("wait for {wanted}: {error}"));
         if buffer[..length] == *wanted.as_bytes() {
             return;
         }
@@ -37,7 +39,10 @@ fn wait_for(notify: &UnixDatagram, wanted: &str) {
 }
 
 fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    let status = Command::new("kill")
+        .args(["-s", name, &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(status.success());
 }
 
@@ -58,16 +63,36 @@ fn ready_pulse_reload_metrics_stop() {
     signal(&child, "HUP");
     wait_for(&notify, "STATUS=reloaded 1 times");
     let metrics = http(directory.path(), "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(metrics.contains("orlop_build_info{service=\"example\""), "{metrics}");
+    assert!(
+        metrics.contains("orlop_build_info{service=\"example\""),
+        "{metrics}"
+    );
     assert!(metrics.contains("example_reloads_total 1"), "{metrics}");
-    assert!(http(directory.path(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404"));
-    assert!(http(directory.path(), "POST /metrics HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 405"));
+    assert!(
+        http(directory.path(), "GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404")
+    );
+    assert!(
+        http(
+            directory.path(),
+            "POST /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
+        .starts_with("HTTP/1.1 405")
+    );
     signal(&child, "TERM");
     wait_for(&notify, "STOPPING=1");
     assert!(child.wait().unwrap().success());
     let mut logs = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut logs).unwrap();
-    assert!(logs.lines().all(|line| line.starts_with('{') && line.contains("\"level\":\"INFO\"")), "{logs}");
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut logs)
+        .unwrap();
+    assert!(
+        logs.lines()
+            .all(|line| line.starts_with('{') && line.contains("\"level\":\"INFO\"")),
+        "{logs}"
+    );
 }
 
 #[test]
@@ -78,5 +103,8 @@ fn a_missing_config_is_one_clear_error() {
         .unwrap();
     assert!(!output.status.success());
     let logs = String::from_utf8(output.stdout).unwrap();
-    assert!(logs.contains("read service config /nonexistent/config"), "{logs}");
+    assert!(
+        logs.contains("read service config /nonexistent/config"),
+        "{logs}"
+    );
 }

@@ -16,7 +16,11 @@ fn main() -> ExitCode {
         context.arguments.read_config()?;
         let reloads = Counter::<u64>::default();
         context.register_metrics(|registry| {
-            registry.register("example_reloads", "Times the config was put in place", reloads.clone());
+            registry.register(
+                "example_reloads",
+                "Times the config was put in place",
+                reloads.clone(),
+            );
         });
         let mut changes = context.reloads();
         context.ready();
@@ -31,5 +35,9 @@ fn main() -> ExitCode {
             }
         }
     });
-    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ended.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
