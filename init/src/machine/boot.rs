@@ -7,6 +7,7 @@
 use super::{Machine, guarded};
 use crate::executor::time;
 use init_proto::control::{EventKind, PhaseState, PhaseStatus};
+use init_proto::services::maintenance_of;
 use std::time::Duration;
 
 /// One row.
@@ -125,9 +126,9 @@ impl Machine {
         }
     }
 
-    /// Goes to maintenance mode, for this reason.
+    /// Goes to maintenance mode, for this reason. A node that has a role goes on to trust its cluster only.
     pub(super) fn fall_back(&mut self, reason: String) {
-        let plan = init_proto::services::maintenance(reason, self.options.sandboxed);
+        let plan = maintenance_of(&self.plan, reason, self.options.sandboxed);
         let services = plan.services.clone();
         self.set_mode(plan);
         // Services run already only where the last phase was the one that failed.

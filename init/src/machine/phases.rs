@@ -12,6 +12,8 @@ use crate::executor::{connections, devices, notify_socket, processes, time, ueve
 use crate::planner::harden::{SYSCTLS, allowed_in_sandbox, path};
 use crate::planner::options::{kernel_value, merge_kernel};
 use init_proto::paths;
+use init_proto::plan::Mode;
+use init_proto::services::maintenance_of;
 use rustix::process::Resource;
 use std::collections::BTreeSet;
 use std::fs;
@@ -347,7 +349,14 @@ impl Machine {
 
     pub(super) fn phase_plan(&mut self, _deadline: Duration) -> Result<(), String> {
         if self.failure.is_some() {
-            // The reason for maintenance mode is there already.
+            // The reason for maintenance mode is there already. A config that can be read all the same says
+            // whom the node trusts meanwhile.
+            if let (Ok(planned), Mode::Maintenance { reason }) =
+                (self.run_planner(None), &self.plan.mode)
+            {
+                let sandboxed = self.options.sandboxed;
+                self.plan = maintenance_of(&planned, reason.clone(), sandboxed);
+            }
             return Ok(());
         }
         let plan = self.run_planner(None)?;

@@ -218,6 +218,28 @@ pub fn maintenance(reason: String, sandboxed: bool) -> Plan {
     }
 }
 
+/// The plan for a node that has a role and cannot take it: maintenance mode, but each service keeps the
+/// settings of `planned`. The machine API then goes on to trust the cluster's clients only: a failed
+/// boot never opens a configured node to whoever reaches it.
+#[must_use]
+pub fn maintenance_of(planned: &Plan, reason: String, sandboxed: bool) -> Plan {
+    let mut plan = maintenance(reason, sandboxed);
+    if matches!(planned.mode, Mode::Maintenance { .. }) {
+        return plan;
+    }
+    plan.source = planned.source;
+    for service in &mut plan.services {
+        let same = planned
+            .services
+            .iter()
+            .find(|other| other.name == service.name);
+        if let Some(other) = same {
+            service.config.clone_from(&other.config);
+        }
+    }
+    plan
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +255,35 @@ mod tests {
                 assert!(names.contains(needed), "{} needs {needed}", entry.spec.name);
             }
         }
+    }
+
+    #[test]
+    fn a_configured_node_in_maintenance_keeps_whom_it_trusts() {
+        let mut planned = maintenance("x".into(), false);
+        for service in &mut planned.services {
+            service.config = format!("config of {}", service.name).into_bytes();
+        }
+        let open = maintenance_of(&planned, "y".into(), false);
+        assert!(
+            open.services
+                .iter()
+                .all(|service| service.config.is_empty())
+        );
+        planned.mode = Mode::Worker;
+        let closed = maintenance_of(&planned, "y".into(), false);
+        assert!(matches!(closed.mode, Mode::Maintenance { .. }));
+        assert!(
+            closed
+                .services
+                .iter()
+                .any(|service| service.config == b"config of machine-api")
+        );
+        assert!(
+            closed
+                .services
+                .iter()
+                .all(|service| !service.config.is_empty())
+        );
     }
 
     #[test]
