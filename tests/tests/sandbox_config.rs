@@ -146,6 +146,30 @@ fn maintenance_then_config_then_the_same_identity_after_a_reboot() {
 }
 
 #[test]
+fn a_failed_phase_does_not_open_a_configured_node() {
+    let site = site();
+    let config = Some(fs::read(site.cluster.control_plane()).unwrap());
+    let options = NodeOptions {
+        config,
+        arguments: vec!["--fail-phase".into(), "volumes".into()],
+        ..NodeOptions::default()
+    };
+    let node = Node::start(&site.lab, options).unwrap();
+    let admin = site.admin(&node);
+    let version = admin
+        .wait_version("maintenance for its own", API_ANSWERS, |version| {
+            version["mode"] == "maintenance"
+        })
+        .unwrap();
+    let reason = version["maintenanceReason"].as_str().unwrap();
+    assert!(reason.contains("volumes"), "{version}");
+    // Its admin may look for the reason; a stranger may not even ask for the version.
+    admin.json(&["services"]).unwrap();
+    let stranger = admin.run(&["version", "--insecure"]).unwrap();
+    assert_eq!(stranger.code, 5, "{stranger:?}");
+}
+
+#[test]
 fn a_dry_run_says_what_would_change_and_changes_nothing() {
     let site = site();
     let (_node, admin) = site.configured(&site.cluster.control_plane());
