@@ -27,7 +27,7 @@ pub use arguments::Arguments;
 pub use context::Context;
 pub use run::{RunError, STOP_DEADLINE, chain, run};
 
-/// Version of the build: "0.1.0", or "0.1.0+<commit>" for a build that knows its commit.
+/// Version of the build: "0.1.0", or `0.1.0+COMMIT` for a build that knows its commit.
 #[must_use]
 pub fn version() -> &'static str {
     option_env!("ORLOP_VERSION").unwrap_or(env!("CARGO_PKG_VERSION"))

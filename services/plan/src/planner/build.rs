@@ -13,7 +13,7 @@ use machine_config::{
 /// Longest reason of maintenance mode, in bytes: it goes to the console and through the API.
 pub const REASON_MAX: usize = 8 * 1024;
 const CUT: &str = "\n(cut; `orlopctl validate` shows all)";
-const NO_CONFIG: &str = "No machine config was found. Apply one with `orlopctl apply`.";
+const NO_CONFIG: &str = "No machine config was found. Apply one with `orlopctl apply-config`.";
 
 /// Sysctl name prefixes that a sandboxed node may set: those of its own namespaces (network, IPC,
 /// UTS). All others are the host's.
@@ -53,7 +53,7 @@ pub(crate) fn plan(search: &Search, sandboxed: bool) -> Plan {
         Some((source, Content::Url(url))) => maintenance(
             &format!(
                 "The kernel command line says that the machine config is at {}, and this release \
-                 does not fetch it. Apply it with `orlopctl apply`.",
+                 does not fetch it. Apply it with `orlopctl apply-config`.",
                 without_secrets(url)
             ),
             source.config_source(),
