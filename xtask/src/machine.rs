@@ -134,7 +134,7 @@ pub fn start(directory: &Path, raw_zst: &Path) -> Result<Machine> {
         let partial = directory.join("disk.partial");
         command::output(
             tools::program("zstd")?
-                .args(["-d", "-f", "-q", "-o"])
+                .args(["-d", "-f", "-q", "--sparse", "-o"])
                 .arg(&partial)
                 .arg(raw_zst),
         )?;
@@ -166,13 +166,19 @@ pub fn start(directory: &Path, raw_zst: &Path) -> Result<Machine> {
     })
 }
 
-/// Boots kernel and initrd of a release without firmware and without a disk: the node stays in
+/// Boots kernel and initrd of a release without firmware, with an empty disk: the node stays in
 /// maintenance mode.
 ///
 /// # Errors
-/// QEMU does not start.
+/// The disk cannot be made, or QEMU does not start.
 pub fn start_direct(directory: &Path, release: &Artifacts, memory_mib: u32) -> Result<Machine> {
+    let disk = directory.join(DISK);
+    fs::File::create(&disk)
+        .and_then(|file| file.set_len(DISK_BYTES))
+        .context("make an empty disk")?;
     launch(directory, memory_mib, |qemu| {
+        qemu.arg("-drive")
+            .arg(format!("if=virtio,format=raw,file={}", disk.display()));
         qemu.arg("-kernel")
             .arg(&release.kernel)
             .arg("-initrd")

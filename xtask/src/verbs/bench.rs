@@ -52,7 +52,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 /// Seconds from the kernel's first line to the answering machine API, as the node tells them; TCG,
-/// 2 CPUs, direct boot without a disk.
+/// 2 CPUs, direct boot with an empty disk.
 fn boots(release: &Artifacts) -> Result<()> {
     tools::tree()?;
     cargo::build(&["orlopctl"], None)?;
