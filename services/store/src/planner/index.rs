@@ -1,0 +1,412 @@
+//! Every key with its history since the last compaction, in memory; values are elsewhere.
+//!
+//! ```text
+//!   key ──> Entry { newest, created, version, lease }      of its newest change
+//!                   older: [ stamp, stamp, ... ]           superseded, not yet compacted; oldest first
+//!   stamp = revision + "was it a delete"
+//! ```
+//!
+//! An entry is 48 bytes and a key that was written once needs no more, so that a million keys fit in about
+//! 150 MB. A deleted key stays, with a delete as its newest stamp, until compaction passes it.
+
+use super::{key_range::KeyRange, revision::Revision};
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, ControlFlow},
+};
+
+/// What the index knows of a live pair without reading its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// Its newest change.
+    pub revision: Revision,
+    /// The store's revision when it came into being.
+    pub created: i64,
+    /// Puts since then.
+    pub version: i64,
+    /// Its lease, 0 for none.
+    pub lease: i64,
+}
+
+/// A pair as it was at some revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It is still the newest, so everything but the value is known.
+    Newest(Live),
+    /// Superseded since: only its record tells more.
+    Superseded(Revision),
+}
+
+impl Found {
+    /// Where its record is.
+    #[must_use]
+    pub fn revision(self) -> Revision {
+        match self {
+            Self::Newest(live) => live.revision,
+            Self::Superseded(revision) => revision,
+        }
+    }
+}
+
+/// One change of one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    main: i64,
+    sub: u32,
+    deleted: bool,
+}
+
+impl Stamp {
+    fn revision(self) -> Revision {
+        Revision {
+            main: self.main,
+            sub: self.sub,
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    newest: Stamp,
+    created: i64,
+    version: i64,
+    lease: i64,
+    /// Behind one pointer, because most keys have none. (A thin pointer to a vector costs an allocation more than a
+    /// vector in place, and saves 16 bytes for every key.)
+    #[allow(clippy::box_collection, reason = "16 bytes for each key")]
+    older: Option<Box<Vec<Stamp>>>,
+}
+
+impl Entry {
+    fn live(&self) -> Option<Live> {
+        (!self.newest.deleted).then_some(Live {
+            revision: self.newest.revision(),
+            created: self.created,
+            version: self.version,
+            lease: self.lease,
+        })
+    }
+
+    fn older(&self) -> &[Stamp] {
+        self.older.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    fn at(&self, main: i64) -> Option<Found> {
+        if self.newest.main <= main {
+            return self.live().map(Found::Newest);
+        }
+        let older = self.older();
+        let end = older.partition_point(|stamp| stamp.main <= main);
+        let stamp = older[..end].last()?;
+        (!stamp.deleted).then(|| Found::Superseded(stamp.revision()))
+    }
+
+    fn push(&mut self, stamp: Stamp) {
+        let superseded = std::mem::replace(&mut self.newest, stamp);
+        self.older.get_or_insert_default().push(superseded);
+    }
+
+    /// The stamp at this position of the history, where the newest comes after the last of `older`.
+    fn stamp(&self, position: usize) -> Option<Stamp> {
+        let older = self.older();
+        let newest = (position == older.len()).then_some(self.newest);
+        older.get(position).copied().or(newest)
+    }
+
+    /// Drops what compaction at `main` drops. Returns whether anything is left.
+    fn compact(&mut self, main: i64, dropped: &mut Vec<Revision>) -> bool {
+        let mut kept = Vec::new();
+        for position in 0..self.older().len() {
+            let stamp = self.older()[position];
+            if survives(stamp, self.stamp(position + 1), main) {
+                kept.push(stamp);
+            } else {
+                dropped.push(stamp.revision());
+            }
+        }
+        self.older = (!kept.is_empty()).then(|| Box::new(kept));
+        let left = survives(self.newest, None, main);
+        if !left {
+            dropped.push(self.newest.revision());
+        }
+        left
+    }
+}
+
+/// Whether compaction at `main` leaves a stamp, given the key's next one.
+///
+/// Changes of the compacted revision itself stay whole, deletes too, so that a watch can begin there; of those
+/// before it, only the pair that a read at that revision needs.
+fn survives(stamp: Stamp, next: Option<Stamp>, main: i64) -> bool {
+    stamp.main >= main || (!stamp.deleted && next.is_none_or(|next| next.main > main))
+}
+
+/// What a put found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOutcome {
+    /// The pair after it.
+    pub live: Live,
+    /// The lease that the key had, 0 for none.
+    pub previous_lease: i64,
+}
+
+/// The keys, in order.
+#[derive(Debug, Default)]
+pub struct Index {
+    keys: BTreeMap<Box<[u8]>, Entry>,
+}
+
+impl Index {
+    /// The live pair of a key.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<Live> {
+        self.keys.get(key)?.live()
+    }
+
+    /// The pair of a key as of the end of a revision.
+    #[must_use]
+    pub fn get_at(&self, key: &[u8], main: i64) -> Option<Found> {
+        self.keys.get(key)?.at(main)
+    }
+
+    /// Every pair of a range as of the end of a revision, in the order of keys, until `visit` breaks.
+    pub fn visit<'a>(
+        &'a self,
+        range: KeyRange<'_>,
+        main: i64,
+        mut visit: impl FnMut(&'a [u8], Found) -> ControlFlow<()>,
+    ) {
+        if let KeyRange::One(key) = range {
+            if let Some((key, entry)) = self.keys.get_key_value(key)
+                && let Some(found) = entry.at(main)
+            {
+                let _ = visit(key, found);
+            }
+            return;
+        }
+        let Some(bounds) = range.bounds() else { return };
+        for (key, entry) in self.keys.range::<[u8], _>(bounds) {
+            if let Some(found) = entry.at(main)
+                && visit(key, found).is_break()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Writes a key. `revision` is newer than every one before.
+    pub fn put(&mut self, key: &[u8], revision: Revision, lease: i64) -> PutOutcome {
+        let stamp = Stamp {
+            main: revision.main,
+            sub: revision.sub,
+            deleted: false,
+        };
+        let Some(entry) = self.keys.get_mut(key) else {
+            let entry = Entry {
+                newest: stamp,
+                created: revision.main,
+                version: 1,
+                lease,
+                older: None,
+            };
+            let outcome = PutOutcome {
+                live: entry.live().expect("just put"),
+                previous_lease: 0,
+            };
+            self.keys.insert(key.into(), entry);
+            return outcome;
+        };
+        let previous_lease = entry.lease;
+        if entry.newest.deleted {
+            entry.created = revision.main;
+            entry.version = 1;
+        } else {
+            entry.version += 1;
+        }
+        entry.lease = lease;
+        entry.push(stamp);
+        PutOutcome {
+            live: entry.live().expect("just put"),
+            previous_lease,
+        }
+    }
+
+    /// Deletes a key; returns the pair it had, or None where it had none and nothing was done.
+    pub fn delete(&mut self, key: &[u8], revision: Revision) -> Option<Live> {
+        let entry = self.keys.get_mut(key)?;
+        let live = entry.live()?;
+        entry.push(Stamp {
+            main: revision.main,
+            sub: revision.sub,
+            deleted: true,
+        });
+        entry.created = 0;
+        entry.version = 0;
+        entry.lease = 0;
+        Some(live)
+    }
+
+    /// Takes in one record of a stored history; records come in the order of their revisions.
+    pub fn restore(&mut self, key: &[u8], live: Live, deleted: bool) {
+        let stamp = Stamp {
+            main: live.revision.main,
+            sub: live.revision.sub,
+            deleted,
+        };
+        if let Some(entry) = self.keys.get_mut(key) {
+            entry.push(stamp);
+            entry.created = live.created;
+            entry.version = live.version;
+            entry.lease = live.lease;
+        } else {
+            self.keys.insert(
+                key.into(),
+                Entry {
+                    newest: stamp,
+                    created: live.created,
+                    version: live.version,
+                    lease: live.lease,
+                    older: None,
+                },
+            );
+        }
+    }
+
+    /// Compacts the next `keys_max` keys after `cursor` (None: from the first). Adds the revisions whose records
+    /// are to be deleted to `dropped`, and returns the new cursor, or None when the last key is done.
+    ///
+    /// It may be interrupted and begun again at any key. The records named by one call must go in one transaction of
+    /// the disk: were a delete's record gone and the put before it not, a restart would bring the key back.
+    pub fn compact(
+        &mut self,
+        main: i64,
+        cursor: Option<&[u8]>,
+        keys_max: usize,
+        dropped: &mut Vec<Revision>,
+    ) -> Option<Box<[u8]>> {
+        let start = cursor.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut gone = Vec::new();
+        let mut last = None;
+        let mut visited = 0;
+        for (key, entry) in self
+            .keys
+            .range_mut::<[u8], _>((start, Bound::Unbounded))
+            .take(keys_max)
+        {
+            visited += 1;
+            if !entry.compact(main, dropped) {
+                gone.push(key.clone());
+            }
+            last = Some(key);
+        }
+        let cursor = (visited == keys_max).then(|| last.cloned()).flatten();
+        for key in gone {
+            self.keys.remove(&key);
+        }
+        cursor
+    }
+
+    /// Whether compaction at `main` leaves this record, whether or not it has come so far.
+    #[must_use]
+    pub fn survives(&self, key: &[u8], revision: Revision, main: i64) -> bool {
+        let Some(entry) = self.keys.get(key) else {
+            return false;
+        };
+        let position = entry
+            .older()
+            .partition_point(|stamp| stamp.revision() < revision);
+        entry.stamp(position).is_some_and(|stamp| {
+            stamp.revision() == revision && survives(stamp, entry.stamp(position + 1), main)
+        })
+    }
+
+    /// Keys, deleted ones that wait for compaction included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no key at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(main: i64, sub: u32) -> Revision {
+        Revision { main, sub }
+    }
+
+    fn compact(index: &mut Index, main: i64) -> Vec<(i64, u32)> {
+        let mut dropped = Vec::new();
+        assert_eq!(index.compact(main, None, usize::MAX, &mut dropped), None);
+        dropped
+            .into_iter()
+            .map(|revision| (revision.main, revision.sub))
+            .collect()
+    }
+
+    #[test]
+    fn an_entry_stays_small() {
+        assert_eq!(size_of::<Entry>(), 48);
+    }
+
+    #[test]
+    fn the_newest_pair_before_the_compacted_revision_stays() {
+        let mut index = Index::default();
+        for main in 2..=5 {
+            index.put(b"a", at(main, 0), 0);
+        }
+        assert_eq!(compact(&mut index, 4), [(2, 0), (3, 0)]);
+        assert_eq!(index.get_at(b"a", 4), Some(Found::Superseded(at(4, 0))));
+        index.put(b"b", at(6, 0), 0);
+        assert_eq!(compact(&mut index, 6), [(4, 0)]);
+        assert_eq!(index.get(b"a").map(|live| live.version), Some(4));
+    }
+
+    #[test]
+    fn a_delete_at_the_compacted_revision_can_still_be_watched() {
+        let mut index = Index::default();
+        index.put(b"a", at(2, 0), 0);
+        index.put(b"a", at(3, 0), 0);
+        index.delete(b"a", at(3, 1));
+        assert_eq!(compact(&mut index, 3), [(2, 0)]);
+        assert!(index.survives(b"a", at(3, 1), 3));
+        assert_eq!(compact(&mut index, 4), [(3, 0), (3, 1)]);
+        assert!(index.is_empty());
+    }
+
+    #[test]
+    fn compaction_goes_on_where_it_stopped() {
+        let mut index = Index::default();
+        for (main, key) in (2..).zip([b"a", b"b", b"c"]) {
+            index.put(key, at(main, 0), 0);
+        }
+        for (main, key) in (5..).zip([b"a", b"b", b"c"]) {
+            index.delete(key, at(main, 0));
+        }
+        let mut dropped = Vec::new();
+        let cursor = index.compact(9, None, 2, &mut dropped);
+        assert_eq!(cursor.as_deref(), Some(&b"b"[..]));
+        assert_eq!(index.len(), 1);
+        assert_eq!(index.compact(9, cursor.as_deref(), 2, &mut dropped), None);
+        assert_eq!(dropped.len(), 6);
+    }
+
+    #[test]
+    fn a_key_that_comes_back_begins_anew() {
+        let mut index = Index::default();
+        index.put(b"a", at(2, 0), 7);
+        assert_eq!(index.delete(b"a", at(3, 0)).map(|live| live.lease), Some(7));
+        assert_eq!(index.delete(b"a", at(4, 0)), None);
+        let outcome = index.put(b"a", at(4, 0), 0);
+        assert_eq!((outcome.live.created, outcome.live.version), (4, 1));
+        assert_eq!(outcome.previous_lease, 0);
+        assert_eq!(index.get_at(b"a", 3), None);
+        assert_eq!(index.get_at(b"a", 2), Some(Found::Superseded(at(2, 0))));
+    }
+}
