@@ -1,4 +1,4 @@
-//! Files: the last time that was right, nameservers, time servers from DHCP.
+//! Files: the last time that was right, time servers from DHCP.
 
 use crate::planner::{Nanos, SECOND};
 use std::{
@@ -12,7 +12,7 @@ use std::{
 const SAVED: &str = "last-synchronised";
 /// Largest file that is read.
 const FILE_MAX: u64 = 64 * 1024;
-/// Nameservers and time servers that are taken from a file.
+/// Time servers that are taken from a file.
 const ENTRIES_MAX: usize = 8;
 
 /// The last saved time.
@@ -48,14 +48,6 @@ pub fn build_time(os_release: &Path) -> Option<Nanos> {
         .find_map(|line| line.strip_prefix("ORLOP_BUILD_TIME="))?;
     let seconds: i64 = value.trim_matches('"').parse().ok()?;
     seconds.checked_mul(SECOND)
-}
-
-/// Nameservers of a resolv.conf(5).
-#[must_use]
-pub fn nameservers(resolv_conf: &Path) -> Vec<IpAddr> {
-    let text = read_bounded(resolv_conf).unwrap_or_default();
-    let server = |line: &str| line.strip_prefix("nameserver")?.trim().parse().ok();
-    text.lines().filter_map(server).take(ENTRIES_MAX).collect()
 }
 
 /// Time servers that DHCP gave.
@@ -109,18 +101,6 @@ mod tests {
     fn addresses_are_read_and_others_passed_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        fs::write(
-            &path,
-            "# x\nnameserver 10.0.0.1\nsearch a\nnameserver fe80::1%2\nnameserver ::1\n",
-        )
-        .unwrap();
-        assert_eq!(
-            nameservers(&path),
-            [
-                "10.0.0.1".parse::<IpAddr>().unwrap(),
-                "::1".parse().unwrap()
-            ]
-        );
         fs::write(&path, "10.0.0.9\n\nname\n").unwrap();
         assert_eq!(time_servers(&path), ["10.0.0.9".parse::<IpAddr>().unwrap()]);
     }
