@@ -44,6 +44,7 @@ pub fn plan(services: Vec<ServiceSpec>) -> Result<Vec<u8>> {
     let plan = Plan {
         version: PLAN_VERSION,
         mode: Mode::Worker,
+        explained_by: None,
         source: ConfigSource::Sandbox,
         store_config: None,
         sysctls: Vec::new(),

@@ -1,11 +1,12 @@
 //! Connections on the control socket: bytes in, bytes out, nothing blocks.
 //!
 //! Bounds: [`CONNECTIONS_MAX`] in all, [`UNTRUSTED_MAX`] for users other than root and the machine API;
-//! one request at a time per connection (the next is read when the answer is out); input of one frame; an
-//! idle stream of events costs no memory, because subscribers are served from the common history.
+//! one request at a time per connection (the next is read when the answer is out); input of one frame, a
+//! small one of users that have no config to send; an idle stream of events costs no memory, because
+//! subscribers are served from the common history.
 
 use super::poller::{Interest, Poller, Source};
-use init_proto::control::{CONNECTIONS_MAX, Request, Response};
+use init_proto::control::{CONNECTIONS_MAX, Request, Response, may_send_configs};
 use init_proto::frame::{self, FRAME_MAX, FrameError};
 use init_proto::services::MACHINE_API_USER;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -20,10 +21,10 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::unix::fs::PermissionsExt;
 
-/// Connections of users that may only look.
+/// Connections of users other than root and the machine API.
 pub(crate) const UNTRUSTED_MAX: usize = 16;
 /// Input of a user that may only look: its requests are small.
-const UNTRUSTED_INPUT: usize = 4096;
+const SMALL_INPUT: usize = 4096;
 /// Bytes read in one turn of the loop.
 const READ_CHUNK: usize = 64 * 1024;
 /// Connections waiting to be accepted.
@@ -240,10 +241,10 @@ fn trusted(user: u32) -> bool {
 
 impl Connection {
     fn input_max(&self) -> usize {
-        if trusted(self.user) {
+        if may_send_configs(self.user) {
             FRAME_MAX + 4
         } else {
-            UNTRUSTED_INPUT
+            SMALL_INPUT
         }
     }
 

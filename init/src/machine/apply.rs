@@ -8,8 +8,8 @@ use crate::planner::supervisor::Event;
 use init_proto::control::{ApplyEffect, EventKind, RefusalKind, Request, Response};
 use init_proto::frame::{self, FRAME_MAX};
 use init_proto::paths;
-use init_proto::plan::{Mode, PLAN_VERSION, Plan, Restart, ServiceKind, ServiceSpec};
-use init_proto::services::{PLAN_USER, daemon};
+use init_proto::plan::{ConfigSource, Mode, PLAN_VERSION, Plan, Restart, ServiceKind, ServiceSpec};
+use init_proto::services::{FETCH_CONFIG_USER, PLAN_USER, daemon};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::MemfdFlags;
 use std::fs::{self, File};
@@ -28,15 +28,19 @@ const VOLUMES_TIMEOUT: Duration = Duration::from_secs(180);
 const E2FSCK: &str = "/usr/sbin/e2fsck";
 
 /// Small files that are handed to `orlop plan`, by their names there.
-const SOURCES: [(&str, &str, bool); 6] = [
+const SOURCES: [(&str, &str, bool); 8] = [
     // name, path, whole machine only
     ("state-config-a", paths::CONFIG_A, false),
     ("state-config-b", paths::CONFIG_B, false),
     ("sandbox-config", paths::SANDBOX_CONFIG, false),
     ("fw-cfg", paths::FW_CFG_CONFIG, true),
     ("smbios", paths::SMBIOS_OEM_STRINGS, true),
-    ("cmdline", "/proc/cmdline", true),
+    ("machine-uuid", paths::SMBIOS_UUID, true),
+    ("machine-serial", paths::SMBIOS_SERIAL, true),
+    (CMDLINE, "/proc/cmdline", true),
 ];
+/// Names a config by its URL; only where it is not sealed.
+const CMDLINE: &str = "cmdline";
 
 type Refusal = (RefusalKind, String);
 
@@ -49,7 +53,8 @@ impl Machine {
             sources.push(("config-pending".into(), copy));
         }
         for (name, path, machine_only) in SOURCES {
-            if machine_only && self.options.sandboxed {
+            let sealed = name == CMDLINE && self.options.locked_down;
+            if machine_only && self.options.sandboxed || sealed {
                 continue;
             }
             // A copy: some of these can only be read by root, even through an open descriptor.
@@ -267,12 +272,26 @@ impl Machine {
     }
 
     /// Answers [`Request::ConfigApply`].
-    pub(super) fn apply(&mut self, connection: u32, request: Request) {
-        let Request::ConfigApply { config, effect } = request else {
+    pub(super) fn apply(&mut self, connection: u32, user: u32, request: Request) {
+        let Request::ConfigApply {
+            config,
+            effect,
+            only_in_maintenance,
+        } = request
+        else {
             return;
         };
+        // Asked now and not when the request came: another config may have been applied meanwhile.
+        if only_in_maintenance && !matches!(self.plan.mode, Mode::Maintenance { .. }) {
+            let message = "the machine is not in maintenance mode (any more)".to_owned();
+            let refusal = (RefusalKind::FailedPrecondition, message);
+            return self.answer(connection, Err(refusal));
+        }
         match self.store_and_plan(&config, effect) {
-            Ok((plan, new_state)) => {
+            Ok((mut plan, new_state)) => {
+                if user == FETCH_CONFIG_USER {
+                    plan.source = ConfigSource::Url;
+                }
                 let generation = self.generation;
                 self.answer(connection, Ok(Response::Stored { generation }));
                 self.record(EventKind::ConfigStored { generation });

@@ -8,7 +8,8 @@ use init_proto::control::{
     ApplyEffect, LOG_CHUNK_MAX, RefusalKind, Request, Response, ServiceState, Status,
 };
 use init_proto::generation::CONFIG_MAX;
-use rustix::fs::{Mode, OFlags};
+use init_proto::plan::Mode;
+use rustix::fs::OFlags;
 use std::time::Duration;
 
 /// Longest wait for a service to stop or start on request, below the callers' own deadline.
@@ -93,7 +94,7 @@ impl Machine {
             }
             request @ Request::ConfigApply { .. } => {
                 self.connections.flush(&self.poller, number);
-                if !self.queue(Work::Apply(number, request)) {
+                if !self.queue(Work::Apply(number, user, request)) {
                     let message = "init is busy with other requests; try again".into();
                     self.answer(number, Err((RefusalKind::ResourceExhausted, message)));
                 }
@@ -216,7 +217,7 @@ impl Machine {
             return self.answer(number, Err((RefusalKind::FailedPrecondition, message)));
         }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        match rustix::fs::open("/dev/kmsg", flags, Mode::empty()) {
+        match rustix::fs::open("/dev/kmsg", flags, rustix::fs::Mode::empty()) {
             Ok(log) => {
                 self.connections
                     .answer(&self.poller, number, &Response::Done, Some(log));
@@ -299,6 +300,17 @@ impl Machine {
         }
     }
 
+    /// The plan's mode; a reason that goes on while somebody works on it has their last word.
+    fn mode(&self) -> Mode {
+        let mut mode = self.plan.mode.clone();
+        if let (Mode::Maintenance { reason }, Some(name)) = (&mut mode, &self.plan.explained_by)
+            && let Some(said) = self.last_status(name)
+        {
+            reason.push_str(&format!("\n{name}: {said}"));
+        }
+        mode
+    }
+
     fn status(&self) -> Status {
         let mut phases = self.phases.clone();
         let now = time::millis(self.uptime());
@@ -312,7 +324,7 @@ impl Machine {
             boot_id: self.boot_id.clone(),
             machine_id: self.machine_id.clone(),
             sandboxed: self.options.sandboxed,
-            mode: self.plan.mode.clone(),
+            mode: self.mode(),
             source: self.plan.source,
             generation: self.generation,
             stopping: self.stopping.is_some(),

@@ -86,8 +86,8 @@ enum Event {
 /// Long work, done at the top level.
 #[derive(Debug)]
 enum Work {
-    /// Answer to [`Request::ConfigApply`] on this connection.
-    Apply(u32, Request),
+    /// Answer to [`Request::ConfigApply`] on this connection, of this user.
+    Apply(u32, u32, Request),
     /// Stop everything.
     End(Ending, String),
     /// A device asks for a driver (all devices for None).
@@ -232,7 +232,7 @@ impl Machine {
 
     fn perform(&mut self, work: Work) -> Option<i32> {
         match work {
-            Work::Apply(connection, request) => self.apply(connection, request),
+            Work::Apply(connection, user, request) => self.apply(connection, user, request),
             Work::Drivers(alias) => self.load_drivers(alias.as_deref()),
             Work::End(ending, reason) => return Some(self.end(ending, &reason)),
         }

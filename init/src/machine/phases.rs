@@ -13,7 +13,7 @@ use crate::planner::harden::{SYSCTLS, allowed_in_sandbox, path};
 use crate::planner::options::{kernel_value, merge_kernel};
 use init_proto::paths;
 use init_proto::plan::Mode;
-use init_proto::services::maintenance_of;
+use init_proto::services::{close, maintenance_of};
 use rustix::process::Resource;
 use std::collections::BTreeSet;
 use std::fs;
@@ -348,18 +348,21 @@ impl Machine {
     }
 
     pub(super) fn phase_plan(&mut self, _deadline: Duration) -> Result<(), String> {
+        let planned = self.run_planner(None);
+        if planned.is_err() && self.store.read().is_some() {
+            // There is a config, and nobody can say whom it trusts.
+            close(&mut self.plan);
+        }
         if self.failure.is_some() {
             // The reason for maintenance mode is there already. A config that can be read all the same says
             // whom the node trusts meanwhile.
-            if let (Ok(planned), Mode::Maintenance { reason }) =
-                (self.run_planner(None), &self.plan.mode)
-            {
+            if let (Ok(planned), Mode::Maintenance { reason }) = (planned, &self.plan.mode) {
                 let sandboxed = self.options.sandboxed;
                 self.plan = maintenance_of(&planned, reason.clone(), sandboxed);
             }
             return Ok(());
         }
-        let plan = self.run_planner(None)?;
+        let plan = planned?;
         self.apply_settings(&plan);
         self.plan = plan;
         self.announce_mode();

@@ -280,6 +280,12 @@ impl Machine {
         }
     }
 
+    /// What a service has last said of itself.
+    pub(super) fn last_status(&self, name: &str) -> Option<&str> {
+        let runtime = self.services.get(name)?;
+        Some(runtime.status.as_str()).filter(|status| !status.is_empty())
+    }
+
     fn store(&mut self, name: &str, label: &str, descriptors: Vec<OwnedFd>) {
         let runtime = self.services.entry(name.to_owned()).or_default();
         let mut over = 0;

@@ -27,6 +27,9 @@ pub(crate) struct Options {
     pub(crate) faults: Faults,
     /// Longest time to reach `services`.
     pub(crate) boot_deadline: Duration,
+    /// The kernel came locked down: its command line is sealed with the release, and says nothing of
+    /// where a config is.
+    pub(crate) locked_down: bool,
 }
 
 impl Default for Options {
@@ -35,6 +38,7 @@ impl Default for Options {
             sandboxed: false,
             faults: Faults::default(),
             boot_deadline: BOOT_DEADLINE_DEFAULT,
+            locked_down: false,
         }
     }
 }
@@ -103,6 +107,7 @@ pub(crate) fn merge_kernel(options: &mut Options, cmdline: &str, locked_down: bo
     {
         options.boot_deadline = Duration::from_secs(seconds);
     }
+    options.locked_down = locked_down;
     if locked_down {
         return;
     }
@@ -147,6 +152,7 @@ mod tests {
         let mut locked = Options::default();
         merge_kernel(&mut locked, cmdline, true);
         assert_eq!(locked.faults, Faults::default());
+        assert!(locked.locked_down);
         assert_eq!(locked.boot_deadline, Duration::from_secs(30));
     }
 

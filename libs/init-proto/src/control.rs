@@ -5,7 +5,7 @@
 //! File descriptors travel as `SCM_RIGHTS` with the first byte of the answer's frame.
 
 use crate::plan::{ConfigSource, Mode};
-use crate::services::MACHINE_API_USER;
+use crate::services::{FETCH_CONFIG_USER, MACHINE_API_USER};
 use serde::{Deserialize, Serialize};
 
 /// Connections that `init` serves at once; further ones are closed at once.
@@ -67,6 +67,9 @@ pub enum Request {
         config: Vec<u8>,
         /// What follows.
         effect: ApplyEffect,
+        /// Refused unless the machine is in maintenance mode when its turn comes: for askers that may
+        /// give a machine its first config only.
+        only_in_maintenance: bool,
     },
     /// Ordered reboot -> [`Response::Done`] when it has begun.
     Reboot,
@@ -101,8 +104,8 @@ pub enum Request {
 
 impl Request {
     /// Whether a peer with this user id may ask this. Root may do all (the runtime and the kubelet run
-    /// as root); the machine API asks on behalf of authenticated callers; the others may look at
-    /// the machine's state only.
+    /// as root); the machine API asks on behalf of authenticated callers; the config fetcher may give a
+    /// machine its first config; the others may look at the machine's state only.
     #[must_use]
     pub fn allowed_for(&self, user: u32) -> bool {
         match self {
@@ -111,6 +114,11 @@ impl Request {
             | Self::Children
             | Self::ForgetChild { .. }
             | Self::ExitOf { .. } => user == 0,
+            Self::ConfigApply {
+                effect: ApplyEffect::NoReboot,
+                only_in_maintenance: true,
+                ..
+            } => may_send_configs(user),
             Self::ServiceStart { .. }
             | Self::ServiceStop { .. }
             | Self::ServiceRestart { .. }
@@ -122,6 +130,12 @@ impl Request {
             | Self::PowerOff => user == 0 || user == MACHINE_API_USER,
         }
     }
+}
+
+/// Whether this user has any request that carries a config; `init` reads small requests only from others.
+#[must_use]
+pub fn may_send_configs(user: u32) -> bool {
+    [0, MACHINE_API_USER, FETCH_CONFIG_USER].contains(&user)
 }
 
 /// What follows a stored config.
@@ -402,7 +416,30 @@ mod tests {
         ] {
             assert!(!refused.allowed_for(time_service), "{refused:?}");
         }
+        assert!(!may_send_configs(time_service));
         assert!(Request::Reboot.allowed_for(MACHINE_API_USER));
         assert!(!Request::Children.allowed_for(MACHINE_API_USER));
+    }
+
+    #[test]
+    fn the_fetcher_may_give_a_first_config_and_nothing_else() {
+        let apply = |effect, only_in_maintenance| Request::ConfigApply {
+            config: Vec::new(),
+            effect,
+            only_in_maintenance,
+        };
+        let mut allowed = 0;
+        for effect in [ApplyEffect::NoReboot, ApplyEffect::Reboot] {
+            for only_in_maintenance in [false, true] {
+                let request = apply(effect, only_in_maintenance);
+                assert!(request.allowed_for(MACHINE_API_USER));
+                allowed += usize::from(request.allowed_for(FETCH_CONFIG_USER));
+            }
+        }
+        assert_eq!(allowed, 1);
+        assert!(apply(ApplyEffect::NoReboot, true).allowed_for(FETCH_CONFIG_USER));
+        for refused in [Request::ConfigGet, Request::Reboot, Request::OpenKernelLog] {
+            assert!(!refused.allowed_for(FETCH_CONFIG_USER), "{refused:?}");
+        }
     }
 }

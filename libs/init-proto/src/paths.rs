@@ -44,10 +44,16 @@ pub const FW_CFG_CONFIG: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/io.orlop/
 /// SMBIOS type 11 (OEM strings) as the kernel shows them; the config is the concatenation of the
 /// strings that begin with [`SMBIOS_PREFIX`], base64-decoded.
 pub const SMBIOS_OEM_STRINGS: &str = "/sys/firmware/dmi/entries/11-0/raw";
+/// The machine's SMBIOS UUID, readable by root only.
+pub const SMBIOS_UUID: &str = "/sys/class/dmi/id/product_uuid";
+/// The machine's SMBIOS serial number, readable by root only.
+pub const SMBIOS_SERIAL: &str = "/sys/class/dmi/id/product_serial";
 /// Prefix of an OEM string that carries a piece of the config in base64.
 pub const SMBIOS_PREFIX: &str = "io.orlop.config=";
 /// File name of the config on the ESP and its path on a NoCloud volume.
 pub const ESP_CONFIG: &str = "orlop.yaml";
+/// The authorities of public servers, in PEM.
+pub const CA_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Key on the kernel command line whose value is a URL of the machine config.
 pub const CMDLINE_CONFIG_URL: &str = "orlop.config";
 /// GPT partition names made by the installer.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 /// Version of this encoding. `init` and `orlop` come from one release, so a difference is a broken
 /// image; `init` then goes to maintenance mode.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// What the machine shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ pub struct Plan {
     pub version: u32,
     /// Role, or why there is none.
     pub mode: Mode,
+    /// The service that works on ending maintenance mode: what it says of itself (`STATUS=`) is a part
+    /// of the reason.
+    pub explained_by: Option<String>,
     /// Where the config was found, for people ("STATE", "QEMU fw_cfg", ...).
     pub source: ConfigSource,
     /// The config as found, when it must be stored on STATE because it came from elsewhere.
@@ -62,7 +65,7 @@ pub enum ConfigSource {
     Smbios,
     /// NoCloud (`cidata`) volume.
     NoCloud,
-    /// URL on the kernel command line.
+    /// URL on the kernel command line: not fetched yet, or fetched and not yet on STATE.
     Url,
     /// File injected into a sandboxed node.
     Sandbox,

@@ -12,18 +12,28 @@ use std::time::Duration;
 
 /// User and group ids of the services. The image's `/etc/passwd` and `/etc/group` carry the same
 /// numbers; an image test compares.
-pub const USERS: [(&str, u32); 5] = [
+pub const USERS: [(&str, u32); 6] = [
     ("root", 0),
     ("orlop-plan", 900),
     ("orlop-machine-api", 901),
     ("orlop-network", 902),
     ("orlop-time", 903),
+    ("orlop-fetch-config", 904),
 ];
 
 /// User id of `orlop plan`.
 pub const PLAN_USER: u32 = 900;
 /// User id of the machine API, the only one that may ask `init` for everything.
 pub const MACHINE_API_USER: u32 = 901;
+/// User id of the config fetcher, which may give a machine its first config and nothing else.
+pub const FETCH_CONFIG_USER: u32 = 904;
+
+/// Name of the machine API's service.
+pub const MACHINE_API: &str = "machine-api";
+/// Name of the service that fetches the machine config from a URL.
+pub const FETCH_CONFIG: &str = "fetch-config";
+/// Flag of the machine API: it takes no config over the network, see [`close`].
+pub const CLOSED: &str = "--closed";
 
 /// capabilities(7): network administration.
 pub const CAP_NET_ADMIN: u8 = 12;
@@ -52,6 +62,8 @@ pub struct Runs {
     pub worker: bool,
     /// It acts on the whole machine: a sandboxed node leaves it out.
     pub whole_machine: bool,
+    /// Its config is its whole work: a plan that has none for it leaves it out.
+    pub needs_config: bool,
 }
 
 /// One row of the table.
@@ -71,6 +83,7 @@ pub fn table() -> Vec<Entry> {
         control_plane: true,
         worker: true,
         whole_machine: false,
+        needs_config: false,
     };
     vec![
         Entry {
@@ -119,7 +132,21 @@ pub fn table() -> Vec<Entry> {
                     pids_max: Some(64),
                     ..CgroupLimits::default()
                 },
-                ..daemon("machine-api")
+                ..daemon(MACHINE_API)
+            },
+        },
+        Entry {
+            runs: Runs {
+                control_plane: false,
+                worker: false,
+                needs_config: true,
+                ..everywhere
+            },
+            spec: ServiceSpec {
+                user: FETCH_CONFIG_USER,
+                group: FETCH_CONFIG_USER,
+                after: vec!["network".into()],
+                ..daemon(FETCH_CONFIG)
             },
         },
     ]
@@ -203,12 +230,13 @@ pub fn maintenance(reason: String, sandboxed: bool) -> Plan {
     let mode = Mode::Maintenance { reason };
     let services = table()
         .into_iter()
-        .filter(|entry| runs_in(entry, &mode, sandboxed))
+        .filter(|entry| runs_in(entry, &mode, sandboxed) && !entry.runs.needs_config)
         .map(|entry| entry.spec)
         .collect();
     Plan {
         version: PLAN_VERSION,
         mode,
+        explained_by: None,
         source: ConfigSource::None,
         store_config: None,
         sysctls: Vec::new(),
@@ -218,15 +246,12 @@ pub fn maintenance(reason: String, sandboxed: bool) -> Plan {
     }
 }
 
-/// The plan for a node that has a role and cannot take it: maintenance mode, but each service keeps the
-/// settings of `planned`. The machine API then goes on to trust the cluster's clients only: a failed
-/// boot never opens a configured node to whoever reaches it.
+/// The plan for a node that cannot do what was planned: maintenance mode, but each service keeps its
+/// settings. The machine API then goes on to trust whom it was to trust: a failed boot never opens a
+/// configured node to whoever reaches it. A config is not fetched: a person must look first.
 #[must_use]
 pub fn maintenance_of(planned: &Plan, reason: String, sandboxed: bool) -> Plan {
     let mut plan = maintenance(reason, sandboxed);
-    if matches!(planned.mode, Mode::Maintenance { .. }) {
-        return plan;
-    }
     plan.source = planned.source;
     for service in &mut plan.services {
         let same = planned
@@ -234,10 +259,21 @@ pub fn maintenance_of(planned: &Plan, reason: String, sandboxed: bool) -> Plan {
             .iter()
             .find(|other| other.name == service.name);
         if let Some(other) = same {
+            service.command.clone_from(&other.command);
             service.config.clone_from(&other.config);
         }
     }
     plan
+}
+
+/// Makes the machine API take no config over the network. For a node that has a config on STATE of which
+/// nobody can say whom it trusts: such a node may belong to a cluster, so it is not for the first comer.
+pub fn close(plan: &mut Plan) {
+    for service in &mut plan.services {
+        if service.name == MACHINE_API && !service.command.iter().any(|word| word == CLOSED) {
+            service.command.push(CLOSED.into());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -258,32 +294,41 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_node_in_maintenance_keeps_whom_it_trusts() {
+    fn a_node_in_maintenance_keeps_whom_it_trusts() {
         let mut planned = maintenance("x".into(), false);
         for service in &mut planned.services {
             service.config = format!("config of {}", service.name).into_bytes();
         }
-        let open = maintenance_of(&planned, "y".into(), false);
+        close(&mut planned);
+        for mode in [planned.mode.clone(), Mode::Worker] {
+            planned.mode = mode;
+            let kept = maintenance_of(&planned, "y".into(), false);
+            assert_eq!(kept.mode, Mode::Maintenance { reason: "y".into() });
+            assert_eq!(kept.services, planned.services);
+        }
+    }
+
+    #[test]
+    fn a_machine_api_is_closed_once() {
+        let mut plan = maintenance("x".into(), false);
+        close(&mut plan);
+        close(&mut plan);
+        for service in &plan.services {
+            let flags = service.command.iter().filter(|word| *word == CLOSED);
+            assert_eq!(flags.count(), usize::from(service.name == MACHINE_API));
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_without_a_url() {
+        let plan = maintenance("x".into(), false);
         assert!(
-            open.services
+            plan.services
                 .iter()
-                .all(|service| service.config.is_empty())
+                .all(|service| service.name != FETCH_CONFIG)
         );
-        planned.mode = Mode::Worker;
-        let closed = maintenance_of(&planned, "y".into(), false);
-        assert!(matches!(closed.mode, Mode::Maintenance { .. }));
-        assert!(
-            closed
-                .services
-                .iter()
-                .any(|service| service.config == b"config of machine-api")
-        );
-        assert!(
-            closed
-                .services
-                .iter()
-                .all(|service| !service.config.is_empty())
-        );
+        let user = USERS.iter().find(|(_, user)| *user == FETCH_CONFIG_USER);
+        assert!(user.is_some());
     }
 
     #[test]

@@ -13,6 +13,7 @@
 //! - [`to_yaml`], [`to_redacted_yaml`]: back to text, with or without secrets.
 //! - [`diff`], [`requires_reboot`]: what a new config changes, and what of it waits for a reboot.
 //! - [`json_schema`], [`reference_page`]: generated from the types.
+//! - [`salvage`]: whom a machine trusts by a config that is not valid any more.
 //! - [`KINDS`]: the one table of kinds.
 //!
 //! This crate is pure: no files, no clock, no network, no randomness. It does not know how
@@ -36,6 +37,7 @@ pub mod parts;
 mod problem;
 mod reference;
 mod rules;
+pub mod salvage;
 mod schema;
 mod secret;
 mod tree;

@@ -80,8 +80,8 @@ pub struct MachineApiPart {
     pub cluster_name: Option<String>,
     /// Host name from the config.
     pub hostname: Option<String>,
-    /// Certificate of the authority that signs servers and clients of the machine API, in PEM.
-    /// `None` in maintenance mode.
+    /// Certificate of the authority that signs servers and clients of the machine API, in PEM. `None` in
+    /// maintenance mode, unless the machine has a config from which at least this can be read.
     pub ca_certificate: Option<String>,
     /// Its key, in PEM; only on control-plane machines.
     pub ca_key: Option<SecretString>,
@@ -113,6 +113,19 @@ pub enum InstallTarget {
     Selector(DiskSelector),
 }
 
+/// Part of the config fetcher; not from a machine config, but in its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct FetchConfigPart {
+    /// Where the machine config is, as the kernel command line has it: it may hold a password and
+    /// variables.
+    pub url: Option<SecretString>,
+    /// The machine's SMBIOS UUID, for the variable of this name.
+    pub uuid: Option<String>,
+    /// The machine's SMBIOS serial number, for the variable of this name.
+    pub serial: Option<String>,
+}
+
 /// One part for each service that has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
@@ -124,6 +137,8 @@ pub struct Parts {
     pub machine_api: MachineApiPart,
     /// `orlop installer`.
     pub installer: InstallerPart,
+    /// `orlop fetch-config`, where there is something to fetch.
+    pub fetch_config: Option<FetchConfigPart>,
 }
 
 /// Bytes that are not the part they should be. The bytes are not repeated: they may hold secrets.
@@ -166,6 +181,7 @@ pub fn split(config: &MachineConfig) -> Parts {
             target: target(config),
             wipe: machine.install.as_ref().is_some_and(|install| install.wipe),
         },
+        fetch_config: None,
     }
 }
 
@@ -191,6 +207,7 @@ impl Parts {
             "time" => encode(&self.time),
             "machine-api" => encode(&self.machine_api),
             "installer" => encode(&self.installer),
+            "fetch-config" => self.fetch_config.as_ref().map(encode).unwrap_or_default(),
             _ => Vec::new(),
         }
     }
@@ -287,6 +304,11 @@ mod tests {
     fn every_service_with_a_part_gets_its_own_and_no_other() {
         let parts = maintenance("no config");
         assert_eq!(parts.for_service("unknown"), b"");
+        assert_eq!(
+            parts.for_service("fetch-config"),
+            b"",
+            "it has nothing to do"
+        );
         for name in ["network", "time", "installer"] {
             let bytes = parts.for_service(name);
             assert!(!bytes.is_empty());

@@ -47,6 +47,9 @@ pub struct Args {
     /// init's control socket.
     #[arg(long, value_name = "PATH", default_value = CONTROL_SOCKET)]
     pub init_socket: PathBuf,
+    /// Take no config in maintenance mode: the machine has one, and nobody can say whom it trusts.
+    #[arg(long)]
+    pub closed: bool,
 }
 
 /// Why the service could not start.
@@ -101,6 +104,7 @@ async fn serve(args: Args, context: Context) -> Result<(), WiringError> {
         changes: network_changes.clone(),
         port: args.listen_address.port(),
         part: read_part(&context)?,
+        closed: args.closed,
     };
     let first = looker.look(None).await?;
     let listener = listen(args.listen_address).map_err(|source| WiringError::Listen {
@@ -186,6 +190,7 @@ struct Looker {
     changes: watch::Receiver<u64>,
     port: u16,
     part: MachineApiPart,
+    closed: bool,
 }
 
 impl Looker {
@@ -195,6 +200,7 @@ impl Looker {
             part: self.part.clone(),
             hostname: hostname(),
             addresses,
+            closed: self.closed,
             state_dir: self.context.arguments.state_dir.as_deref(),
             now: SystemTime::now(),
         };
@@ -252,6 +258,10 @@ impl Looker {
         let place = place(&addresses, self.port);
         let fingerprint = &settings.fingerprint;
         let line = match settings.part.role {
+            None if settings.closed => {
+                format!("maintenance, closed: {place} fingerprint sha256 {fingerprint}")
+            }
+            None if settings.issued => format!("maintenance, for its own cluster: {place}"),
             None => format!("maintenance: {place} fingerprint sha256 {fingerprint}"),
             Some(role) if settings.issued => format!("{}: {place}", role.as_str()),
             Some(role) => format!(

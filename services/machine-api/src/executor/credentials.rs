@@ -69,6 +69,8 @@ pub enum CredentialsError {
 pub struct Settings {
     /// The service's config.
     pub part: MachineApiPart,
+    /// Takes no config in maintenance mode.
+    pub closed: bool,
     /// Grows when connections of before must not go on: other clients are trusted now.
     pub trust: u64,
     /// For new connections.
@@ -94,6 +96,8 @@ pub struct Observed<'a> {
     pub hostname: String,
     /// The node's addresses.
     pub addresses: Vec<IpAddr>,
+    /// Whether it takes no config in maintenance mode.
+    pub closed: bool,
     /// Where identities are kept.
     pub state_dir: Option<&'a Path>,
     /// The time.
@@ -110,9 +114,10 @@ pub fn settings(
 ) -> Result<Settings, CredentialsError> {
     let now = observed.now.max(SystemTime::UNIX_EPOCH + CLOCK_FLOOR);
     let names = names(&observed);
-    let part = observed.part;
+    let (part, closed) = (observed.part, observed.closed);
     let authority = match (&part.ca_certificate, &part.ca_key) {
-        (Some(certificate), Some(key)) if part.role == Some(Role::ControlPlane) => {
+        // A node in maintenance mode may have lost its role and kept its keys.
+        (Some(certificate), Some(key)) if part.role != Some(Role::Worker) => {
             Some(Arc::new(CertificateAuthority::from_pem(certificate, key)?))
         }
         _ => None,
@@ -138,7 +143,16 @@ pub fn settings(
         renew_at: pki::renew_after(&serving.der)?,
         names,
         part,
+        closed,
     })
+}
+
+impl Settings {
+    /// Whether anybody may call: the node is in maintenance mode and knows no authority.
+    #[must_use]
+    pub fn open(&self) -> bool {
+        self.part.role.is_none() && self.part.ca_certificate.is_none()
+    }
 }
 
 fn names(observed: &Observed<'_>) -> Names {
@@ -316,6 +330,7 @@ mod tests {
         Observed {
             part,
             hostname: "node_with_a_bad_name".into(),
+            closed: false,
             addresses: vec![address.into()],
             state_dir: Some(directory),
             now: SystemTime::now(),
@@ -398,6 +413,27 @@ mod tests {
         }
         fs::write(&path, &whole).unwrap();
         assert_eq!(new().fingerprint, first.fingerprint);
+    }
+
+    #[test]
+    fn a_node_that_has_lost_its_role_keeps_its_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        let secrets = ClusterSecrets::generate(SystemTime::now()).unwrap();
+        let of = |part| settings(observed(part, directory.path(), [10, 0, 0, 1]), None).unwrap();
+        let before = of(control_plane(&secrets));
+        let after = of(MachineApiPart {
+            role: None,
+            ..control_plane(&secrets)
+        });
+        assert_eq!(after.fingerprint, before.fingerprint);
+        assert!(after.issued && !after.open());
+        let worker = of(MachineApiPart {
+            role: None,
+            ca_key: None,
+            ..control_plane(&secrets)
+        });
+        assert!(!worker.issued && !worker.open());
+        assert!(of(MachineApiPart::default()).open());
     }
 
     #[test]

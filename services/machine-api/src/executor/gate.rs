@@ -166,11 +166,11 @@ fn check(settings: &Settings, caller: &Caller, rpc: Rpc, now: SystemTime) -> Res
         ));
     }
     let access = allowed(rpc);
-    if settings.part.role.is_none() {
-        return if access.maintenance {
-            Ok(())
-        } else {
-            Err(maintenance(settings, rpc.name()))
+    if settings.open() {
+        return match rpc {
+            Rpc::ConfigApply if settings.closed => Err(closed(settings)),
+            _ if access.maintenance => Ok(()),
+            _ => Err(maintenance(settings, rpc.name())),
         };
     }
     if caller.expires_at.is_some_and(|end| end <= now) {
@@ -181,14 +181,22 @@ fn check(settings: &Settings, caller: &Caller, rpc: Rpc, now: SystemTime) -> Res
     caller.require(access, rpc.name())
 }
 
+/// The refusal of a node that may belong to somebody, and cannot say to whom.
+fn closed(settings: &Settings) -> Status {
+    Status::failed_precondition(format!(
+        "this node takes no config over the network: {}",
+        reason(settings).unwrap_or("it has one, which could not be read")
+    ))
+}
+
+fn reason(settings: &Settings) -> Option<&str> {
+    settings.part.maintenance_reason.as_deref()
+}
+
 /// The refusal of a node in maintenance mode.
 #[must_use]
 pub fn maintenance(settings: &Settings, what: &str) -> Status {
-    let reason = settings
-        .part
-        .maintenance_reason
-        .as_deref()
-        .unwrap_or("it has no config");
+    let reason = reason(settings).unwrap_or("it has no config");
     Status::failed_precondition(format!(
         "{what} is not served in maintenance mode ({reason}); apply a config first: orlopctl apply-config FILE --insecure --fingerprint FINGERPRINT"
     ))

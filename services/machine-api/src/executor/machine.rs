@@ -100,7 +100,7 @@ impl Machine for Api {
         &self,
         request: Request<wire::ConfigApplyRequest>,
     ) -> Answer<wire::ConfigApplyResponse> {
-        let by = caller(&request)?.name().to_owned();
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let mode = wire::ApplyMode::try_from(request.mode)
             .map_err(|_| Status::invalid_argument(format!("{} is no apply mode", request.mode)))?;
@@ -125,12 +125,19 @@ impl Machine for Api {
             let stored = InitRequest::ConfigApply {
                 config: request.config,
                 effect,
+                // The node may have got a config while this call was on its way.
+                only_in_maintenance: caller.identity.is_none(),
             };
             answer.generation = match self.init.call(&stored).await? {
                 InitResponse::Stored { generation } => generation,
                 other => return Err(out_of_turn(&other)),
             };
-            tracing::info!(by, generation = answer.generation, ?effect, "config stored");
+            tracing::info!(
+                by = caller.name(),
+                generation = answer.generation,
+                ?effect,
+                "config stored"
+            );
         }
         Ok(Response::new(answer))
     }
@@ -351,7 +358,7 @@ impl Api {
     fn may_look(&self, kind: &str) -> Result<(), Status> {
         let settings = self.settings();
         let row = super::resources::find(kind)?;
-        if settings.part.role.is_none() && !row.hardware {
+        if settings.open() && !row.hardware {
             return Err(maintenance(&settings, &format!("kind {kind}")));
         }
         Ok(())

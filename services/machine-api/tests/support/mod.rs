@@ -214,7 +214,7 @@ fn answer(request: Request, state: &mut State) -> Response {
             config: state.config.clone(),
             generation: state.generation,
         },
-        Request::ConfigApply { config, effect } => {
+        Request::ConfigApply { config, effect, .. } => {
             state.config = Some(config);
             state.generation += 1;
             state.effects.push(effect);

@@ -2,7 +2,9 @@
 
 mod handed;
 
-use crate::planner::{Content, Search, SourceId, cmdline, fat, iso9660, order, smbios, state};
+use crate::planner::{
+    Content, Hardware, Search, SourceId, cmdline, fat, iso9660, order, smbios, state,
+};
 use handed::Handed;
 pub(crate) use handed::handed_over;
 use init_proto::{
@@ -14,6 +16,8 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
 };
 
+/// Most bytes of a name of the machine; SMBIOS strings have no bound of their own, sysfs files have 4 KiB.
+const WORD_MAX: usize = 4096;
 /// NoCloud's own file name.
 const NOCLOUD_FILE: &str = "user-data";
 /// NoCloud's volume label, in either case.
@@ -33,7 +37,20 @@ pub(crate) fn search(mut handed: Handed, sandboxed: bool) -> Search {
             break;
         }
     }
+    if let Some((_, Content::Url(_))) = search.found {
+        search.hardware = Hardware {
+            uuid: word(&mut handed, "machine-uuid"),
+            serial: word(&mut handed, "machine-serial"),
+        };
+    }
     search
+}
+
+/// A short text; `None` where the machine has none.
+fn word(handed: &mut Handed, name: &str) -> Option<String> {
+    let bytes = bytes(handed, name, WORD_MAX).ok()??;
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// The content's kind without the content: it may hold secrets.

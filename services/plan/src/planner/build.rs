@@ -1,19 +1,14 @@
 //! From the result of the search to the plan: role, sysctls, modules, services with their configs.
 
-use super::{Content, Search, SourceId, authority};
+use super::{Content, Search, SourceId, authority, maintenance};
 use init_proto::{
-    plan::{ConfigSource, Mode, ModuleRequest, PLAN_VERSION, Plan, ServiceSpec},
+    plan::{Mode, ModuleRequest, PLAN_VERSION, Plan, ServiceSpec},
     services,
 };
 use machine_config::{
     MachineConfig, Role,
     parts::{self, Parts},
 };
-
-/// Longest reason of maintenance mode, in bytes: it goes to the console and through the API.
-pub const REASON_MAX: usize = 8 * 1024;
-const CUT: &str = "\n(cut; `orlopctl validate` shows all)";
-const NO_CONFIG: &str = "No machine config was found. Apply one with `orlopctl apply-config`.";
 
 /// Sysctl name prefixes that a sandboxed node may set: those of its own namespaces (network, IPC,
 /// UTS). All others are the host's.
@@ -32,36 +27,21 @@ const SANDBOX_SYSCTLS: [&str; 8] = [
 #[must_use]
 pub(crate) fn plan(search: &Search, sandboxed: bool) -> Plan {
     match &search.found {
-        None => maintenance(&not_found(&search.notes), ConfigSource::None, sandboxed),
+        // `Search::take` ends with none of the last two.
+        None | Some((_, Content::Nothing | Content::Unusable(_))) => {
+            maintenance::without_config(&search.notes, sandboxed)
+        }
         Some((source, Content::Config(bytes))) => {
-            let invalid = |problems: &str| {
-                let source_name = source.name();
-                maintenance(
-                    &format!("The machine config ({source_name}) is not valid:\n{problems}"),
-                    source.config_source(),
-                    sandboxed,
-                )
-            };
-            match machine_config::parse(bytes) {
-                Err(problems) => invalid(&problems.to_string()),
-                Ok(config) => match authority::check(&config) {
-                    Err(problem) => invalid(&problem),
-                    Ok(()) => configured(&config, *source, bytes, sandboxed),
-                },
+            let valid = machine_config::parse(bytes)
+                .map_err(|problems| problems.to_string())
+                .and_then(|config| authority::check(&config).map(|()| config));
+            match valid {
+                Ok(config) => configured(&config, *source, bytes, sandboxed),
+                Err(problems) => maintenance::invalid(*source, bytes, &problems, sandboxed),
             }
         }
-        Some((source, Content::Url(url))) => maintenance(
-            &format!(
-                "The kernel command line says that the machine config is at {}, and this release \
-                 does not fetch it. Apply it with `orlopctl apply-config`.",
-                without_secrets(url)
-            ),
-            source.config_source(),
-            sandboxed,
-        ),
-        // `Search::take` ends with neither of these.
-        Some((source, Content::Nothing | Content::Unusable(_))) => {
-            maintenance(NO_CONFIG, source.config_source(), sandboxed)
+        Some((source, Content::Url(url))) => {
+            maintenance::fetching(*source, url, &search.hardware, sandboxed)
         }
     }
 }
@@ -80,6 +60,7 @@ fn configured(config: &MachineConfig, source: SourceId, bytes: &[u8], sandboxed:
         .flat_map(|kernel| &kernel.modules);
     Plan {
         version: PLAN_VERSION,
+        explained_by: None,
         source: source.config_source(),
         store_config: (source != SourceId::State).then(|| bytes.to_vec()),
         sysctls: config
@@ -105,27 +86,14 @@ fn configured(config: &MachineConfig, source: SourceId, bytes: &[u8], sandboxed:
     }
 }
 
-fn maintenance(reason: &str, source: ConfigSource, sandboxed: bool) -> Plan {
-    let reason = bounded(reason);
-    let parts = parts::maintenance(&reason);
-    let mode = Mode::Maintenance { reason };
-    Plan {
-        version: PLAN_VERSION,
-        source,
-        store_config: None,
-        sysctls: Vec::new(),
-        modules: Vec::new(),
-        installer: None,
-        services: chosen(&mode, &parts, sandboxed),
-        mode,
-    }
-}
-
-fn chosen(mode: &Mode, parts: &Parts, sandboxed: bool) -> Vec<ServiceSpec> {
+/// The services of a node of this mode, each with its part.
+pub(super) fn chosen(mode: &Mode, parts: &Parts, sandboxed: bool) -> Vec<ServiceSpec> {
     services::table()
         .into_iter()
         .filter(|entry| services::runs_in(entry, mode, sandboxed))
-        .map(|entry| with_config(entry.spec, parts))
+        .map(|entry| (entry.runs.needs_config, with_config(entry.spec, parts)))
+        .filter(|(needs_config, spec)| !needs_config || !spec.config.is_empty())
+        .map(|(_, spec)| spec)
         .collect()
 }
 
@@ -142,37 +110,10 @@ fn of_own_namespaces(sysctl: &str) -> bool {
         .any(|prefix| sysctl.starts_with(prefix))
 }
 
-fn not_found(notes: &[String]) -> String {
-    if notes.is_empty() {
-        return NO_CONFIG.to_owned();
-    }
-    format!("{NO_CONFIG}\nPassed over:\n{}", notes.join("\n"))
-}
-
-/// A URL for people: user information and query may hold a password.
-fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{host}/{path}")
-}
-
-/// At most [`REASON_MAX`] bytes, cut between two characters.
-fn bounded(reason: &str) -> String {
-    if reason.len() <= REASON_MAX {
-        return reason.to_owned();
-    }
-    let mut end = REASON_MAX - CUT.len();
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{CUT}", &reason[..end])
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use init_proto::plan::ConfigSource;
     use machine_config::parts::{
         InstallTarget, InstallerPart, MachineApiPart, NetworkPart, decode,
     };
@@ -184,7 +125,8 @@ mod tests {
         format!("  {name}: |\n{lines}")
     }
 
-    fn text(role: &str, more: &str) -> String {
+    /// A valid config of a machine with an authority of its own; `more` goes below `Machine`.
+    pub(in super::super) fn text(role: &str, more: &str) -> String {
         let validity = pki::Validity::new(SystemTime::now(), Duration::from_secs(3600));
         let ca = pki::CertificateAuthority::generate("test", validity).unwrap();
         let mut pem = block("crt", ca.certificate());
@@ -197,13 +139,13 @@ mod tests {
         )
     }
 
-    fn found(source: SourceId, config: &str) -> Search {
+    pub(in super::super) fn found(source: SourceId, config: &str) -> Search {
         let mut search = Search::default();
         assert!(search.take(source, Content::Config(config.as_bytes().to_vec())));
         search
     }
 
-    fn config_of(plan: &Plan, name: &str) -> Vec<u8> {
+    pub(in super::super) fn config_of(plan: &Plan, name: &str) -> Vec<u8> {
         let service = plan.services.iter().find(|service| service.name == name);
         service.expect("it is in the plan").config.clone()
     }
@@ -249,24 +191,6 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_a_bad_config_is_in_the_reason() {
-        let config = text("worker", "hostnam: x\nsysctls: 1\n");
-        let plan = plan(&found(SourceId::NoCloud, &config), false);
-        let Mode::Maintenance { reason } = &plan.mode else {
-            panic!("{:?}", plan.mode);
-        };
-        assert!(reason.contains("NoCloud volume"), "{reason}");
-        assert!(
-            reason.contains("hostnam") && reason.contains("sysctls"),
-            "{reason}"
-        );
-        assert_eq!(plan.store_config, None);
-        assert!(plan.installer.is_none());
-        let api: MachineApiPart = decode(&config_of(&plan, "machine-api")).unwrap();
-        assert_eq!(api.maintenance_reason.as_ref(), Some(reason));
-    }
-
-    #[test]
     fn an_authority_that_is_none_is_a_problem() {
         let good = text("worker", "");
         let (begin, end) = (
@@ -278,36 +202,6 @@ mod tests {
             panic!("nobody could reach this node");
         };
         assert!(reason.contains("Machine.ca"), "{reason}");
-    }
-
-    #[test]
-    fn a_machine_without_config_says_what_was_passed_over() {
-        let mut search = Search::default();
-        search.take(SourceId::State, Content::Unusable("no whole config".into()));
-        let Mode::Maintenance { reason } = plan(&search, false).mode else {
-            panic!("there is no config");
-        };
-        assert!(reason.contains("STATE: no whole config"), "{reason}");
-    }
-
-    #[test]
-    fn a_url_is_named_without_its_secrets() {
-        assert_eq!(
-            without_secrets("https://user:pw@host:8443/a/b?token=x#y"),
-            "https://host:8443/a/b"
-        );
-    }
-
-    #[test]
-    fn a_long_reason_is_cut_between_characters() {
-        for text in [
-            "é".repeat(REASON_MAX),
-            format!("x{}", "é".repeat(REASON_MAX)),
-        ] {
-            let reason = bounded(&text);
-            assert!(reason.len() <= REASON_MAX && reason.ends_with(CUT));
-        }
-        assert_eq!(bounded("short"), "short");
     }
 
     #[test]

@@ -6,12 +6,13 @@ mod build;
 pub(crate) mod cmdline;
 pub(crate) mod fat;
 pub(crate) mod iso9660;
+mod maintenance;
 mod search;
 pub(crate) mod smbios;
 pub(crate) mod state;
 pub(crate) mod volume;
 
-pub use build::REASON_MAX;
 pub(crate) use build::plan;
+pub use maintenance::REASON_MAX;
 pub use search::SourceId;
-pub(crate) use search::{Content, Search, order};
+pub(crate) use search::{Content, Hardware, Search, order};

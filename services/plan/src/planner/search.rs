@@ -105,6 +105,17 @@ pub(crate) struct Search {
     pub(crate) found: Option<(SourceId, Content)>,
     /// Sources that were passed over, and why.
     pub(crate) notes: Vec<String>,
+    /// What may stand in the URL of the config; empty where none is wanted.
+    pub(crate) hardware: Hardware,
+}
+
+/// Names of the machine that only root can read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Hardware {
+    /// SMBIOS UUID.
+    pub(crate) uuid: Option<String>,
+    /// SMBIOS serial number.
+    pub(crate) serial: Option<String>,
 }
 
 impl Search {
