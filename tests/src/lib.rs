@@ -6,6 +6,7 @@
 //!   client    talks to a node as a user does: the real orlopctl
 //!   control   talks to a node's `init` over its own socket
 //!   host      what a test must not change on this host
+//!   servers   an HTTP and an NTP server in a lab
 //!   toys      small services with bad manners, and plans for them
 //!   wait      every wait is on a condition, with a bound
 //!   programs  the programs under test and how to make them
@@ -22,5 +23,6 @@ pub mod leftovers;
 pub mod programs;
 pub mod qemu;
 pub mod sandbox;
+pub mod servers;
 pub mod toys;
 pub mod wait;

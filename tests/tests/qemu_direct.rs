@@ -84,9 +84,9 @@ fn a_config_by_fw_cfg_makes_disks_identity_and_network_and_a_full_data_does_no_h
     guest.wait_off(ENDS).unwrap();
     drop(guest);
 
-    let data = partition(&image, "ORLOP-DATA");
+    let data = disk::partition(&image, "ORLOP-DATA").unwrap();
     for name in ["ORLOP-ESP", "ORLOP-META", "ORLOP-STATE"] {
-        assert!(partition(&image, name).1 > 0, "{name}");
+        assert!(disk::partition(&image, name).unwrap().1 > 0, "{name}");
     }
     assert!(
         data.0 + data.1 + 34 * 512 >= DISK - 2 * disk::MIB,
@@ -119,20 +119,6 @@ fn a_config_by_fw_cfg_makes_disks_identity_and_network_and_a_full_data_does_no_h
         0
     );
     guest.cut_power().unwrap();
-}
-
-/// Offset and size in bytes of the partition with this name.
-fn partition(image: &Path, name: &str) -> (u64, u64) {
-    let table = gpt::GptConfig::new().writable(false).open(image).unwrap();
-    let found = table
-        .partitions()
-        .values()
-        .find(|partition| partition.name == name);
-    let found = found.unwrap_or_else(|| panic!("no partition {name}: {:?}", table.partitions()));
-    (
-        found.first_lba * 512,
-        (found.last_lba - found.first_lba + 1) * 512,
-    )
 }
 
 /// Writes a file into an ext4 partition until no block is left.

@@ -62,12 +62,17 @@ pub const SUITES: &[Suite] = &[
     integration(
         "sandbox_supervisor",
         "crash, back-off, floods, children and descriptors, failed phases",
-        240,
+        150,
     ),
     integration(
         "sandbox_config",
         "maintenance, apply, identity, roles, hostile clients",
-        180,
+        150,
+    ),
+    integration(
+        "sandbox_sources",
+        "a fetched config; configs on STATE that the release cannot use",
+        60,
     ),
     integration(
         "sandbox_host_unchanged",
@@ -78,6 +83,11 @@ pub const SUITES: &[Suite] = &[
         "qemu_direct",
         "config by fw_cfg, failed phases, watchdog, full disk, read-only root",
         480,
+    ),
+    integration(
+        "qemu_sources",
+        "where a config comes from and what goes first; a grown disk; the clock",
+        150,
     ),
     integration(
         "qemu_boot",

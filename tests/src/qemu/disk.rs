@@ -34,6 +34,34 @@ pub fn overlay(path: &Path, base: &Path, size: Option<u64>) -> Result<()> {
     command::output(&mut make).map(drop)
 }
 
+/// Grows a raw image that no guest uses.
+///
+/// # Errors
+/// qemu-img fails.
+pub fn grow(image: &Path, size: u64) -> Result<()> {
+    let mut resize = tool("qemu-img")?;
+    resize.args(["resize", "-q", "-f", "raw"]).arg(image);
+    command::output(resize.arg(size.to_string())).map(drop)
+}
+
+/// Offset and size in bytes of the partition with this name on a raw image.
+///
+/// # Errors
+/// There is no table, or no such partition in it.
+pub fn partition(image: &Path, name: &str) -> Result<(u64, u64)> {
+    let table = gpt::GptConfig::new()
+        .writable(false)
+        .open(image)
+        .with_context(|| format!("read the table of {}", image.display()))?;
+    let found = table
+        .partitions()
+        .values()
+        .find(|partition| partition.name == name)
+        .with_context(|| format!("no partition {name}: {:?}", table.partitions()))?;
+    let bytes = (found.last_lba - found.first_lba + 1) * 512;
+    Ok((found.first_lba * 512, bytes))
+}
+
 /// The content of a qcow2 image as a raw one.
 ///
 /// # Errors

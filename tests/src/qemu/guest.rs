@@ -1,16 +1,18 @@
 //! A running virtual machine, seen from the test.
 
-use super::machine::{Boot, Machine, Network};
+use super::machine::{Boot, Machine, Network, tap};
 use super::qmp::Qmp;
 use super::{accelerator, turn};
 use crate::guard::Guarded;
 use crate::leftovers::{self, Scratch};
 use crate::programs;
+use crate::sandbox::{Lab, lab};
 use crate::wait::{Lines, eventually};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// Usual time from QEMU's start to its control socket.
@@ -35,12 +37,39 @@ impl Guest {
     /// # Errors
     /// QEMU does not start; the error shows what it said.
     pub fn start(machine: &Machine) -> Result<Self> {
+        Self::launch(machine, |command| Guarded::start(command))
+    }
+
+    /// Starts a machine with devices of [`Network::Lab`], inside the lab's network namespace.
+    ///
+    /// # Errors
+    /// As [`Guest::start`], and where a device cannot be plugged.
+    pub fn start_in(lab: &Lab, machine: &Machine) -> Result<Self> {
+        let guest = Self::launch(machine, |command| lab.inside(|| Guarded::start(command)))?;
+        for network in &machine.networks {
+            if let Network::Lab(place) = network {
+                // QEMU has made the device; it goes with QEMU.
+                let plug = ["link", "set", &tap(place), "master", lab::BRIDGE, "up"];
+                let plugged = lab.output(programs::tool("ip")?.args(plug))?;
+                if !plugged.status.success() {
+                    bail!(
+                        "plug {}: {}",
+                        tap(place),
+                        String::from_utf8_lossy(&plugged.stderr)
+                    );
+                }
+            }
+        }
+        Ok(guest)
+    }
+
+    fn launch(machine: &Machine, start: impl FnOnce(&Command) -> Result<Guarded>) -> Result<Self> {
         let turn = turn::take()?;
         let scratch = leftovers::scratch("guest")?;
         let socket = scratch.path().join("qmp");
         let mut command = programs::tool("qemu-system-x86_64")?;
         command.args(machine.arguments(accelerator::choose()?, &socket));
-        let mut process = Guarded::start(&command)?;
+        let mut process = start(&command)?;
         let serial = Lines::follow(
             "serial",
             process.stdout()?,

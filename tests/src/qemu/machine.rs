@@ -1,5 +1,6 @@
 //! What to boot, typed, and the QEMU arguments it becomes. Pure: no files are touched here.
 
+use crate::sandbox::lab::Place;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,8 @@ pub enum Disk {
 pub enum Network {
     /// QEMU's own DHCP server and a loopback port to the machine API; no way out.
     User,
+    /// A tap device on a lab's bridge, see [`super::Guest::start_in`].
+    Lab(Place),
     /// A cable to one other guest: datagrams over a pair of Unix sockets.
     Cable {
         /// This guest's socket.
@@ -78,6 +81,8 @@ pub struct Machine {
     pub fw_cfg: Vec<(String, PathBuf)>,
     /// SMBIOS type 11 strings.
     pub oem_strings: Vec<String>,
+    /// SMBIOS UUID; None: none.
+    pub uuid: Option<String>,
 }
 
 impl Machine {
@@ -93,6 +98,7 @@ impl Machine {
             watchdog: true,
             fw_cfg: Vec::new(),
             oem_strings: Vec::new(),
+            uuid: None,
         }
     }
 
@@ -140,6 +146,9 @@ impl Machine {
                 .map(|text| format!("value={text}"))
                 .collect();
             arguments.pair("-smbios", format!("type=11,{}", values.join(",")));
+        }
+        if let Some(uuid) = &self.uuid {
+            arguments.pair("-uuid", uuid.clone());
         }
         arguments.0
     }
@@ -250,6 +259,22 @@ fn network_arguments(arguments: &mut Arguments, number: usize, network: &Network
                 format!("virtio-net-pci,netdev=net{number},romfile="),
             );
         }
+        Network::Lab(place) => {
+            arguments.pair(
+                "-netdev",
+                format!(
+                    "tap,id=net{number},ifname={},script=no,downscript=no",
+                    tap(place)
+                ),
+            );
+            arguments.pair(
+                "-device",
+                format!(
+                    "virtio-net-pci,netdev=net{number},romfile=,mac={}",
+                    colons(place.hardware_address)
+                ),
+            );
+        }
         Network::Cable {
             here,
             there,
@@ -263,19 +288,26 @@ fn network_arguments(arguments: &mut Arguments, number: usize, network: &Network
                     there.display()
                 ),
             );
-            let mac: Vec<String> = hardware_address
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
             arguments.pair(
                 "-device",
                 format!(
                     "virtio-net-pci,netdev=net{number},romfile=,mac={}",
-                    mac.join(":")
+                    colons(*hardware_address)
                 ),
             );
         }
     }
+}
+
+/// Name of a guest's tap device, unique in its lab.
+pub(super) fn tap(place: &Place) -> String {
+    format!("tap{}", place.number)
+}
+
+/// A hardware address as people write it.
+#[must_use]
+pub fn colons(hardware_address: [u8; 6]) -> String {
+    hardware_address.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub const GUESTS_MAX: usize = 40;
 /// Guests that each suite may start. The image's own bench has none of these.
 pub const GUESTS: &[(&str, usize)] = &[
     ("qemu_direct", 16),
+    ("qemu_sources", 6),
     ("qemu_boot", 6),
     ("qemu_power_cut", 6),
     ("image", 4),

@@ -145,6 +145,20 @@ impl Lab {
     /// # Errors
     /// It cannot be started or does not serve.
     pub fn serve_dhcp(&self, lease: Duration) -> Result<DhcpServer> {
+        self.dnsmasq(lease, &["--port=0".to_owned()])
+    }
+
+    /// The same, and it names the lab's own address to whoever looks `name` up, and to nodes as time server.
+    ///
+    /// # Errors
+    /// As [`Lab::serve_dhcp`].
+    pub fn serve_dhcp_and_name(&self, lease: Duration, name: &str) -> Result<DhcpServer> {
+        let record = format!("--host-record={name},{ADDRESS}");
+        let time = format!("--dhcp-option=option:ntp-server,{ADDRESS}");
+        self.dnsmasq(lease, &[record, time])
+    }
+
+    fn dnsmasq(&self, lease: Duration, more: &[String]) -> Result<DhcpServer> {
         let mut command = programs::tool("dnsmasq")?;
         command
             .args([
@@ -155,7 +169,6 @@ impl Lab {
                 "--no-ping",
             ])
             .args([
-                "--port=0",
                 "--user=root",
                 "--log-dhcp",
                 "--log-facility=-",
@@ -177,7 +190,8 @@ impl Lab {
             ))
             .arg("--dhcp-option=option:router,10.77.0.1")
             .arg("--dhcp-option=option:dns-server,10.77.0.1")
-            .arg("--dhcp-option=option:domain-name,lab.test");
+            .arg("--dhcp-option=option:domain-name,lab.test")
+            .args(more);
         for host in FIRST_NODE..255 {
             command.arg(format!(
                 "--dhcp-host=02:77:00:00:00:{host:02x},10.77.0.{host}"
