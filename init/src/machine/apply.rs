@@ -4,6 +4,7 @@
 use super::{Machine, control::effect_name, stop::Ending};
 use crate::executor::processes::End;
 use crate::executor::{config_store, devices, mounts, time};
+use crate::planner::options::kernel_value;
 use crate::planner::supervisor::Event;
 use init_proto::control::{ApplyEffect, EventKind, RefusalKind, Request, Response};
 use init_proto::frame::{self, FRAME_MAX};
@@ -53,8 +54,11 @@ impl Machine {
             sources.push(("config-pending".into(), copy));
         }
         for (name, path, machine_only) in SOURCES {
-            let sealed = name == CMDLINE && self.options.locked_down;
-            if machine_only && self.options.sandboxed || sealed {
+            if machine_only && self.options.sandboxed {
+                continue;
+            }
+            if name == CMDLINE && self.options.locked_down {
+                self.say_what_is_sealed();
                 continue;
             }
             // A copy: some of these can only be read by root, even through an open descriptor.
@@ -92,6 +96,15 @@ impl Machine {
                 plan.version
             )),
             _ => Err("orlop plan was cut short".into()),
+        }
+    }
+
+    fn say_what_is_sealed(&mut self) {
+        let key = paths::CMDLINE_CONFIG_URL;
+        if kernel_value(&self.cmdline, key).is_some() {
+            let text =
+                format!("the kernel is locked down: {key}= on its command line counts for nothing");
+            self.say(4, &text);
         }
     }
 

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 
 use orlop_machine_config::limits::{MAX_BYTES, MAX_PROBLEMS};
-use orlop_machine_config::{diff, parse, to_redacted_yaml, to_yaml};
+use orlop_machine_config::{diff, parse, salvage, to_redacted_yaml, to_yaml};
 use proptest::prelude::*;
 
 /// Stands for every secret in the seeds, so that a leak is seen.
@@ -190,8 +190,11 @@ fn check(text: &str) {
             assert!(diff(&config, &again).is_empty());
             let shown = format!("{}{config:?}", to_redacted_yaml(&config));
             assert!(!shown.contains(MARK), "{shown}");
+            let salvaged = salvage::authority(text.as_bytes());
+            assert_eq!(salvaged.as_ref(), Some(&config.machine.ca), "{text}");
         }
         Err(problems) => {
+            let _ = salvage::authority(text.as_bytes());
             assert!(!problems.problems.is_empty() && problems.problems.len() <= MAX_PROBLEMS);
             for problem in &problems.problems {
                 assert!(problem.line >= 1 && problem.column >= 1, "{problem}");

@@ -1,6 +1,7 @@
 //! Requests to real servers on loopback: what is asked, whom it trusts, and every bound.
 #![allow(clippy::unwrap_used)] // a failed helper fails its test
 
+use init_proto::paths::CA_BUNDLE;
 use orlop_fetch_config::{
     executor::http::{BODY_MAX, HEADERS_MAX, Http, HttpError, Timeouts},
     planner::{Answer, Target},
@@ -168,9 +169,16 @@ async fn a_server_is_believed_by_its_certificate_only() {
     let answer = http(&own).get(&ours.url("https")).await.unwrap();
     assert_eq!(answer.body, b"x");
 
-    let refused = http(&other).get(&ours.url("https")).await.unwrap_err();
-    let said = service::chain(&refused);
-    assert!(said.contains("UnknownIssuer"), "{said}");
+    // Another authority, and the public ones, which must all be understood.
+    for bundle in [other.as_path(), Path::new(CA_BUNDLE)] {
+        let refused = http(bundle).get(&ours.url("https")).await.unwrap_err();
+        let said = service::chain(&refused);
+        assert!(
+            said.contains("UnknownIssuer"),
+            "{}: {said}",
+            bundle.display()
+        );
+    }
     let missing = http(Path::new("/nonexistent/bundle"));
     let refused = missing.get(&ours.url("https")).await.unwrap_err();
     assert!(

@@ -37,7 +37,7 @@ impl Guest {
     /// # Errors
     /// QEMU does not start; the error shows what it said.
     pub fn start(machine: &Machine) -> Result<Self> {
-        Self::launch(machine, |command| Guarded::start(command))
+        Self::launch(machine, Guarded::start)
     }
 
     /// Starts a machine with devices of [`Network::Lab`], inside the lab's network namespace.
