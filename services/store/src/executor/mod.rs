@@ -4,5 +4,6 @@ pub mod cell;
 pub mod commit;
 pub mod disk;
 pub mod log;
+pub mod records;
 #[cfg(test)]
 mod simulated;
