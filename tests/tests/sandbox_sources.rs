@@ -4,13 +4,13 @@
 
 use init_proto::generation::Generation;
 use init_proto::paths;
-use init_proto::services::{FETCH_CONFIG, FETCH_CONFIG_USER};
+use init_proto::services::{CLOSED, FETCH_CONFIG, FETCH_CONFIG_USER, MACHINE_API};
 use orlop_tests::client::{API_ANSWERS, Client, Cluster, fingerprint};
 use orlop_tests::programs;
 use orlop_tests::sandbox::lab::{self, DhcpServer};
 use orlop_tests::sandbox::{Lab, Node, NodeOptions};
 use orlop_tests::servers::ConfigServer;
-use orlop_tests::wait::Lines;
+use orlop_tests::wait::{Lines, eventually};
 use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -138,6 +138,42 @@ fn a_config_without_an_authority_closes_the_node() {
     );
     let version = anybody.json(&["version"]).unwrap();
     assert_eq!(version["mode"], "maintenance");
+}
+
+#[test]
+fn a_node_with_a_config_that_nobody_can_plan_from_is_closed() {
+    let lab = Lab::new().unwrap();
+    // The toy in place of all services hands over its config as the plan, and names what it was started as.
+    let options = NodeOptions {
+        config: Some(b"no plan at all".to_vec()),
+        overlays: vec![(programs::built("toy").unwrap(), paths::ORLOP.into())],
+        ..NodeOptions::default()
+    };
+    let mut node = Node::start(&lab, options).unwrap();
+    let started_as = |node: &Node<'_>| {
+        eventually("the machine API's start", API_ANSWERS, || {
+            let lines = node.control()?.logs(MACHINE_API).map(|(lines, _)| lines);
+            // There is no log before the first start.
+            let mut lines = lines.unwrap_or_default().into_iter();
+            Ok(lines.find(|line| line.contains(MACHINE_API)))
+        })
+        .unwrap()
+    };
+    let line = started_as(&node);
+    assert!(
+        !line.contains(CLOSED),
+        "a machine without a config is open: {line}"
+    );
+
+    node.cut_power().unwrap();
+    let stored = Generation {
+        number: 1,
+        config: b"kind: Machine\n".to_vec(),
+    };
+    fs::write(node.state().join("config-a"), stored.encode()).unwrap();
+    node.start_again().unwrap();
+    let line = started_as(&node);
+    assert!(line.contains(CLOSED), "{line}");
 }
 
 /// The release's `orlop fetch-config`, run by hand beside a node as its own user; killed when dropped.
