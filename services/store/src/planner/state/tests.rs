@@ -81,21 +81,18 @@ impl Store {
 
     /// What a member has that starts from this disk.
     fn restarted(&self) -> State {
-        let mut state = State::restore(Kept {
+        let mut index = Restore::default();
+        for (revision, record) in &self.records {
+            add_record(&mut index, *revision, record);
+        }
+        let leases = self.kept.leases.iter();
+        let kept = Kept {
             revision: self.state.revision(),
             compacted: self.kept.compacted.unwrap_or(NEVER_COMPACTED),
-            leases: self
-                .kept
-                .leases
-                .iter()
-                .map(|(id, lease)| (*id, *lease))
-                .collect(),
+            leases: leases.map(|(id, lease)| (*id, *lease)).collect(),
             alarms: self.kept.alarms.clone(),
-        });
-        for (revision, record) in &self.records {
-            state.restore_record(*revision, record);
-        }
-        state
+        };
+        State::restore(kept, index.finish())
     }
 
     fn hash(&self) -> u32 {
