@@ -75,7 +75,7 @@ impl Watches {
         for watcher in watchers {
             let told = batches
                 .remove(&watcher)
-                .is_none_or(|batch| self.tell(watcher, batch, out));
+                .is_none_or(|batch| self.tell(watcher, batch, step.upto, out));
             if told {
                 self.has_come_to(watcher, step.upto, out);
             }

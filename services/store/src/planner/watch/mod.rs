@@ -242,7 +242,7 @@ impl Watches {
         }
         for (watcher, batch) in batches {
             let first = batch.first_revision();
-            if !self.tell(watcher, batch, out) {
+            if !self.tell(watcher, batch, self.revision, out) {
                 self.fall_behind(watcher, first);
             }
         }
@@ -456,9 +456,15 @@ impl Watches {
         }
     }
 
-    /// Tells a watch of a batch; false where its stream has no room, and nothing was told.
-    fn tell(&mut self, watcher: WatchKey, batch: Batch, out: &mut Vec<Send>) -> bool {
-        let revision = self.revision;
+    /// Tells a watch of a batch, which ends with this revision; false where its stream has no room, and nothing was
+    /// told.
+    fn tell(
+        &mut self,
+        watcher: WatchKey,
+        batch: Batch,
+        revision: i64,
+        out: &mut Vec<Send>,
+    ) -> bool {
         if !self.has_room(watcher.0) {
             return false;
         }

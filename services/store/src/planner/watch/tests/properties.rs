@@ -47,6 +47,8 @@ struct Expected {
     range_end: &'static str,
     from: i64,
     created: bool,
+    /// The revision in the header of the last response.
+    told_to: i64,
     got: Vec<KeyValue>,
     cancelled_at: Option<i64>,
 }
@@ -111,6 +113,7 @@ impl Client {
                         range_end,
                         from,
                         created: false,
+                        told_to: 0,
                         got: Vec::new(),
                         cancelled_at: None,
                     },
@@ -168,7 +171,12 @@ impl Client {
                 "a revision comes in one response"
             );
         }
+        let newest = records.last().map_or(0, |record| record.mod_revision);
+        assert!(newest <= revision, "a header is not behind its events");
         watch.got.extend(records);
+        if !response.created && !response.canceled {
+            watch.told_to = revision;
+        }
         if response.canceled {
             watch.cancelled_at = Some(response.compact_revision);
         }
