@@ -6,4 +6,6 @@ pub mod disk;
 pub mod log;
 pub mod records;
 #[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
 mod simulated;
