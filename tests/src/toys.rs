@@ -6,7 +6,9 @@
 
 use crate::programs;
 use crate::sandbox::{Lab, Node, NodeOptions};
+use crate::wait::eventually;
 use anyhow::{Context as _, Result};
+use init_proto::control::ServiceStatus;
 use init_proto::plan::{ConfigSource, Mode, PLAN_VERSION, Plan, Seccomp, ServiceSpec};
 use init_proto::{frame, paths, services};
 use std::path::Path;
@@ -18,6 +20,9 @@ pub const HELD: u32 = 4;
 pub const HELD_BYTES: usize = 1000 * 1024;
 /// Exit code of the first held child; the next has one more.
 pub const HELD_CODE: i32 = 40;
+
+/// Usual time for a toy to start or to end.
+pub const SOON: Duration = Duration::from_secs(1);
 
 /// A toy service: the supervisor's defaults, as root, without limits that would hide what is tested.
 #[must_use]
@@ -66,4 +71,22 @@ pub fn start<'lab>(lab: &'lab Lab, services: Vec<ServiceSpec>) -> Result<Node<'l
         ..NodeOptions::default()
     };
     Node::start(lab, options)
+}
+
+/// Waits until `wanted` holds for a service of the node; `what` says it for the failure's message.
+///
+/// # Errors
+/// It does not hold in time.
+pub fn until(
+    node: &Node<'_>,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&ServiceStatus) -> bool,
+) -> Result<ServiceStatus> {
+    eventually(&format!("{name} {what}"), SOON, || {
+        // Not there yet while the node boots.
+        let services = node.control()?.services()?;
+        let found = services.into_iter().find(|status| status.name == name);
+        Ok(found.filter(|status| wanted(status)))
+    })
 }

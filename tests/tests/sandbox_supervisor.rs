@@ -4,14 +4,11 @@
 use init_proto::control::{EventKind, ExitState, Request, Response, ServiceState, ServiceStatus};
 use init_proto::plan::Mode;
 use orlop_tests::sandbox::{Lab, Node, NodeOptions, node::STOPS};
-use orlop_tests::toys::{self, HELD, HELD_BYTES, HELD_CODE, toy};
+use orlop_tests::toys::{self, HELD, HELD_BYTES, HELD_CODE, SOON, toy};
 use orlop_tests::wait::eventually;
 use std::collections::BTreeSet;
 use std::fs;
 use std::time::{Duration, Instant};
-
-/// Usual time for a service to start or to end.
-const SOON: Duration = Duration::from_secs(1);
 
 fn service(node: &Node<'_>, name: &str) -> ServiceStatus {
     node.control().unwrap().service(name).unwrap()
@@ -24,13 +21,7 @@ fn until(
     what: &str,
     wanted: impl Fn(&ServiceStatus) -> bool,
 ) -> ServiceStatus {
-    eventually(&format!("{name} {what}"), SOON, || {
-        // Not there yet while the node boots.
-        let services = node.control()?.services()?;
-        let found = services.into_iter().find(|status| status.name == name);
-        Ok(found.filter(|status| wanted(status)))
-    })
-    .unwrap()
+    toys::until(node, name, what, wanted).unwrap()
 }
 
 fn until_state(node: &Node<'_>, name: &str, state: ServiceState) -> ServiceStatus {
@@ -318,6 +309,26 @@ fn orphans_are_reaped_and_their_exits_kept() {
         })
         .collect();
     assert!(zombies.is_empty(), "{zombies:?}");
+}
+
+#[test]
+fn a_process_that_a_real_time_signal_kills_is_reaped_as_any_other() {
+    let lab = Lab::new().unwrap();
+    let node = toys::start(
+        &lab,
+        vec![toy("steady", &["steady"]), toy("other", &["steady"])],
+    )
+    .unwrap();
+    // SIGRTMIN+3 ends a program that does not know it. It has no name, and whoever reads exits by the
+    // signals' names sees neither this one nor any that comes after it.
+    for name in ["steady", "other"] {
+        let pid = until_state(&node, name, ServiceState::Running).pid.unwrap();
+        node.signal_process(pid, 37).unwrap();
+        let again = until(&node, name, "runs again", |status| {
+            status.state == ServiceState::Running && status.pid != Some(pid)
+        });
+        assert_eq!(again.last_exit.as_deref(), Some("signal 37"), "{again:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Reaping, and what `/proc` says of a process.
 
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use rustix::process::{Pid, Signal};
+use super::sys;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 use std::fs;
 
 /// How a process ended.
@@ -25,18 +25,20 @@ pub(crate) struct Reaped {
 }
 
 /// Reaps one ended child; None when there is none.
+///
+/// Signals are plain numbers here: a type of the named ones refuses the real-time signals, and a zombie
+/// that cannot be read hides all that come after it.
 pub(crate) fn reap() -> Option<Reaped> {
-    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    let pid = waitid(Id::All, look).ok()?.pid()?;
-    // The zombie keeps its pid and its start time until the next line but one.
-    let start_time = start_time(pid.as_raw()).unwrap_or(0);
-    let end = match waitpid(pid, Some(WaitPidFlag::WNOHANG)).ok()? {
-        WaitStatus::Exited(_, code) => End::Code(code),
-        WaitStatus::Signaled(_, signal, _) => End::Signal(signal as i32),
-        _ => return None,
+    let ended = sys::ended_child()?;
+    // The zombie keeps its pid and its start time until the next line.
+    let start_time = start_time(ended).unwrap_or(0);
+    let (pid, status) = waitpid(Pid::from_raw(ended), WaitOptions::NOHANG).ok()??;
+    let end = match status.terminating_signal() {
+        Some(signal) => End::Signal(signal),
+        None => End::Code(status.exit_status().unwrap_or_default()),
     };
     Some(Reaped {
-        pid: pid.as_raw(),
+        pid: pid.as_raw_nonzero().get(),
         start_time,
         end,
     })
@@ -92,8 +94,8 @@ pub(crate) fn service_of(pid: i32) -> Option<String> {
 
 /// Sends a signal by number to a process that `init` has not reaped yet.
 pub(crate) fn signal(pid: i32, number: i32) {
-    if let (Some(pid), Some(signal)) = (Pid::from_raw(pid), Signal::from_named_raw(number)) {
-        let _ = rustix::process::kill_process(pid, signal);
+    if pid > 0 {
+        sys::kill(pid, number);
     }
 }
 

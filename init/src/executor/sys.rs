@@ -96,6 +96,27 @@ pub(crate) fn place_descriptors(descriptors: &[BorrowedFd<'_>]) -> io::Result<()
     Ok(())
 }
 
+/// An ended child that is not reaped yet, and stays so; None when there is none.
+pub(crate) fn ended_child() -> Option<i32> {
+    // SAFETY: all zeros are a siginfo_t, which waitid(2) fills; `si_pid` is the field that it sets for a
+    // child, and is zero where there was none.
+    let pid = unsafe {
+        let mut information = std::mem::zeroed::<libc::siginfo_t>();
+        let look = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        match libc::waitid(libc::P_ALL, 0, &raw mut information, look) {
+            0 => information.si_pid(),
+            _ => 0,
+        }
+    };
+    (pid > 0).then_some(pid)
+}
+
+/// kill(2) with any signal number, real-time ones included. Nothing can be done about failure.
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: touches no memory of this process.
+    let _ = unsafe { libc::kill(pid, signal) };
+}
+
 /// Takes ownership of descriptors that the kernel has just put into this process (`SCM_RIGHTS`).
 pub(crate) fn own_received(descriptors: &[RawFd]) -> Vec<OwnedFd> {
     descriptors

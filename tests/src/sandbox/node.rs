@@ -344,9 +344,15 @@ impl<'lab> Node<'lab> {
     /// # Errors
     /// There is none.
     pub fn kill(&self, pid: i32) -> Result<()> {
-        let host = rustix::process::Pid::from_raw(self.host_pid(pid)?)
-            .context("a process id is not zero")?;
-        rustix::process::kill_process(host, rustix::process::Signal::KILL).context("kill")
+        self.signal_process(pid, rustix::process::Signal::KILL.as_raw())
+    }
+
+    /// Sends any signal, real-time ones included, to process `pid` of the node.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn signal_process(&self, pid: i32, number: i32) -> Result<()> {
+        super::sys::kill(self.host_pid(pid)?, number).context("kill")
     }
 }
 
