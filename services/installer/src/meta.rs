@@ -36,9 +36,6 @@ pub struct Meta {
     pub state_made: bool,
     /// DATA has a whole file system.
     pub data_made: bool,
-    /// Last time that was known to be good, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_good_time: Option<u64>,
 }
 
 /// META and its place in the order of writes.
@@ -119,8 +116,8 @@ mod tests {
         Generation {
             number,
             meta: Meta {
+                disk: Uuid::from_u128(number.into()),
                 state_made: number > 1,
-                last_good_time: Some(number),
                 ..Meta::default()
             },
         }

@@ -167,24 +167,24 @@ fn a_grown_disk_cut_at_any_sector_is_the_old_or_the_new_table() {
 
 #[test]
 fn meta_cut_at_any_sector_is_the_old_or_the_new_one() {
-    let meta = |time| Meta {
-        last_good_time: Some(time),
+    let meta = |write: u64| Meta {
+        disk: Uuid::from_u128(write.into()),
         ..Meta::default()
     };
     let mut disk = Failing::new(vec![0; usize::try_from(4 * MIB).unwrap()], usize::MAX);
-    for time in 0..5 {
+    for write in 0..5 {
         let before = disk.bytes.get_ref().clone();
         for sectors in 0..=8 {
             let mut cut = Failing::new(before.clone(), sectors);
-            let written = meta_store::write(&mut cut, &meta(time)).is_ok();
+            let written = meta_store::write(&mut cut, &meta(write)).is_ok();
             let found = meta_store::read(&mut cut).unwrap().map(|found| found.meta);
-            let old = time.checked_sub(1).map(meta);
+            let old = write.checked_sub(1).map(meta);
             assert!(
-                found == Some(meta(time)) || !written && found == old,
+                found == Some(meta(write)) || !written && found == old,
                 "{found:?}"
             );
         }
-        meta_store::write(&mut disk, &meta(time)).unwrap();
+        meta_store::write(&mut disk, &meta(write)).unwrap();
     }
     assert_eq!(meta_store::read(&mut disk).unwrap().unwrap().number, 5);
 }

@@ -225,7 +225,6 @@ fn first_meta(
         }),
         state_made: kept(state, PARTITION_STATE),
         data_made: kept(data, PARTITION_DATA),
-        last_good_time: None,
     }
 }
 
