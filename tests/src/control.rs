@@ -6,6 +6,7 @@
 use anyhow::{Context as _, Result, bail};
 use init_proto::control::{Event, LOG_CHUNK_MAX, Request, Response, ServiceStatus, Status};
 use init_proto::{frame, paths};
+use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +45,22 @@ impl Control {
     pub fn ask(&mut self, request: &Request) -> Result<Response> {
         frame::write(&mut self.stream, request).with_context(|| format!("ask {request:?}"))?;
         frame::read(&mut self.stream).with_context(|| format!("read the answer to {request:?}"))
+    }
+
+    /// Asks and waits for nothing.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub fn send(&mut self, request: &Request) -> Result<()> {
+        frame::write(&mut self.stream, request).with_context(|| format!("ask {request:?}"))
+    }
+
+    /// Sends bytes that may be anything.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).context("send bytes")
     }
 
     /// Asks for something that is answered by [`Response::Done`].
@@ -106,6 +123,7 @@ impl Control {
             name: name.into(),
             cursor: 0,
             bytes_max,
+            wait: false,
         })? {
             Response::Logs { lines, lost, .. } => {
                 Ok((lines.into_iter().map(|line| line.text).collect(), lost))

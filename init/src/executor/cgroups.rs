@@ -129,17 +129,25 @@ impl Cgroups {
 
     /// Removes the services' part of the hierarchy, so that a sandbox leaves nothing behind.
     pub(crate) fn remove_all(&self) {
-        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                let _ = fs::remove_dir(entry.path());
-            }
-        }
-        let _ = fs::remove_dir(&self.root);
+        remove_tree(&self.root);
     }
 
-    /// Removes the cgroups of a service that is no longer in the plan; a populated one stays.
-    pub(crate) fn remove(&self, service: &str) {
-        let _ = fs::remove_dir(self.directory(service));
+    /// Removes the cgroups of a service. False where one stays because it holds a live process.
+    pub(crate) fn remove(&self, service: &str) -> bool {
+        remove_tree(&self.directory(service))
+    }
+}
+
+/// Removes a cgroup after those in it (a runtime makes some); true once it is gone.
+fn remove_tree(directory: &Path) -> bool {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    match fs::remove_dir(directory) {
+        Ok(()) => true,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 

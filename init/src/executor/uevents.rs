@@ -1,5 +1,6 @@
 //! The kernel's announcements of devices.
 
+use crate::planner::uevents::{Uevent, parse};
 use rustix::fd::OwnedFd;
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
@@ -13,22 +14,6 @@ const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 const KERNEL_GROUP: u32 = 1;
 /// Announcements taken in one turn of the loop.
 pub(crate) const BATCH: usize = 64;
-
-/// What was announced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Uevent {
-    /// A device came or changed.
-    Device {
-        /// `SUBSYSTEM`.
-        subsystem: String,
-        /// `MODALIAS`, if it asks for a driver.
-        alias: Option<String>,
-    },
-    /// Announcements were lost: look at everything again.
-    Lost,
-    /// Anything else.
-    Other,
-}
 
 /// Opens the socket.
 pub(crate) fn open() -> io::Result<OwnedFd> {
@@ -59,40 +44,5 @@ pub(crate) fn receive(socket: &OwnedFd) -> Option<Uevent> {
         }
         Err(rustix::io::Errno::NOBUFS) => Some(Uevent::Lost),
         Err(_) => None,
-    }
-}
-
-fn parse(message: &[u8]) -> Uevent {
-    let value = |key: &str| {
-        message
-            .split(|byte| *byte == 0)
-            .filter_map(|field| std::str::from_utf8(field).ok())
-            .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
-    };
-    match value("ACTION") {
-        Some("add" | "change" | "bind") => Uevent::Device {
-            subsystem: value("SUBSYSTEM").unwrap_or_default().to_owned(),
-            alias: value("MODALIAS").map(Into::into),
-        },
-        _ => Uevent::Other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn announcements() {
-        let message = b"add@/devices/x\0ACTION=add\0SUBSYSTEM=virtio\0MODALIAS=virtio:d2v1\0";
-        assert_eq!(
-            parse(message),
-            Uevent::Device {
-                subsystem: "virtio".into(),
-                alias: Some("virtio:d2v1".into())
-            }
-        );
-        assert_eq!(parse(b"remove@/x\0ACTION=remove\0"), Uevent::Other);
-        assert_eq!(parse(b"\xff\xfe"), Uevent::Other);
     }
 }

@@ -45,7 +45,7 @@ impl Watchdog {
             return;
         }
         self.next = now + self.interval();
-        // A failed write is repeated at the next turn; there is nobody else to tell.
+        // After a failed write there are three more tries within the timeout; there is nobody to tell.
         let _ = rustix::io::write(&self.device, b"\0");
     }
 

@@ -298,7 +298,7 @@ impl Machine {
         if only_in_maintenance && !matches!(self.plan.mode, Mode::Maintenance { .. }) {
             let message = "the machine is not in maintenance mode (any more)".to_owned();
             let refusal = (RefusalKind::FailedPrecondition, message);
-            return self.answer(connection, Err(refusal));
+            return self.answer_late(connection, Err(refusal));
         }
         match self.store_and_plan(&config, effect) {
             Ok((mut plan, new_state)) => {
@@ -306,7 +306,7 @@ impl Machine {
                     plan.source = ConfigSource::Url;
                 }
                 let generation = self.generation;
-                self.answer(connection, Ok(Response::Stored { generation }));
+                self.answer_late(connection, Ok(Response::Stored { generation }));
                 self.record(EventKind::ConfigStored { generation });
                 let how = effect_name(effect);
                 self.say(5, &format!("config generation {generation} applied {how}"));
@@ -315,7 +315,7 @@ impl Machine {
                     ApplyEffect::NoReboot => self.converge(plan, new_state),
                 }
             }
-            Err(refusal) => self.answer(connection, Err(refusal)),
+            Err(refusal) => self.answer_late(connection, Err(refusal)),
         }
     }
 

@@ -1,40 +1,15 @@
 //! Answers requests on the control socket.
 
-use super::{Machine, Work, stop::Ending};
+use super::{Machine, Work, stop::Ending, waiters::LogsWanted};
 use crate::executor::connections::State;
 use crate::executor::{processes, time};
-use crate::planner::supervisor::{Attempt, Event};
-use init_proto::control::{
-    ApplyEffect, LOG_CHUNK_MAX, RefusalKind, Request, Response, ServiceState, Status,
-};
+use crate::planner::supervisor::Event;
+use init_proto::control::{ApplyEffect, RefusalKind, Request, Response, Status};
 use init_proto::generation::CONFIG_MAX;
 use init_proto::plan::Mode;
 use rustix::fs::OFlags;
-use std::time::Duration;
 
-/// Longest wait for a service to stop or start on request, below the callers' own deadline.
-const SERVICE_WAIT: Duration = Duration::from_secs(45);
-/// Events sent to one subscriber in one go; the rest follows when these are out.
-const EVENTS_AT_ONCE: usize = 64;
-
-/// A connection that waits for a service.
-#[derive(Debug)]
-pub(super) struct Waiter {
-    connection: u32,
-    name: String,
-    wanted: Wanted,
-    /// Then it is told that it took too long.
-    pub(super) deadline: Duration,
-}
-
-#[derive(Debug)]
-enum Wanted {
-    Ended,
-    /// A live process of another attempt than this.
-    Runs(Option<Attempt>),
-}
-
-type Answer = Result<Response, (RefusalKind, String)>;
+pub(super) type Answer = Result<Response, (RefusalKind, String)>;
 
 impl Machine {
     /// A connection has something to read, room to write, or is gone.
@@ -56,7 +31,8 @@ impl Machine {
             self.feed_subscribers();
         }
         let mut request = self.connections.read(number);
-        // Requests that were sent without waiting for answers are served one by one.
+        // Requests that were sent without waiting for answers are served one by one; where an answer
+        // comes late, the rest follows in the turn after it ([`Machine::answer_late`]).
         while let Some(next) = request {
             self.serve(number, next);
             request = self.connections.next_request(number);
@@ -92,6 +68,12 @@ impl Machine {
                 let message = format!("the config is longer than {CONFIG_MAX} bytes");
                 self.answer(number, Err((RefusalKind::InvalidArgument, message)));
             }
+            Request::Logs {
+                name,
+                cursor,
+                bytes_max,
+                wait,
+            } => self.logs_asked(number, LogsWanted::new(name, cursor, bytes_max), wait),
             request @ Request::ConfigApply { .. } => {
                 self.connections.flush(&self.poller, number);
                 if !self.queue(Work::Apply(number, user, request)) {
@@ -116,23 +98,6 @@ impl Machine {
                 }
                 Response::Services(services)
             }
-            Request::Logs {
-                name,
-                cursor,
-                bytes_max,
-            } => {
-                let log = self.logs.get(&name).ok_or_else(|| {
-                    let message = format!("no log of a service {name:?}");
-                    (RefusalKind::NotFound, message)
-                })?;
-                let most = usize::try_from(bytes_max).unwrap_or(LOG_CHUNK_MAX);
-                let chunk = log.ring.read(cursor, most.min(LOG_CHUNK_MAX));
-                Response::Logs {
-                    lines: chunk.lines,
-                    next: chunk.next,
-                    lost: chunk.lost,
-                }
-            }
             Request::ConfigGet => {
                 let stored = self.store.read();
                 Response::Config {
@@ -149,6 +114,7 @@ impl Machine {
             // Those with later answers were taken out before.
             Request::Events { .. }
             | Request::OpenKernelLog
+            | Request::Logs { .. }
             | Request::ServiceStart { .. }
             | Request::ServiceStop { .. }
             | Request::ServiceRestart { .. }
@@ -204,6 +170,13 @@ impl Machine {
         Ok(Response::Done)
     }
 
+    /// Sends an answer that could not be given at once. The peer's next request may have come long ago:
+    /// the next turn looks for it, since no more bytes will announce it.
+    pub(super) fn answer_late(&mut self, number: u32, answer: Answer) {
+        self.answer(number, answer);
+        self.resumed.push(number);
+    }
+
     /// Sends the answer.
     pub(super) fn answer(&mut self, number: u32, answer: Answer) {
         let response = answer.unwrap_or_else(|(kind, message)| Response::Refused { kind, message });
@@ -229,68 +202,11 @@ impl Machine {
         }
     }
 
-    fn service(&mut self, number: u32, name: String, event: impl FnOnce(String) -> (Event, bool)) {
-        let before = self.supervisor.live(&name).map(|(attempt, _)| attempt);
-        let (event, runs) = event(name.clone());
-        let restart = matches!(event, Event::RestartRequest { .. });
-        if let Some(refusal) = self.supervise(event).request {
-            return self.answer(number, Err(refusal));
-        }
-        let wanted = match runs {
-            // A start request to a running service is met by the process that runs.
-            true => Wanted::Runs(before.filter(|_| restart)),
-            false => Wanted::Ended,
-        };
-        self.connections.flush(&self.poller, number);
-        self.waiters.push(Waiter {
-            connection: number,
-            name,
-            wanted,
-            deadline: time::monotonic() + SERVICE_WAIT,
-        });
-        self.serve_waiters(time::monotonic());
-    }
-
-    /// Answers those whose service has got there, or whose time is over.
-    pub(super) fn serve_waiters(&mut self, now: Duration) {
-        if self.waiters.is_empty() {
-            return;
-        }
-        let states = self.supervisor.status(now);
-        let (mut open, mut answers) = (Vec::new(), Vec::new());
-        for waiter in std::mem::take(&mut self.waiters) {
-            if self.connections.get(waiter.connection).is_none() {
-                continue;
-            }
-            let status = states.iter().find(|status| status.name == waiter.name);
-            let live = self.supervisor.live(&waiter.name);
-            match waiter.met(status.map(|status| status.state), live) {
-                Some(answer) => answers.push((waiter.connection, answer)),
-                None if waiter.deadline <= now => {
-                    let message = format!(
-                        "{} did not get there within {} s; it is still being tried",
-                        waiter.name,
-                        SERVICE_WAIT.as_secs()
-                    );
-                    let answer = Err((RefusalKind::DeadlineExceeded, message));
-                    answers.push((waiter.connection, answer));
-                }
-                None => open.push(waiter),
-            }
-        }
-        self.waiters = open;
-        for (connection, answer) in answers {
-            self.answer(connection, answer);
-        }
-    }
-
     /// Sends news to the subscribers that have taken everything so far.
     pub(super) fn feed_subscribers(&mut self) {
         for (number, mut after) in self.connections.hungry() {
-            for _ in 0..EVENTS_AT_ONCE {
-                let Some(event) = self.history.next_after(after) else {
-                    break;
-                };
+            // Until its socket is full: room there is announced, the end of a number of events is not.
+            while let Some(event) = self.history.next_after(after) {
                 after = event.sequence;
                 self.connections.event(&self.poller, number, &event);
                 if !self.connections.flush(&self.poller, number) {
@@ -330,32 +246,7 @@ impl Machine {
             stopping: self.stopping.is_some(),
             phases,
             watchdog_seconds: self.watchdog.as_ref().map(|watchdog| watchdog.seconds),
-        }
-    }
-}
-
-impl Waiter {
-    fn met(
-        &self,
-        state: Option<ServiceState>,
-        live: Option<(Attempt, Option<i32>)>,
-    ) -> Option<Answer> {
-        match (&self.wanted, state) {
-            (_, None) => {
-                let message = format!("{} has left the plan", self.name);
-                Some(Err((RefusalKind::NotFound, message)))
-            }
-            (
-                Wanted::Ended,
-                Some(ServiceState::Stopped | ServiceState::Failed | ServiceState::Finished),
-            ) => Some(Ok(Response::Done)),
-            (Wanted::Ended, _) => None,
-            (Wanted::Runs(before), state) => {
-                let new =
-                    live.is_some_and(|(attempt, pid)| pid.is_some() && *before != Some(attempt));
-                let over = matches!(state, Some(ServiceState::Finished));
-                (new || over).then_some(Ok(Response::Done))
-            }
+            last_event: self.history.last(),
         }
     }
 }

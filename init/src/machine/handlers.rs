@@ -3,6 +3,7 @@
 use super::{Event, Machine, Work, stop::Ending};
 use crate::executor::poller::{Ready, Source};
 use crate::executor::{devices, notify_socket, time, uevents};
+use crate::planner::uevents::Uevent;
 use rustix::fd::OwnedFd;
 use std::time::Duration;
 
@@ -98,9 +99,9 @@ impl Machine {
         }
     }
 
-    fn on_device(&mut self, uevent: uevents::Uevent) {
+    fn on_device(&mut self, uevent: Uevent) {
         match uevent {
-            uevents::Uevent::Device { subsystem, alias } => {
+            Uevent::Device { subsystem, alias } => {
                 if subsystem == "block" {
                     self.block_change = time::monotonic();
                 }
@@ -111,16 +112,19 @@ impl Machine {
                 if let (Some(alias), true) = (alias, self.booted)
                     && !self.queue(Work::Drivers(Some(alias)))
                 {
-                    // Too many at once: one look at all devices does for them.
-                    self.work.retain(|work| !matches!(work, Work::Drivers(_)));
-                    self.queue(Work::Drivers(None));
+                    self.look_at_all_devices();
                 }
             }
-            uevents::Uevent::Lost => {
-                self.queue(Work::Drivers(None));
-            }
-            uevents::Uevent::Other => {}
+            Uevent::Lost => self.look_at_all_devices(),
+            Uevent::Other => {}
         }
+    }
+
+    /// Too many devices at once to know each: one look at all does for them, and only one of it waits, so
+    /// that it may go over the bound of what waits.
+    fn look_at_all_devices(&mut self) {
+        self.work.retain(|work| !matches!(work, Work::Drivers(_)));
+        self.work.push_back(Work::Drivers(None));
     }
 
     fn on_input(&mut self, number: u32) {
@@ -160,6 +164,7 @@ impl Machine {
         {
             self.supervise(crate::planner::supervisor::Event::Tick);
         }
+        self.forget_services();
         self.serve_waiters(now);
     }
 
@@ -178,9 +183,12 @@ impl Machine {
         self.reset_now();
     }
 
+    /// Begins to end the machine, if it does not end already. What waits before it is refused or short,
+    /// and it never meets the bound of what waits: there is one at most, and it must not be lost.
     pub(super) fn begin_end(&mut self, ending: Ending, reason: &str) {
         if self.stopping.is_none() {
-            self.queue(Work::End(ending, reason.to_owned()));
+            self.stopping = Some(format!("{}: {reason}", ending.word()));
+            self.work.push_back(Work::End(ending));
         }
     }
 

@@ -2,11 +2,11 @@
 //! One at a time; each in its own cgroup; each ends within its deadline, if need be by SIGKILL.
 
 use super::Machine;
-use super::services::{prepare, write_service_config};
+use super::start::write_config;
 use crate::executor::processes::End;
-use crate::executor::{processes, spawn, time};
+use crate::executor::{processes, time};
 use init_proto::plan::ServiceSpec;
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::BorrowedFd;
 use std::time::Duration;
 
 /// Time for a killed job's process to be reaped.
@@ -71,9 +71,9 @@ impl Machine {
                 machine.job.as_ref().is_none_or(|job| job.end.is_some())
             });
         }
-        if let Some(cgroups) = &self.cgroups {
-            cgroups.remove(&name);
-        }
+        self.remove_cgroup(&name);
+        // A pipe that outlives its job must not speak for the next one.
+        self.drop_captures();
         let job = self.job.take().ok_or("the job is gone")?;
         if job.exceeded {
             return Err(format!("{name} wrote more than a plan can hold"));
@@ -99,43 +99,22 @@ impl Machine {
         if let Some(job) = &self.job {
             return Err(format!("{} is still running", job.name));
         }
-        let text = |error: std::io::Error| format!("pipes: {error}");
-        write_service_config(spec)?;
-        let environment = prepare(spec)?;
-        let cgroup = self.enter_cgroup(spec)?;
-        let null = spawn::null().map_err(text)?;
-        let (output, output_end) = spawn::output_pipe().map_err(text)?;
-        let (error, error_end) = spawn::output_pipe().map_err(text)?;
-        self.open_log(&spec.name);
-        let pid = spawn::spawn(&spawn::Command {
-            command: &spec.command,
-            environment,
-            user: spec.user,
-            group: spec.group,
-            capabilities: &spec.capabilities,
-            oom_score_adjust: spec.oom_score_adjust,
-            no_new_privileges: spec.no_new_privileges,
-            seccomp: spec.seccomp,
-            cgroup,
-            input: null.as_fd(),
-            output: output_end.as_fd(),
-            error: error_end.as_fd(),
-            descriptors,
-        })?;
+        write_config(spec)?;
+        let spawned = self.prepare(spec)?.spawn(spec, descriptors)?;
         self.job = Some(Running {
             name: spec.name.clone(),
-            pid,
+            pid: spawned.pid,
             end: None,
             output: Vec::new(),
             exceeded: false,
             output_ended: !capture,
         });
         if capture {
-            self.watch_capture(&spec.name, output);
+            self.watch_capture(&spec.name, spawned.output);
         } else {
-            self.watch_log(&spec.name, output, false);
+            self.watch_log(&spec.name, spawned.output, false);
         }
-        self.watch_log(&spec.name, error, true);
+        self.watch_log(&spec.name, spawned.error, true);
         Ok(())
     }
 }

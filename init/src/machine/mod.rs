@@ -20,7 +20,9 @@ mod jobs;
 mod outputs;
 mod phases;
 mod services;
+mod start;
 mod stop;
+mod waiters;
 
 use crate::executor::cgroups::Cgroups;
 use crate::executor::config_store::ConfigStore;
@@ -31,20 +33,20 @@ use crate::executor::notify_socket::Datagram;
 use crate::executor::poller::{Interest, Poller, Source};
 use crate::executor::probes::Probes;
 use crate::executor::time;
-use crate::executor::uevents::Uevent;
 use crate::executor::watchdog::Watchdog;
 use crate::planner::exits::Exits;
 use crate::planner::history::History;
 use crate::planner::lines::Line;
 use crate::planner::options::Options;
 use crate::planner::supervisor::{self, Supervisor};
+use crate::planner::uevents::Uevent;
 use init_proto::control::{EventKind, LogLine, PhaseStatus, Request};
 use init_proto::paths;
 use init_proto::plan::{Mode, Plan};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fd::OwnedFd;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -89,7 +91,7 @@ enum Work {
     /// Answer to [`Request::ConfigApply`] on this connection, of this user.
     Apply(u32, u32, Request),
     /// Stop everything.
-    End(Ending, String),
+    End(Ending),
     /// A device asks for a driver (all devices for None).
     Drivers(Option<String>),
 }
@@ -121,6 +123,8 @@ pub(crate) struct Machine {
     supervisor: Supervisor,
     services: BTreeMap<String, services::Runtime>,
     cgroups: Option<Cgroups>,
+    /// Cgroups of services and jobs that are over, until the kernel lets go of them.
+    leaving: BTreeSet<String>,
     logs: BTreeMap<String, outputs::ServiceLog>,
     log_directory: Option<PathBuf>,
     outputs: BTreeMap<u32, outputs::Output>,
@@ -131,7 +135,9 @@ pub(crate) struct Machine {
     connections: Connections,
     control: Option<OwnedFd>,
     notify: Option<OwnedFd>,
-    waiters: Vec<control::Waiter>,
+    waiters: Vec<waiters::Waiter>,
+    /// Connections that got a late answer in this turn.
+    resumed: Vec<u32>,
     job: Option<jobs::Running>,
     plan: Plan,
     store: ConfigStore,
@@ -192,6 +198,7 @@ impl Machine {
             supervisor: Supervisor::new(u64::from_ne_bytes(seed)),
             services: BTreeMap::new(),
             cgroups: None,
+            leaving: BTreeSet::new(),
             logs: BTreeMap::new(),
             log_directory: None,
             outputs: BTreeMap::new(),
@@ -203,6 +210,7 @@ impl Machine {
             control: None,
             notify: None,
             waiters: Vec::new(),
+            resumed: Vec::new(),
             job: None,
             plan,
             store: ConfigStore::new(paths::STATE),
@@ -222,9 +230,15 @@ impl Machine {
         loop {
             self.turn(None);
             while let Some(work) = self.work.pop_front() {
-                let done = guarded(|| self.perform(work));
-                if let Some(Some(code)) = done {
-                    return code;
+                let ending = match work {
+                    Work::End(ending) => Some(ending),
+                    Work::Apply(..) | Work::Drivers(_) => None,
+                };
+                match (guarded(|| self.perform(work)), ending) {
+                    (Some(Some(code)), _) => return code,
+                    // A bug on the way down must not keep the machine half stopped for ever.
+                    (None, Some(ending)) => return self.leave(ending),
+                    (Some(None), _) | (None, None) => {}
                 }
             }
         }
@@ -234,7 +248,7 @@ impl Machine {
         match work {
             Work::Apply(connection, user, request) => self.apply(connection, user, request),
             Work::Drivers(alias) => self.load_drivers(alias.as_deref()),
-            Work::End(ending, reason) => return Some(self.end(ending, &reason)),
+            Work::End(ending) => return Some(self.end(ending)),
         }
         None
     }
@@ -252,6 +266,9 @@ impl Machine {
     fn turn(&mut self, until: Option<Duration>) {
         let now = time::monotonic();
         let timeout = self.next_deadline(now, until).saturating_sub(now);
+        for number in std::mem::take(&mut self.resumed) {
+            guarded(|| self.on_connection(number, false));
+        }
         match self.poller.wait(timeout) {
             Ok(ready) => {
                 for ready in ready {
@@ -277,12 +294,14 @@ impl Machine {
             .filter(|_| !self.starving)
             .map(Watchdog::next_feed);
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline).min();
+        let resumed = (!self.resumed.is_empty()).then_some(now);
         // Work waits at the top level only; a nested wait must not spin on it.
         let work = (until.is_none() && !self.work.is_empty()).then_some(now);
         [
             until,
             feed,
             waiters,
+            resumed,
             work,
             self.supervisor.next_deadline(),
             self.probes.next_deadline(),

@@ -76,6 +76,12 @@ impl Machine {
         self.watch_output(name, pipe, Kind::Capture);
     }
 
+    /// Closes what carried the result of a job that is over.
+    pub(super) fn drop_captures(&mut self) {
+        self.outputs
+            .retain(|_, output| !matches!(output.kind, Kind::Capture));
+    }
+
     fn watch_output(&mut self, name: &str, pipe: OwnedFd, kind: Kind) {
         let number = self.number();
         if let Err(error) = self

@@ -1,21 +1,15 @@
 //! Carries out the supervisor's actions and brings it their outcomes.
 
 use super::Machine;
-use crate::executor::mounts::directory;
-use crate::executor::{config_store, notify_socket, processes, spawn, time};
+use super::start::write_config;
+use crate::executor::{notify_socket, processes, time};
 use crate::planner::notify::{Message, parse};
 use crate::planner::supervisor::{Action, Attempt, Event, ExitStatus, Notice, Probe};
 use init_proto::control::{EventKind, FDS_KEPT, RefusalKind};
-use init_proto::paths;
-use init_proto::plan::{HealthProbe, ServiceSpec};
+use init_proto::plan::ServiceSpec;
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::VecDeque;
-use std::os::unix::fs::chown;
 use std::path::Path;
-
-/// Mode of a service's runtime directory and of its private state.
-const RUNTIME_MODE: u32 = 0o750;
-const STATE_MODE: u32 = 0o700;
 
 /// What `init` holds for a service beside the supervisor's state.
 #[derive(Debug, Default)]
@@ -56,7 +50,11 @@ impl Machine {
         match action {
             Action::WriteConfig { name } => {
                 let failure = self.write_config(&name).err();
-                self.services.entry(name).or_default().config_failure = failure;
+                let runtime = self.services.entry(name.clone()).or_default();
+                runtime.config_failure.clone_from(&failure);
+                if let (Some(reason), Some(_)) = (failure, runtime.main) {
+                    self.say(3, &format!("{name}: goes on with its old config: {reason}"));
+                }
             }
             Action::Spawn { name, attempt } => return Some(self.start(name, attempt)),
             Action::Signal {
@@ -154,7 +152,7 @@ impl Machine {
         let Some(spec) = self.supervisor.spec(name).cloned() else {
             return Err("the service is not in the plan".into());
         };
-        write_service_config(&spec)
+        write_config(&spec)
     }
 
     fn start(&mut self, name: String, attempt: Attempt) -> Event {
@@ -187,52 +185,19 @@ impl Machine {
 
     /// Starts a service's process as its spec says.
     pub(super) fn start_process(&mut self, spec: &ServiceSpec) -> Result<i32, String> {
-        let text = |error: std::io::Error| format!("pipes: {error}");
-        let environment = prepare(spec)?;
-        let cgroup = self.enter_cgroup(spec)?;
-        let null = spawn::null().map_err(text)?;
-        let (output, output_end) = spawn::output_pipe().map_err(text)?;
-        let (error, error_end) = spawn::output_pipe().map_err(text)?;
-        self.open_log(&spec.name);
+        let prepared = self.prepare(spec)?;
         let stored = self
             .services
             .get(&spec.name)
             .map_or(&[][..], |runtime| &runtime.stored);
-        let pid = spawn::spawn(&spawn::Command {
-            command: &spec.command,
-            environment,
-            user: spec.user,
-            group: spec.group,
-            capabilities: &spec.capabilities,
-            oom_score_adjust: spec.oom_score_adjust,
-            no_new_privileges: spec.no_new_privileges,
-            seccomp: spec.seccomp,
-            cgroup,
-            input: null.as_fd(),
-            output: output_end.as_fd(),
-            error: error_end.as_fd(),
-            descriptors: stored
-                .iter()
-                .map(|(name, descriptor)| (name.clone(), descriptor.as_fd()))
-                .collect(),
-        })?;
-        self.watch_log(&spec.name, output, false);
-        self.watch_log(&spec.name, error, true);
-        Ok(pid)
-    }
-
-    /// Prepares the service's cgroup; without a hierarchy services run in `init`'s.
-    pub(super) fn enter_cgroup(&mut self, spec: &ServiceSpec) -> Result<Option<OwnedFd>, String> {
-        let Some(cgroups) = &self.cgroups else {
-            return Ok(None);
-        };
-        let (procs, refused) = cgroups
-            .prepare(&spec.name, &spec.limits)
-            .map_err(|error| format!("cgroup: {error}"))?;
-        for limit in refused {
-            self.say(4, &format!("{}: limit refused: {limit}", spec.name));
-        }
-        Ok(Some(procs))
+        let descriptors = stored
+            .iter()
+            .map(|(name, descriptor)| (name.clone(), descriptor.as_fd()))
+            .collect();
+        let spawned = prepared.spawn(spec, descriptors)?;
+        self.watch_log(&spec.name, spawned.output, false);
+        self.watch_log(&spec.name, spawned.error, true);
+        Ok(spawned.pid)
     }
 
     /// A datagram on the notification socket.
@@ -326,21 +291,30 @@ impl Machine {
 
     /// Converges the services to this list; gives why it was refused.
     pub(super) fn run_services(&mut self, specs: Vec<ServiceSpec>) -> Result<(), String> {
-        let keep: Vec<String> = specs.iter().map(|spec| spec.name.clone()).collect();
         let refused = self.supervise(Event::PlanChanged(specs));
         if let Some(reason) = refused.plan {
             return Err(reason);
         }
-        // Descriptors stay through restarts and stops, but not beyond the plan.
-        for (name, runtime) in &mut self.services {
-            if !keep.contains(name) {
-                runtime.stored.clear();
-                if let Some(cgroups) = &self.cgroups {
-                    cgroups.remove(name);
-                }
-            }
-        }
+        self.forget_services();
         Ok(())
+    }
+
+    /// Lets go of services that have left the plan and have ended: their stored descriptors, which stay
+    /// through restarts and stops, and their cgroups.
+    pub(super) fn forget_services(&mut self) {
+        let over: Vec<String> = self
+            .services
+            .keys()
+            .filter(|name| self.supervisor.spec(name).is_none())
+            .cloned()
+            .collect();
+        for name in over {
+            self.services.remove(&name);
+            self.remove_cgroup(&name);
+        }
+        if let Some(cgroups) = &self.cgroups {
+            self.leaving.retain(|name| !cgroups.remove(name));
+        }
     }
 }
 
@@ -353,53 +327,6 @@ fn same_file(one: &OwnedFd, other: &OwnedFd) -> bool {
         Some((status.st_dev, status.st_ino, flags))
     };
     identity(one).is_some_and(|one| identity(other) == Some(one))
-}
-
-/// Makes a service's directories and gives its environment.
-pub(super) fn prepare(spec: &ServiceSpec) -> Result<Vec<(String, String)>, String> {
-    let make = |path: &str, mode| {
-        directory(path, mode, spec.user, spec.group).map_err(|error| error.to_string())
-    };
-    let runtime = format!("{}/{}", paths::RUN_SERVICES, spec.name);
-    make(&runtime, RUNTIME_MODE)?;
-    let mut environment = vec![
-        ("PATH".into(), "/usr/bin:/usr/sbin".into()),
-        ("NOTIFY_SOCKET".into(), paths::NOTIFY_SOCKET.to_owned()),
-        ("ORLOP_SERVICE".into(), spec.name.clone()),
-        ("RUNTIME_DIRECTORY".into(), runtime.clone()),
-    ];
-    if !spec.config.is_empty() {
-        let config = format!("{runtime}/{}", paths::SERVICE_CONFIG);
-        environment.push(("ORLOP_CONFIG".into(), config));
-    }
-    if spec.state_directory {
-        let state = format!("{}/{}", paths::STATE_SERVICES, spec.name);
-        make(&state, STATE_MODE)?;
-        environment.push(("STATE_DIRECTORY".into(), state));
-    }
-    if let Some(health) = &spec.health
-        && health.probe == HealthProbe::Watchdog
-    {
-        let microseconds = health.interval.as_micros().to_string();
-        environment.push(("WATCHDOG_USEC".into(), microseconds));
-    }
-    Ok(environment)
-}
-
-/// Replaces the service's config as a whole; an empty one is removed.
-pub(super) fn write_service_config(spec: &ServiceSpec) -> Result<(), String> {
-    let text = |error: std::io::Error| format!("config of the service: {error}");
-    let runtime = format!("{}/{}", paths::RUN_SERVICES, spec.name);
-    directory(&runtime, RUNTIME_MODE, spec.user, spec.group).map_err(|error| error.to_string())?;
-    let path = Path::new(&runtime).join(paths::SERVICE_CONFIG);
-    if spec.config.is_empty() {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(text(error)),
-            _ => Ok(()),
-        };
-    }
-    config_store::replace(&path, &spec.config, 0o400).map_err(text)?;
-    chown(&path, Some(spec.user), Some(spec.group)).map_err(text)
 }
 
 #[cfg(test)]

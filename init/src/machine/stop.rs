@@ -27,31 +27,38 @@ pub(crate) enum Ending {
     PowerOff,
 }
 
+impl Ending {
+    /// For people.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Reboot => "reboot",
+            Self::PowerOff => "power-off",
+        }
+    }
+}
+
 impl Machine {
-    /// Ends the machine. Returns for a sandbox only, with its exit code.
-    pub(super) fn end(&mut self, ending: Ending, reason: &str) -> i32 {
-        let word = match ending {
-            Ending::Reboot => "reboot",
-            Ending::PowerOff => "power-off",
-        };
-        let reason = format!("{word}: {reason}");
+    /// Ends the machine, for the reason that was given when it began to. Returns for a sandbox only, with
+    /// its exit code.
+    pub(super) fn end(&mut self, ending: Ending) -> i32 {
+        let reason = self.stopping.clone().unwrap_or_default();
         self.say(5, &reason);
-        self.stopping = Some(reason.clone());
         self.record(EventKind::Stopping { reason });
         self.stop_services();
         self.stop_rest();
         self.close_logs();
         if self.options.sandboxed {
-            return self.end_sandbox(ending);
+            if let Some(cgroups) = &self.cgroups {
+                cgroups.remove_all();
+            }
+            return self.leave(ending);
         }
         for volume in [paths::DATA, paths::STATE] {
             if let Err(error) = mounts::release(volume) {
                 self.say(3, &error.to_string());
             }
         }
-        rustix::fs::sync();
-        self.say(5, &format!("{word} now"));
-        self.leave(ending);
+        self.leave(ending)
     }
 
     fn stop_services(&mut self) {
@@ -77,20 +84,18 @@ impl Machine {
         }
     }
 
-    fn end_sandbox(&mut self, ending: Ending) -> i32 {
+    /// Leaves: a sandbox by its exit code, which is returned, a machine through the kernel. The watchdog
+    /// stays armed over a reboot, so that one that hangs in the firmware's reset ends too; it is disarmed
+    /// before a power-off.
+    pub(super) fn leave(&mut self, ending: Ending) -> i32 {
         rustix::fs::sync();
-        if let Some(cgroups) = &self.cgroups {
-            cgroups.remove_all();
+        if self.options.sandboxed {
+            return match ending {
+                Ending::Reboot => EXIT_REBOOT,
+                Ending::PowerOff => 0,
+            };
         }
-        match ending {
-            Ending::Reboot => EXIT_REBOOT,
-            Ending::PowerOff => 0,
-        }
-    }
-
-    /// Leaves through the kernel. The watchdog stays armed over a reboot, so that one that hangs in
-    /// the firmware's reset ends too; it is disarmed before a power-off.
-    fn leave(&mut self, ending: Ending) -> ! {
+        self.say(5, &format!("{} now", ending.word()));
         if ending == Ending::PowerOff
             && let Some(watchdog) = self.watchdog.take()
         {

@@ -6,8 +6,8 @@
 use init_proto::control::{Child, EXITS_KEPT, ExitState};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Registered children over all services.
-pub(crate) const CHILDREN_MAX: usize = 16 * 1024;
+/// Registered children over all services: one answer holds them all, with their longest labels.
+pub(crate) const CHILDREN_MAX: usize = 6 * 1024;
 /// Longest label in bytes.
 pub(crate) const LABEL_MAX: usize = 256;
 
@@ -126,6 +126,7 @@ impl Exits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use init_proto::control::Response;
 
     fn exited(code: i32) -> ExitState {
         ExitState::Exited {
@@ -162,6 +163,28 @@ mod tests {
         exits.ended((7, 1), exited(3));
         exits.register("runtime", (7, 1), "late".into()).unwrap();
         assert_eq!(exits.children("runtime", |_| true)[0].exit, exited(3));
+    }
+
+    #[test]
+    fn one_answer_holds_a_full_table() {
+        let mut exits = Exits::default();
+        for at in 0..CHILDREN_MAX {
+            let process = (i32::MAX - i32::try_from(at).unwrap(), u64::MAX);
+            let label = "x".repeat(LABEL_MAX);
+            exits.register("runtime", process, label).unwrap();
+            let exit = ExitState::Exited {
+                code: i32::MAX,
+                signal: Some(i32::MAX),
+                time_ms: u64::MAX,
+            };
+            exits.ended(process, exit);
+        }
+        assert_eq!(
+            exits.register("runtime", (1, 1), String::new()),
+            Err(RegisterError::Full)
+        );
+        let answer = Response::Children(exits.children("runtime", |_| false));
+        assert!(init_proto::frame::encode(&answer).is_ok());
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl History {
         self.events.get(index).cloned()
     }
 
+    /// Sequence number of the last event, 0 for none.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Clamps a subscriber's claim to what has happened: a number from another boot starts anew.
     pub(crate) fn clamp(&self, after: u64) -> u64 {
         if after > self.last { 0 } else { after }

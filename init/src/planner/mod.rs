@@ -12,3 +12,4 @@ pub(crate) mod notify;
 pub(crate) mod options;
 pub(crate) mod ring;
 pub(crate) mod supervisor;
+pub(crate) mod uevents;

@@ -67,6 +67,11 @@ impl Ring {
         }
     }
 
+    /// Whether there is a line at or after `cursor`.
+    pub(crate) fn has(&self, cursor: u64) -> bool {
+        cursor.saturating_sub(self.first) < u64::try_from(self.lines.len()).unwrap_or(u64::MAX)
+    }
+
     /// All kept lines, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &LogLine> {
         self.lines.iter()
@@ -122,5 +127,6 @@ mod tests {
         ring.push(line("a".into()));
         let chunk = ring.read(u64::MAX, 1000);
         assert_eq!((chunk.lines.len(), chunk.next, chunk.lost), (0, 1, 0));
+        assert!(ring.has(0) && !ring.has(1) && !ring.has(u64::MAX));
     }
 }

@@ -68,7 +68,7 @@ pub(crate) use interface::{Action, Attempt, Event, ExitStatus, Notice, Probe, Pr
 
 use backoff::Jitter;
 use graph::Edges;
-use init_proto::control::{RefusalKind, ServiceStatus};
+use init_proto::control::{RefusalKind, ServiceState, ServiceStatus};
 use init_proto::plan::ServiceSpec;
 use service::{End, Service};
 use std::collections::BTreeMap;
@@ -174,6 +174,11 @@ impl Supervisor {
     /// The spec that a spawn of this service uses now: of its live process, else the newest.
     pub(crate) fn spec(&self, name: &str) -> Option<&ServiceSpec> {
         self.services.get(name).map(|service| &service.spec)
+    }
+
+    /// Where a service is in its life; None for one that is not known (any more).
+    pub(crate) fn state(&self, name: &str) -> Option<ServiceState> {
+        self.services.get(name).map(Service::state)
     }
 
     /// The live attempt of a service and, once known, its main process.

@@ -7,13 +7,17 @@
 use crate::plan::{ConfigSource, Mode};
 use crate::services::{FETCH_CONFIG_USER, MACHINE_API_USER};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
-/// Connections that `init` serves at once; further ones are closed at once.
-pub const CONNECTIONS_MAX: usize = 64;
+/// Connections that `init` serves at once; further ones are closed at once. The machine API may hold
+/// 96 (its streams and its calls), users that only look 16; the rest is for services of root.
+pub const CONNECTIONS_MAX: usize = 128;
 /// Events kept for resuming subscribers.
 pub const EVENTS_KEPT: usize = 4096;
 /// Exit statuses kept.
 pub const EXITS_KEPT: usize = 4096;
+/// Longest time that [`Request::Logs`] with `wait` is left unanswered. Below every caller's deadline.
+pub const LOG_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of log in one answer.
 pub const LOG_CHUNK_MAX: usize = 256 * 1024;
 /// Bytes of log kept in memory per service.
@@ -51,6 +55,8 @@ pub enum Request {
         cursor: u64,
         /// Most bytes wanted, at most [`LOG_CHUNK_MAX`].
         bytes_max: u32,
+        /// Where there is no line yet: answer when there is one, or with none after [`LOG_WAIT`].
+        wait: bool,
     },
     /// Turns the connection into a stream of [`Event`]s after this sequence number (0: all kept).
     Events {
@@ -232,6 +238,8 @@ pub struct Status {
     pub phases: Vec<PhaseStatus>,
     /// Whether a hardware watchdog is armed, and its timeout in seconds.
     pub watchdog_seconds: Option<u32>,
+    /// Sequence number of the last event, 0 for none: who wants no later ones reads up to it.
+    pub last_event: u64,
 }
 
 /// One boot phase.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
+    io::{AsyncWriteExt as _, Interest},
     net::UnixStream,
     time::timeout,
 };
@@ -50,7 +50,7 @@ pub enum InitError {
         message: String,
     },
     /// No answer in time.
-    #[error("init did not answer within {CALL_DEADLINE:?}")]
+    #[error("init did not answer within {CALL_DEADLINE:?}; it may still be at it, see its log")]
     Deadline,
     /// An answer of another kind than asked for: not one release.
     #[error("init answered {0} out of turn")]
@@ -126,9 +126,10 @@ impl InitClient {
     /// # Errors
     /// As [`InitClient::call`].
     pub async fn events(mut self, after: u64) -> Result<EventStream, InitError> {
-        self.stream
-            .write_all(&frame::encode(&Request::Events { after })?)
-            .await?;
+        let request = frame::encode(&Request::Events { after })?;
+        timeout(CALL_DEADLINE, self.stream.write_all(&request))
+            .await
+            .map_err(|_| InitError::Deadline)??;
         Ok(EventStream { client: self })
     }
 
@@ -164,16 +165,10 @@ impl EventStream {
     /// Waits for the next event.
     ///
     /// # Errors
-    /// [`InitError::Transport`] when `init` closed the stream, as it does to a reader that is too slow:
-    /// connect again and resume after the last sequence number.
+    /// [`InitError::Transport`] when the stream broke: connect again and resume after the last sequence
+    /// number. A reader that is too slow is told by an event what it has lost.
     pub async fn next(&mut self) -> Result<Event, InitError> {
         self.client.next_frame().await
-    }
-
-    /// Ends the stream in order.
-    pub async fn close(mut self) {
-        let _ = self.client.stream.shutdown().await;
-        let _ = self.client.stream.read(&mut [0_u8; 1]).await;
     }
 }
 

@@ -6,7 +6,7 @@
 //!                                          │
 //!        logs: JSON lines on stdout <──────┤──> sd_notify: READY=1, STATUS=, WATCHDOG=1, STOPPING=1
 //!        metrics: HTTP GET /metrics <──────┤
-//!        SIGTERM, SIGINT ──> context.stopping()      SIGHUP ──> context.reloaded()
+//!        SIGTERM, SIGINT ──> context.stopping()      SIGHUP ──> context.reloads()
 //! ```
 //!
 //! One single-threaded runtime per service: the services are small, and a thread that never exists

@@ -22,6 +22,8 @@ use tokio::{
 
 /// Connections served at once: scrapers are few.
 pub const CONNECTIONS_MAX: usize = 8;
+/// Pause after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Longest life of a connection.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,21 +42,29 @@ pub async fn serve_unix(path: &Path, registry: Shared) -> io::Result<Infallible>
     let listener = UnixListener::bind(path)?;
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let (stream, _) = listener.accept().await?;
-        spawn(stream, &registry, &slots);
+        match listener.accept().await {
+            Ok((stream, _)) => spawn(stream, &registry, &slots),
+            Err(error) => not_accepted(&error).await,
+        }
     }
 }
 
 /// Serves `registry` on a TCP listener until the task is dropped.
-///
-/// # Errors
-/// Where the listener fails.
-pub async fn serve_tcp(listener: TcpListener, registry: Shared) -> io::Result<Infallible> {
+pub async fn serve_tcp(listener: TcpListener, registry: Shared) -> Infallible {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let (stream, _) = listener.accept().await?;
-        spawn(stream, &registry, &slots);
+        match listener.accept().await {
+            Ok((stream, _)) => spawn(stream, &registry, &slots),
+            Err(error) => not_accepted(&error).await,
+        }
     }
+}
+
+/// accept(2) fails when a peer has gone already or descriptors are short: both pass, and a service that
+/// ran short once must not be without metrics for good.
+async fn not_accepted(error: &io::Error) {
+    tracing::debug!(%error, "a scraper was not accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
 fn spawn<S>(stream: S, registry: &Shared, slots: &Arc<Semaphore>)

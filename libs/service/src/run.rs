@@ -108,7 +108,9 @@ where
             .map_err(start("metrics address"))?;
         tokio::spawn({
             let registry = Arc::clone(&registry);
-            async move { logged(metrics::serve_tcp(listener, registry).await) }
+            async move {
+                metrics::serve_tcp(listener, registry).await;
+            }
         });
     }
     if let Some(longest_silence) = notifier.watchdog() {

@@ -120,7 +120,7 @@ fn take(number: RawFd) -> OwnedFd {
 }
 
 fn plan() -> Result<()> {
-    let is_plan = |name: &str| matches!(name, "sandbox-config" | "fw-cfg");
+    let is_plan = |name: &str| matches!(name, "config-pending" | "sandbox-config" | "fw-cfg");
     let config = handed()?.into_iter().find(|(name, _)| is_plan(name));
     let mut plan = Vec::new();
     if let Some((_, descriptor)) = config {

@@ -1,15 +1,11 @@
-//! Events: what `init` streams, resumed by itself when `init` finds the reader too slow.
+//! Events: what `init` streams, taken up again by itself when the stream breaks.
 
 use super::{convert, init::Init, streams::Sink};
 use machine_proto::v1alpha1 as wire;
-use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use std::sync::Arc;
 use tonic::Status;
 
-/// Without follow: `init` sends all that it keeps at once, so this much silence is the end of it.
-const KEPT_END: Duration = Duration::from_millis(500);
-
-/// Sends events after the caller's last one.
+/// Sends events after the caller's last one: all to come, or those that have happened by now.
 ///
 /// # Errors
 /// FAILED_PRECONDITION where the caller's boot is not this one; as [`Init::call`]; the sink's.
@@ -18,36 +14,36 @@ pub async fn run(
     request: wire::EventsRequest,
     sink: Sink<wire::Event>,
 ) -> Result<(), Status> {
-    let boot_id = init.status().await?.boot_id;
+    let status = init.status().await?;
+    let boot_id = status.boot_id;
     if !request.boot_id.is_empty() && request.boot_id != boot_id {
         return Err(Status::failed_precondition(format!(
             "the node has rebooted: boot {} is over, this is {boot_id}; begin again with sequence 0",
             request.boot_id
         )));
     }
+    let end = request.no_follow.then_some(status.last_event);
     let mut last = request.after;
+    if end.is_some_and(|end| end == 0 || end == last) {
+        return Ok(());
+    }
     loop {
         let before = last;
         let mut events = init.events(last).await?;
         let broken = loop {
-            let next = if request.no_follow {
-                match timeout(KEPT_END, events.next()).await {
-                    Ok(next) => next,
-                    Err(_) => return Ok(()),
-                }
-            } else {
-                events.next().await
-            };
-            match next {
+            match events.next().await {
                 Ok(event) => {
-                    last = event.sequence.max(last);
+                    last = event.sequence;
                     sink.send(convert::event(event, &boot_id)).await?;
                 }
                 Err(error) => break error,
             }
+            if end.is_some_and(|end| last >= end) {
+                return Ok(());
+            }
         };
-        // A slow reader's connection is closed by init; what came through is progress. Without any,
-        // init is ending or refuses, and a loop would be of no use.
+        // What came through is progress. Without any, init is ending or refuses, and a loop would be of
+        // no use.
         if last == before {
             return Err(super::init::status(&broken));
         }

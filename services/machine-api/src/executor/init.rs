@@ -1,6 +1,7 @@
 //! Calls to `init`, bounded, with its refusals as gRPC statuses.
 
-use init_proto::control::{RefusalKind, Request, Response, Status as NodeStatus};
+use super::streams::STREAMS_MAX;
+use init_proto::control::{CONNECTIONS_MAX, RefusalKind, Request, Response, Status as NodeStatus};
 use service::{
     chain,
     init_client::{EventStream, InitClient, InitError},
@@ -9,8 +10,12 @@ use std::{os::fd::OwnedFd, path::PathBuf};
 use tokio::sync::Semaphore;
 use tonic::Status;
 
-/// Calls to `init` at once, event streams included; `init` serves 64 connections for all services.
+/// Calls to `init` at once. Streams of events and logs have connections beside these.
 pub const CALLS_MAX: usize = 32;
+const _: () = assert!(
+    CALLS_MAX + STREAMS_MAX <= CONNECTIONS_MAX - 32,
+    "init serves all our calls and streams and has connections left for the others"
+);
 
 /// The way to `init`. One connection per call: a broken one then harms one call.
 #[derive(Debug)]
@@ -98,7 +103,11 @@ impl Init {
         client.events(after).await.map_err(|error| status(&error))
     }
 
-    async fn connect(&self) -> Result<InitClient, Status> {
+    /// A connection of its own, for what lasts longer than a call.
+    ///
+    /// # Errors
+    /// UNAVAILABLE where `init` cannot be reached.
+    pub async fn connect(&self) -> Result<InitClient, Status> {
         InitClient::connect(&self.socket)
             .await
             .map_err(|error| status(&error))

@@ -2,18 +2,16 @@
 
 use super::{
     convert,
-    init::{Init, out_of_turn},
+    init::{Init, out_of_turn, status},
     streams::Sink,
 };
 use crate::planner::tail::Tail;
 use init_proto::control::{LOG_CHUNK_MAX, LogLine, Request, Response};
 use machine_proto::v1alpha1 as wire;
-use std::{sync::Arc, time::Duration};
-use tokio::time::MissedTickBehavior;
+use service::init_client::InitClient;
+use std::sync::Arc;
 use tonic::Status;
 
-/// How often a following reader's new lines are fetched: `init` has no push for them.
-pub const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
 /// Lines that the first answer holds at most: `init` keeps 256 KiB per service.
 const LINES_MAX: usize = 65_536;
 /// Chunks read before following: a service that floods must not keep the reader in its past.
@@ -31,8 +29,10 @@ pub async fn run(
     let since = request.since.as_ref().map_or(0, convert::milliseconds);
     let mut tail = Tail::new(request.tail_lines, LINES_MAX);
     let mut cursor = 0;
+    // Like a stream of events this may last, so it takes no slot of those for calls.
+    let mut client = init.connect().await?;
     for _ in 0..CHUNKS_MAX {
-        let (lines, next, _) = chunk(&init, &request.name, cursor).await?;
+        let (lines, next, _) = chunk(&mut client, &request.name, cursor, false).await?;
         let at_end = lines.is_empty();
         cursor = next;
         for line in lines.into_iter().filter(|line| line.time_ms >= since) {
@@ -48,11 +48,8 @@ pub async fn run(
     if !request.follow {
         return Ok(());
     }
-    let mut ticks = tokio::time::interval(FOLLOW_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        let (lines, next, mut lost) = chunk(&init, &request.name, cursor).await?;
+        let (lines, next, mut lost) = chunk(&mut client, &request.name, cursor, true).await?;
         cursor = next;
         for line in lines {
             sink.send(convert::log_line(line, lost)).await?;
@@ -61,13 +58,21 @@ pub async fn run(
     }
 }
 
-async fn chunk(init: &Init, name: &str, cursor: u64) -> Result<(Vec<LogLine>, u64, u64), Status> {
+/// The next lines; with `wait`, `init` answers when there are some, or with none after a while.
+async fn chunk(
+    client: &mut InitClient,
+    name: &str,
+    cursor: u64,
+    wait: bool,
+) -> Result<(Vec<LogLine>, u64, u64), Status> {
     let request = Request::Logs {
         name: name.to_owned(),
         cursor,
         bytes_max: u32::try_from(LOG_CHUNK_MAX).unwrap_or(u32::MAX),
+        wait,
     };
-    match init.call(&request).await? {
+    let answer = client.call(&request).await;
+    match answer.map_err(|error| status(&error))? {
         Response::Logs { lines, next, lost } => Ok((lines, next, lost)),
         other => Err(out_of_turn(&other)),
     }

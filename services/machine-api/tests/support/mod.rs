@@ -6,8 +6,8 @@
 
 use init_proto::{
     control::{
-        ApplyEffect, Event, EventKind, LogLine, PhaseState, PhaseStatus, RefusalKind, Request,
-        Response, ServiceState, ServiceStatus, Status,
+        ApplyEffect, Event, EventKind, LOG_WAIT, LogLine, PhaseState, PhaseStatus, RefusalKind,
+        Request, Response, ServiceState, ServiceStatus, Status,
     },
     frame,
     plan::{ConfigSource, Mode},
@@ -128,6 +128,12 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
                 thread::sleep(Duration::from_millis(10));
             }
         }
+        if let Request::Logs {
+            cursor, wait: true, ..
+        } = request
+        {
+            wait_for_line(state, cursor);
+        }
         let kernel_log = state.lock().unwrap().kernel_log.clone();
         if let (Request::OpenKernelLog, Some(log)) = (&request, kernel_log) {
             hand_over(&stream, &log);
@@ -137,6 +143,15 @@ fn serve(mut stream: UnixStream, state: &Mutex<State>) {
         if frame::write(&mut stream, &response).is_err() {
             return;
         }
+    }
+}
+
+/// As `init` does: until there is a line after the cursor, or for a while.
+fn wait_for_line(state: &Mutex<State>, cursor: u64) {
+    let deadline = Instant::now() + LOG_WAIT;
+    let cursor = usize::try_from(cursor).unwrap();
+    while state.lock().unwrap().lines.len() <= cursor && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -178,6 +193,7 @@ fn answer(request: Request, state: &mut State) -> Response {
                 took_ms: 5,
             }],
             watchdog_seconds: None,
+            last_event: state.events.last().map_or(0, |event| event.sequence),
         })),
         Request::Services => Response::Services(vec![ServiceStatus {
             name: "network".into(),
@@ -318,6 +334,14 @@ impl Server {
         server
     }
 
+    /// Starts one and makes it a control-plane node of a new cluster.
+    pub(crate) fn control_plane() -> (Self, Cluster) {
+        let mut server = Self::start();
+        let cluster = Cluster::new();
+        server.configure(&cluster.config(machine_config::Role::ControlPlane));
+        (server, cluster)
+    }
+
     /// Gives it this config and waits until it has it.
     pub(crate) fn configure(&mut self, config: &MachineConfig) {
         let part = split(config).for_service("machine-api");
@@ -413,6 +437,11 @@ impl Server {
             .unwrap()
     }
 
+    /// As [`Server::client`], with a new certificate of this role.
+    pub(crate) async fn with_role(&self, cluster: &Cluster, role: pki::Role) -> Client {
+        self.client(cluster, &cluster.client([role])).await
+    }
+
     /// The process's exit after SIGTERM.
     pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
@@ -444,6 +473,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The first message of a stream, or its error.
+pub(crate) async fn first<T>(
+    response: tonic::Response<tonic::Streaming<T>>,
+) -> Result<(), tonic::Status> {
+    response.into_inner().message().await.map(drop)
 }
 
 /// An address of loopback's network.
