@@ -94,6 +94,22 @@ pub fn source_date_epoch() -> Result<u64> {
         .with_context(|| format!("git printed `{text}` as the commit's time"))
 }
 
+/// Paths of what is in `directory`, in the order of their names: what enters a release has one order.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn sorted_entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = std::fs::read_dir(directory)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|entry| entry.path()))
+                .collect::<std::io::Result<Vec<_>>>()
+        })
+        .with_context(|| format!("list {}", directory.display()))?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// A lock that keeps two builds apart. It is released when dropped, or when the process dies.
 #[derive(Debug)]
 pub struct Lock {

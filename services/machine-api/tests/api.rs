@@ -3,17 +3,12 @@
 
 mod support;
 
-use machine_client::{Client, ConnectError, Trust, connect};
+use machine_client::{Client, ConnectError, connect};
 use machine_config::{Role as NodeRole, to_yaml};
 use machine_proto::{Rpc, details::config_problems, v1alpha1 as wire};
 use orlop_machine_api::planner::access::allowed;
 use pki::{Role, Roles};
-use std::{
-    os::unix::net::UnixDatagram,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
-use support::{BOUND, Cluster, Server, event, line};
+use support::{BOUND, Cluster, Server, first};
 use tonic::{Code, Status};
 
 /// Calls each RPC with the least that it takes. A missing RPC does not compile.
@@ -85,10 +80,6 @@ async fn call(client: &mut Client, rpc: Rpc) -> Result<(), Status> {
             .await
             .map(drop),
     }
-}
-
-async fn first<T>(response: tonic::Response<tonic::Streaming<T>>) -> Result<(), Status> {
-    response.into_inner().message().await.map(drop)
 }
 
 #[tokio::test]
@@ -183,9 +174,7 @@ async fn a_config_is_checked_compared_stored_and_changes_who_is_trusted() {
         matches!(stranger, Err(ConnectError::Refused { .. })),
         "{stranger:?}"
     );
-    let mut client = server
-        .client(&cluster, &cluster.client([Role::Admin]))
-        .await;
+    let mut client = server.with_role(&cluster, Role::Admin).await;
     let version = client
         .version(wire::VersionRequest {})
         .await
@@ -198,9 +187,7 @@ async fn a_config_is_checked_compared_stored_and_changes_who_is_trusted() {
 
 #[tokio::test]
 async fn every_rpc_with_every_role() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
+    let (server, cluster) = Server::control_plane();
     let sets = [
         vec![],
         vec![Role::Admin],
@@ -265,323 +252,10 @@ async fn secrets_are_for_admins() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_never_more_than_its_maker() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
-    let request = |roles: &[&str], hours: i64| {
-        let signing = pki::Request::generate("x", &pki::Names::default()).unwrap();
-        (
-            wire::ClientCertificateRequest {
-                roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-                validity: Some(prost_types::Duration {
-                    seconds: hours * 3600,
-                    nanos: 0,
-                }),
-                certificate_signing_request: signing.certificate,
-            },
-            signing.key,
-        )
-    };
-    let mut reader = server
-        .client(&cluster, &cluster.client([Role::Reader]))
-        .await;
-    for roles in [&["admin"][..], &["operator"], &["reader", "backup"]] {
-        let error = reader
-            .client_certificate(request(roles, 1).0)
-            .await
-            .unwrap_err();
-        assert_eq!(error.code(), Code::PermissionDenied, "{roles:?}");
-    }
-    let answer = reader
-        .client_certificate(request(&["reader"], 87_600).0)
-        .await
-        .unwrap()
-        .into_inner();
-    let end = pki::expires_at(&pki::der_of(&answer.certificate).unwrap()).unwrap();
-    assert!(
-        end <= SystemTime::now() + Duration::from_secs(3600),
-        "a reader extended itself"
-    );
-    let mut admin = server
-        .client(&cluster, &cluster.client([Role::Admin]))
-        .await;
-    for (roles, hours) in [(&[][..], 1), (&["root"], 1), (&["reader"], 87_601)] {
-        let error = admin
-            .client_certificate(request(roles, hours).0)
-            .await
-            .unwrap_err();
-        assert_eq!(error.code(), Code::InvalidArgument, "{roles:?}");
-    }
-    let (request, key) = request(&["backup"], 100);
-    let answer = admin
-        .client_certificate(request)
-        .await
-        .unwrap()
-        .into_inner();
-    let identity = machine_client::Identity {
-        certificate: answer.certificate,
-        key: key.expose().to_owned(),
-    };
-    let mut backup = server.client(&cluster, &identity).await;
-    backup.version(wire::VersionRequest {}).await.unwrap();
-    let error = backup
-        .service_list(wire::ServiceListRequest {})
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), Code::PermissionDenied);
-    server.stop();
-}
-
-#[tokio::test]
-async fn strangers_and_expired_clients_are_refused() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
-    let day = Duration::from_secs(86_400);
-    let expired = cluster.client_at([Role::Admin], SystemTime::now() - 3 * day, day);
-    let foreign = Cluster::new().client([Role::Admin]);
-    for (name, identity) in [
-        ("expired", Some(expired)),
-        ("foreign", Some(foreign)),
-        ("none", None),
-    ] {
-        let client = connect(&server.target(), &cluster.trust(), identity.as_ref(), BOUND).await;
-        assert!(
-            matches!(client, Err(ConnectError::Refused { .. })),
-            "{name}: {client:?}"
-        );
-    }
-    let wrong = Cluster::new().trust();
-    let own = cluster.client([Role::Admin]);
-    assert!(
-        connect(&server.target(), &wrong, Some(&own), BOUND)
-            .await
-            .is_err()
-    );
-    assert!(
-        server
-            .metrics()
-            .contains("orlop_machine_api_failed_handshakes_total")
-    );
-    server.stop();
-}
-
-#[tokio::test]
-async fn a_worker_is_pinned_and_still_knows_its_clients() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::Worker));
-    let admin = cluster.client([Role::Admin]);
-    let mut client = connect(&server.target(), &server.pinned(), Some(&admin), BOUND)
-        .await
-        .unwrap();
-    let version = client
-        .version(wire::VersionRequest {})
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(version.mode, i32::from(wire::Mode::Worker));
-    let error = call(&mut client, Rpc::ClientCertificate).await.unwrap_err();
-    assert_eq!(error.code(), Code::FailedPrecondition);
-    assert!(
-        error.message().contains("control-plane"),
-        "{}",
-        error.message()
-    );
-    let anyone = connect(&server.target(), &Trust::Any, None, BOUND).await;
-    assert!(
-        matches!(anyone, Err(ConnectError::Refused { .. })),
-        "{anyone:?}"
-    );
-    server.stop();
-}
-
-#[tokio::test]
-async fn logs_tail_since_and_follow() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
-    let mut client = server
-        .client(&cluster, &cluster.client([Role::Reader]))
-        .await;
-    let request = |tail_lines, since: i64, follow| wire::ServiceLogsRequest {
-        name: "network".into(),
-        follow,
-        tail_lines,
-        since: (since > 0).then_some(prost_types::Timestamp {
-            seconds: since,
-            nanos: 0,
-        }),
-    };
-    for (tail, since, expect) in [(0, 0, 5), (2, 0, 2), (0, 4, 2), (1, 4, 1), (9, 9, 0)] {
-        let mut lines = client
-            .service_logs(request(tail, since, false))
-            .await
-            .unwrap()
-            .into_inner();
-        let mut got = Vec::new();
-        while let Some(line) = lines.message().await.unwrap() {
-            got.push(line.text);
-        }
-        assert_eq!(got.len(), expect, "{tail} {since} {got:?}");
-    }
-    let mut lines = client
-        .service_logs(request(1, 0, true))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(lines.message().await.unwrap().unwrap().text, "line 5");
-    server.init.state.lock().unwrap().lines.push(line(6));
-    assert_eq!(lines.message().await.unwrap().unwrap().text, "line 6");
-    let unknown = wire::ServiceLogsRequest {
-        name: "x".into(),
-        ..Default::default()
-    };
-    let error = first(client.service_logs(unknown).await.unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), Code::NotFound);
-    server.stop();
-}
-
-#[tokio::test]
-async fn the_kernels_log_tails_and_follows() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
-    let (kernel, ours) = UnixDatagram::pair().unwrap();
-    for number in 1..=3 {
-        let record = format!("4,{number},{number}000000,-;record {number}\n SUBSYSTEM=x\n");
-        kernel.send(record.as_bytes()).unwrap();
-    }
-    server.init.state.lock().unwrap().kernel_log = Some(Arc::new(ours));
-    let identity = cluster.client([Role::Reader]);
-    let mut client = server.client(&cluster, &identity).await;
-    let request = wire::DmesgRequest {
-        follow: true,
-        tail_lines: 2,
-    };
-    let mut records = client.dmesg(request).await.unwrap().into_inner();
-    let second = records.message().await.unwrap().unwrap();
-    assert_eq!((second.sequence, second.level), (2, 4));
-    assert_eq!(second.text, "record 2");
-    assert_eq!(second.time.unwrap().seconds, 2);
-    assert_eq!(records.message().await.unwrap().unwrap().sequence, 3);
-    kernel.send(b"6,4,4,-;new\n").unwrap();
-    assert_eq!(records.message().await.unwrap().unwrap().text, "new");
-    server.init.state.lock().unwrap().kernel_log = None;
-    let refused = client.dmesg(wire::DmesgRequest::default()).await.unwrap();
-    let error = first(refused).await.unwrap_err();
-    assert_eq!(error.code(), Code::FailedPrecondition);
-    server.stop();
-}
-
-#[tokio::test]
-async fn events_resume_within_their_boot() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
-    let mut client = server
-        .client(&cluster, &cluster.client([Role::Reader]))
-        .await;
-    let request = |after, boot_id: &str, no_follow| wire::EventsRequest {
-        after,
-        boot_id: boot_id.into(),
-        no_follow,
-    };
-    let mut kept = client
-        .events(request(1, "boot-1", true))
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(kept.message().await.unwrap().unwrap().sequence, 2);
-    assert_eq!(kept.message().await.unwrap().unwrap().sequence, 3);
-    assert!(kept.message().await.unwrap().is_none());
-    let mut all = client
-        .events(request(3, "", false))
-        .await
-        .unwrap()
-        .into_inner();
-    server.init.state.lock().unwrap().events.push(event(4));
-    assert_eq!(all.message().await.unwrap().unwrap().sequence, 4);
-    let error = first(client.events(request(3, "boot-0", false)).await.unwrap())
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), Code::FailedPrecondition);
-    server.stop();
-}
-
-#[tokio::test]
-async fn a_watch_sends_what_is_there_then_what_changes() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
-    let mut client = server
-        .client(&cluster, &cluster.client([Role::Reader]))
-        .await;
-    let request = wire::ResourceWatchRequest {
-        kind: "processes".into(),
-    };
-    let mut events = client.resource_watch(request).await.unwrap().into_inner();
-    let own = std::process::id().to_string();
-    let mut seen = false;
-    loop {
-        let event = events.message().await.unwrap().unwrap();
-        match wire::ResourceEventType::try_from(event.r#type).unwrap() {
-            wire::ResourceEventType::Bootstrapped => break,
-            kind => {
-                assert_eq!(kind, wire::ResourceEventType::Added);
-                seen |= event.resource.unwrap().id == own;
-            }
-        }
-    }
-    assert!(seen);
-    let mut child = std::process::Command::new("sleep")
-        .arg("60")
-        .spawn()
-        .unwrap();
-    let pid = child.id().to_string();
-    wait_for(&mut events, wire::ResourceEventType::Added, &pid).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
-    wait_for(&mut events, wire::ResourceEventType::Removed, &pid).await;
-    let unknown = wire::ResourceWatchRequest {
-        kind: "pods".into(),
-    };
-    assert_eq!(
-        client.resource_watch(unknown).await.unwrap_err().code(),
-        Code::NotFound
-    );
-    server.stop();
-}
-
-async fn wait_for(
-    events: &mut tonic::Streaming<wire::ResourceEvent>,
-    wanted: wire::ResourceEventType,
-    id: &str,
-) {
-    let search = async {
-        loop {
-            let event = events.message().await.unwrap().unwrap();
-            let kind = wire::ResourceEventType::try_from(event.r#type).unwrap();
-            if kind == wanted && event.resource.is_some_and(|resource| resource.id == id) {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(BOUND, search).await.unwrap();
-}
-
-#[tokio::test]
 async fn init_that_is_gone_is_said_so() {
-    let mut server = Server::start();
-    let cluster = Cluster::new();
-    server.configure(&cluster.config(NodeRole::ControlPlane));
+    let (server, cluster) = Server::control_plane();
     std::fs::remove_file(&server.init.path).unwrap();
-    let mut client = server
-        .client(&cluster, &cluster.client([Role::Admin]))
-        .await;
+    let mut client = server.with_role(&cluster, Role::Admin).await;
     client.version(wire::VersionRequest {}).await.unwrap();
     let error = client
         .service_list(wire::ServiceListRequest {})

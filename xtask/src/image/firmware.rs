@@ -45,16 +45,9 @@ pub fn stage(base: &Base, root: &Path) -> Result<()> {
 pub fn stage_microcode(base: &Base, initrd: &Path) -> Result<()> {
     for (directory, target) in MICROCODE {
         let directory = base.tree.join(DIRECTORY).join(directory);
-        let mut paths = fs::read_dir(&directory)
-            .and_then(|entries| {
-                entries
-                    .map(|entry| entry.map(|entry| entry.path()))
-                    .collect::<std::io::Result<Vec<_>>>()
-            })
-            .with_context(|| format!("list {}", directory.display()))?;
+        let mut paths = workspace::sorted_entries(&directory)?;
         // Signatures and notes beside the microcode have other extensions; Intel's files have none.
         paths.retain(|path| path.extension().is_none_or(|extension| extension == "bin"));
-        paths.sort();
         let mut bytes = Vec::new();
         for path in paths {
             bytes.extend(fs::read(&path).with_context(|| format!("read {}", path.display()))?);

@@ -11,6 +11,7 @@ use crate::image::modules::{self, Choice};
 use crate::image::programs::{self, Programs};
 use crate::image::signing;
 use crate::tools;
+use crate::workspace;
 use anyhow::{Context, Result, bail};
 use init_proto::{paths, services};
 use std::collections::BTreeSet;
@@ -145,14 +146,7 @@ fn group() -> String {
 /// All CA certificates in the order of their file names.
 fn certificates(base: &Base) -> Result<String> {
     let directory = base.tree.join(CERTIFICATES);
-    let mut paths = fs::read_dir(&directory)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| entry.path()))
-                .collect::<std::io::Result<Vec<_>>>()
-        })
-        .with_context(|| format!("list {}", directory.display()))?;
-    paths.sort();
+    let paths = workspace::sorted_entries(&directory)?;
     let mut bundle = String::new();
     for path in paths {
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;

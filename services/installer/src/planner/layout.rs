@@ -130,7 +130,15 @@ fn least(name: &str) -> u64 {
     }
 }
 
-fn new(number: u32, name: &str, kind: Uuid, id: Uuid, start: u64, bytes: u64) -> Partition {
+/// A partition that nothing is known of but its entry.
+pub(crate) fn new(
+    number: u32,
+    name: &str,
+    kind: Uuid,
+    id: Uuid,
+    start: u64,
+    bytes: u64,
+) -> Partition {
     Partition {
         number,
         name: name.to_owned(),

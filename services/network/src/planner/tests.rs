@@ -215,6 +215,11 @@ fn shown(kernel: &Kernel) -> Vec<String> {
     kernel.routes.iter().map(ToString::to_string).collect()
 }
 
+fn up(kernel: &Kernel) -> Vec<&str> {
+    let up = kernel.links.values().filter(|link| link.up);
+    up.map(|link| link.name.as_str()).collect()
+}
+
 #[test]
 fn a_fresh_machine_without_leases_gets_its_links_up_and_a_name() {
     let mut kernel = machine();
@@ -223,13 +228,7 @@ fn a_fresh_machine_without_leases_gets_its_links_up_and_a_name() {
         &mut kernel,
         &Leases::default(),
     );
-    let up: Vec<&str> = kernel
-        .links
-        .values()
-        .filter(|link| link.up)
-        .map(|link| link.name.as_str())
-        .collect();
-    assert_eq!(up, ["lo", "eth0", "eth1"]);
+    assert_eq!(up(&kernel), ["lo", "eth0", "eth1"]);
     assert_eq!(kernel.hostname, "orlop-0a1b2c");
     assert_eq!(kernel.files[TIME_SERVERS], "");
     assert!(kernel.addresses.is_empty());
@@ -349,13 +348,7 @@ fn the_first_entry_that_fits_counts_and_loopback_is_nobodys() {
         &mut kernel,
         &Leases::default(),
     );
-    let up: Vec<&str> = kernel
-        .links
-        .values()
-        .filter(|link| link.up)
-        .map(|link| link.name.as_str())
-        .collect();
-    assert_eq!(up, ["lo", "eth0"], "{done:#?}");
+    assert_eq!(up(&kernel), ["lo", "eth0"], "{done:#?}");
 }
 
 #[test]
