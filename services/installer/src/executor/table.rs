@@ -74,7 +74,12 @@ pub(crate) fn read(disk: &mut (impl Read + Seek), bytes: u64, sector: u64) -> io
     disk.read_exact(&mut mbr)?;
     let protective = mbr[510..] == [0x55, 0xaa] && mbr[446 + 4] == 0xee;
     let whole = protective && copies[0].is_some() && copies[0] == copies[1];
+    let beyond = |copy: &Copy| copy.0.partitions.iter().any(|p| p.end() > bytes);
     Ok(match copies.into_iter().flatten().next() {
+        // The disk was larger, or is a copy of a larger one.
+        Some(table) if beyond(&table) => {
+            Found::Unusable("a GUID partition table with partitions beyond the disk's end")
+        }
         Some(table) => Found::Table(Table { whole, ..table.0 }),
         None if signs.contains(&Sign::Unusual) => {
             Found::Unusable("a GUID partition table of an unusual size")

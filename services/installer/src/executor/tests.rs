@@ -211,6 +211,19 @@ fn damaged_and_unusual_tables_are_an_answer() {
     assert_eq!(read(&good[..2048], 2048), Found::Nothing);
 }
 
+#[test]
+fn a_table_of_a_larger_disk_is_an_answer() {
+    let (size, left) = (8 * MIB, 4 * MIB);
+    let mut disk = Failing::new(vec![0; usize::try_from(size).unwrap()], usize::MAX);
+    table::write(&mut disk, size, 512, &small_table(size, 5 * MIB), &[]).unwrap();
+    let cut = &disk.bytes.into_inner()[..usize::try_from(left).unwrap()];
+    let found = read(cut, left);
+    assert!(
+        matches!(found, Found::Unusable(why) if why.contains("beyond")),
+        "{found:?}"
+    );
+}
+
 /// A loop device over a sparse file, and a sysfs that shows this disk only.
 struct Loop {
     directory: tempfile::TempDir,
