@@ -48,7 +48,7 @@ const LINKS: &[(&str, &str)] = &[
     ("etc/mtab", "../proc/self/mounts"),
 ];
 /// Programs of Debian that no crate replaces. Their libraries follow by themselves.
-const PROGRAMS: &[&str] = &["usr/sbin/e2fsck", "usr/sbin/mke2fs", "usr/sbin/resize2fs"];
+const PROGRAMS: &[&str] = &["usr/sbin/e2fsck", "usr/sbin/mke2fs"];
 /// Other files taken from the base as they are.
 const FILES: &[&str] = &["etc/mke2fs.conf"];
 /// The CA certificates as Debian delivers them, one file each.
