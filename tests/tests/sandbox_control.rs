@@ -23,6 +23,7 @@ fn apply(node: &Node<'_>, plan: Vec<u8>) {
     let request = Request::ConfigApply {
         config: plan,
         effect: ApplyEffect::NoReboot,
+        only_in_maintenance: false,
     };
     let answer = node.control().unwrap().ask(&request).unwrap();
     assert!(matches!(answer, Response::Stored { .. }), "{answer:?}");

@@ -15,18 +15,33 @@ const PACKAGES: &[(&str, &str)] = &[
     ("python3", "mkosi, the image builder, is a Python program"),
 ];
 
-/// Installs what is missing, after saying what and why. Asks nothing.
+/// What `cargo xtask fuzz` needs besides.
+const FUZZ_PACKAGES: &[(&str, &str)] = &[("g++", "libFuzzer is a C++ library")];
+
+/// Installs what building a release needs and is missing, after saying what and why. Asks nothing.
 ///
 /// # Errors
 /// apt cannot install a package, for instance because this is not root.
 pub fn ensure() -> Result<()> {
+    install_missing(PACKAGES)
+}
+
+/// As [`ensure`], for fuzzing.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_for_fuzzing() -> Result<()> {
+    install_missing(FUZZ_PACKAGES)
+}
+
+fn install_missing(packages: &'static [(&'static str, &'static str)]) -> Result<()> {
     let installed = command::output(Command::new("dpkg-query").args([
         "--show",
         "--showformat",
         "${Package} ${db:Status-Status}\\n",
     ]))
     .context("ask dpkg what is installed; this needs Debian 12 or 13")?;
-    let missing = missing(&installed);
+    let missing = missing(packages, &installed);
     if missing.is_empty() {
         return Ok(());
     }
@@ -50,9 +65,12 @@ pub fn ensure() -> Result<()> {
     .map(drop)
 }
 
-/// The rows of [`PACKAGES`] that dpkg does not list as installed.
-fn missing(installed: &str) -> Vec<(&'static str, &'static str)> {
-    PACKAGES
+/// The rows that dpkg does not list as installed.
+fn missing(
+    packages: &'static [(&'static str, &'static str)],
+    installed: &str,
+) -> Vec<(&'static str, &'static str)> {
+    packages
         .iter()
         .copied()
         .filter(|(name, _)| {
@@ -70,7 +88,8 @@ mod tests {
     #[test]
     fn only_what_is_really_installed_counts() {
         let names = |installed: &str| -> Vec<&str> {
-            missing(installed).iter().map(|(name, _)| *name).collect()
+            let missing = missing(PACKAGES, installed);
+            missing.iter().map(|(name, _)| *name).collect()
         };
         assert_eq!(
             names("ca-certificates installed\npython3 config-files\npython3-minimal installed\n"),

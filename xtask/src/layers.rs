@@ -1,7 +1,7 @@
 //! The layer test: who may depend on whom, over `cargo metadata`.
 //!
 //! ```text
-//!   tests, services/orlop          on top: may import services
+//!   tests, fuzz, services/orlop    on top: may import services
 //!   init, services/*, cli          programs: never each other
 //!   libs/* (domain)                may import the bottom
 //!   libs/service, libs/*-proto     bottom: only other crates of the bottom
@@ -29,7 +29,7 @@ fn layer(directory: &str) -> Option<Layer> {
         "libs/service" => Some(Layer::Bottom),
         "services/orlop" => Some(Layer::Top),
         "init" | "cli" => Some(Layer::Program),
-        "tests" => Some(Layer::Tests),
+        "tests" | "fuzz" => Some(Layer::Tests),
         "xtask" => Some(Layer::Tool),
         _ if directory.starts_with("libs/") && directory.ends_with("-proto") => Some(Layer::Bottom),
         _ if directory.starts_with("libs/") => Some(Layer::Library),

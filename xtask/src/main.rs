@@ -35,6 +35,21 @@ const VERBS: &[Verb] = &[
         run: verbs::test::run,
     },
     Verb {
+        name: "fuzz",
+        about: "the parsers of outside input under libFuzzer; `test fuzz` is the short version",
+        run: verbs::fuzz::run,
+    },
+    Verb {
+        name: "seeds",
+        about: "simulations and property tests over many seeds; `test unit` is the short version",
+        run: verbs::seeds::run,
+    },
+    Verb {
+        name: "soak",
+        about: "a node under crashes and floods for minutes; `test sandbox_soak` is the short version",
+        run: verbs::soak::run,
+    },
+    Verb {
         name: "verify",
         about: "format, clippy, rustdoc, cargo-deny, layers",
         run: verbs::verify::run,

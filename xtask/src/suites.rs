@@ -17,6 +17,8 @@ pub enum Runs {
     Documentation,
     /// One integration test of the crate `tests`, of this name.
     Integration(&'static str),
+    /// One test program of another crate that has a row of its own, of this name.
+    Component(&'static str),
 }
 
 /// One row of the table.
@@ -46,13 +48,19 @@ pub const SUITES: &[Suite] = &[
         name: "unit",
         about: "planners, parsers and components of every crate",
         runs: Runs::Workspace,
-        budget_seconds: 420,
+        budget_seconds: 330,
     },
     Suite {
         name: "documentation",
         about: "the examples in the libraries' documentation",
         runs: Runs::Documentation,
         budget_seconds: 60,
+    },
+    Suite {
+        name: "fuzz",
+        about: "every parser of outside input: its seeds, and mutations from a fixed seed",
+        runs: Runs::Component("fuzz_seeds"),
+        budget_seconds: 20,
     },
     integration(
         "image",
@@ -63,6 +71,16 @@ pub const SUITES: &[Suite] = &[
         "sandbox_supervisor",
         "crash, back-off, floods, children and descriptors, failed phases",
         150,
+    ),
+    integration(
+        "sandbox_control",
+        "events, logs that are waited for, new plans, requests in a row",
+        30,
+    ),
+    integration(
+        "sandbox_soak",
+        "a node under crashes, floods, new plans and rude clients, from a seed",
+        40,
     ),
     integration(
         "sandbox_config",
@@ -129,7 +147,7 @@ mod tests {
             .iter()
             .filter_map(|suite| match suite.runs {
                 Runs::Integration(name) => Some(name.to_owned()),
-                Runs::Workspace | Runs::Documentation => None,
+                Runs::Workspace | Runs::Documentation | Runs::Component(_) => None,
             })
             .collect();
         found.sort();

@@ -18,6 +18,7 @@
 //! It must not know what is on STATE and DATA, and releases are not yet its concern.
 
 mod executor;
+pub mod formats;
 pub mod meta;
 mod planner;
 

@@ -13,6 +13,7 @@
 //! It must not know how anything in the plan is done.
 
 mod executor;
+pub mod formats;
 mod planner;
 
 use init_proto::plan::Plan;

@@ -2,7 +2,10 @@
 
 pub mod bench;
 pub mod docs;
+pub mod fuzz;
 pub mod image;
+pub mod seeds;
+pub mod soak;
 pub mod test;
 pub mod up;
 pub mod verify;

@@ -81,7 +81,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
 }
 
 /// What every suite stands on: tools, the release, and all test programs.
-fn prepare() -> Result<()> {
+pub(super) fn prepare() -> Result<()> {
     command::step("tools tree", || tools::tree().map(drop))?;
     command::step("release image, flavour vm", || {
         image::build(image::Flavour::Vm).map(drop)
@@ -141,6 +141,9 @@ fn suite_command(suite: &Suite) -> Result<Command> {
         Runs::Documentation => {
             command.args(["--no-fail-fast", "--doc"]);
         }
+        Runs::Component(name) => {
+            command.args(["--test", name, "--", "--nocapture"]);
+        }
         // One node at a time: two cores do not make two guests faster.
         Runs::Integration(name) => {
             command.args(["--test", name, "--", "--test-threads=1"]);
@@ -149,7 +152,7 @@ fn suite_command(suite: &Suite) -> Result<Command> {
     Ok(command)
 }
 
-/// The test programs beside the crates: all but those of the crate `tests`, which are suites.
+/// The test programs beside the crates: all but those of the crate `tests` and others that are suites.
 fn component_tests() -> Result<Vec<String>> {
     let metadata = MetadataCommand::new()
         .manifest_path(workspace::root().join("Cargo.toml"))
@@ -164,7 +167,12 @@ fn component_tests() -> Result<Vec<String>> {
         .flat_map(|package| &package.targets)
         .filter(|target| target.is_test())
         .map(|target| target.name.clone())
+        .filter(|name| !SUITES.iter().any(|suite| is_component(suite, name)))
         .collect())
+}
+
+fn is_component(suite: &Suite, name: &str) -> bool {
+    matches!(suite.runs, Runs::Component(component) if component == name)
 }
 
 /// Shows the suite's lines as they come, and counts its tests. False: it had to be killed.

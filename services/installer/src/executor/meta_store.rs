@@ -3,13 +3,19 @@
 use crate::meta::{COPY_BYTES, COPY_OFFSETS, Generation, Meta, newest};
 use std::{
     fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
+    io::{self, Cursor, Read, Seek, SeekFrom, Write},
 };
 
 /// A disk, partition or file whose writes can be made durable.
 pub(crate) trait Durable: Read + Write + Seek {
     /// Returns when everything written is on the medium.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+impl Durable for Cursor<Vec<u8>> {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Durable for File {

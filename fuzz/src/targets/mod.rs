@@ -1,0 +1,132 @@
+//! The table of targets.
+
+mod config;
+mod disk;
+mod network;
+mod node;
+mod volumes;
+
+use crate::Target;
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "machine_config",
+        about: "the machine config, from whoever may apply one",
+        run: config::machine_config,
+        made: Vec::new,
+        runs: 60_000,
+    },
+    Target {
+        name: "certificate_request",
+        about: "a certificate signing request, from a client of the machine API",
+        run: config::certificate_request,
+        made: Vec::new,
+        runs: 100_000,
+    },
+    Target {
+        name: "fat",
+        about: "a FAT volume that may hold a config, from whoever plugs it in",
+        run: volumes::fat,
+        made: volumes::fat_volumes,
+        runs: 50_000,
+    },
+    Target {
+        name: "iso9660",
+        about: "an ISO 9660 volume that may hold a config",
+        run: volumes::iso9660,
+        made: volumes::iso9660_volumes,
+        runs: 200_000,
+    },
+    Target {
+        name: "smbios",
+        about: "OEM strings of the firmware or hypervisor",
+        run: node::smbios,
+        made: Vec::new,
+        runs: 500_000,
+    },
+    Target {
+        name: "kernel_command_line",
+        about: "the kernel's command line",
+        run: node::kernel_command_line,
+        made: Vec::new,
+        runs: 500_000,
+    },
+    Target {
+        name: "partition_table",
+        about: "a GUID partition table of a disk of unknown content",
+        run: disk::partition_table,
+        made: disk::partition_tables,
+        runs: 20_000,
+    },
+    Target {
+        name: "disk_content",
+        about: "first and last bytes of a disk of unknown content, a boot loader's EFI variable",
+        run: disk::content,
+        made: disk::contents,
+        runs: 200_000,
+    },
+    Target {
+        name: "meta",
+        about: "META's two copies, which a power cut may have torn",
+        run: disk::meta,
+        made: disk::metas,
+        runs: 500_000,
+    },
+    Target {
+        name: "config_generation",
+        about: "the two generations of the config on STATE",
+        run: disk::config_generation,
+        made: disk::config_generations,
+        runs: 500_000,
+    },
+    Target {
+        name: "dhcp",
+        about: "an IPv4 packet with a DHCP answer, from anybody on the link",
+        run: network::dhcp,
+        made: network::dhcp_packets,
+        runs: 500_000,
+    },
+    Target {
+        name: "ntp",
+        about: "an NTP answer, from anybody",
+        run: network::ntp,
+        made: network::ntp_packets,
+        runs: 500_000,
+    },
+    Target {
+        name: "init_frames",
+        about: "requests, answers, events and plans between init and its services",
+        run: node::init_frames,
+        made: node::frames,
+        runs: 500_000,
+    },
+    Target {
+        name: "notify",
+        about: "sd_notify datagrams, from any process of the node",
+        run: node::notify,
+        made: Vec::new,
+        runs: 500_000,
+    },
+    Target {
+        name: "log_lines",
+        about: "what services write",
+        run: node::log_lines,
+        made: Vec::new,
+        runs: 500_000,
+    },
+    Target {
+        name: "uevent",
+        about: "the kernel's announcements, which name what was plugged in",
+        run: node::uevent,
+        made: Vec::new,
+        runs: 500_000,
+    },
+    Target {
+        name: "kernel_log",
+        about: "records of /dev/kmsg, which devices and programs can write to",
+        run: node::kernel_log,
+        made: Vec::new,
+        runs: 500_000,
+    },
+];
