@@ -60,7 +60,7 @@ pub const SUITES: &[Suite] = &[
         name: "fuzz",
         about: "every parser of outside input: its seeds, and mutations from a fixed seed",
         runs: Runs::Component("fuzz_seeds"),
-        budget_seconds: 20,
+        budget_seconds: 30,
     },
     integration(
         "image",
