@@ -12,7 +12,14 @@ case $rustc in
 /*) toolchain=$(dirname "$(dirname "$rustc")") ;;
 *) toolchain=/usr/lib/rustlib ;;
 esac
+cargo=${CARGO_HOME:-$HOME/.cargo}
+# A registry's directory is named after the mirror that it came from. The last matching prefix counts.
+registries=()
+for registry in "$cargo"/registry/src/*/; do
+	registries+=("--remap-path-prefix=${registry%/}=/cargo/registry")
+done
 exec "$rustc" "$@" \
 	"--remap-path-prefix=$toolchain=/rustc" \
 	"--remap-path-prefix=$top=/orlop" \
-	"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+	"--remap-path-prefix=$cargo=/cargo" \
+	"${registries[@]}"
