@@ -239,7 +239,10 @@ fn a_hang_of_pid_1_is_ended_by_the_watchdog() {
         .wait("phase plan: injected hang", BOOTS)
         .unwrap();
     let position = guest.serial().position();
-    guest.qmp().wait_event("WATCHDOG", WATCHDOG_BITES).unwrap();
+    guest
+        .qmp()
+        .wait_event("WATCHDOG", WATCHDOG_BITES * PATIENCE)
+        .unwrap();
     guest.wait_reset(ENDS).unwrap();
     // And the machine starts again by itself.
     guest

@@ -3,12 +3,12 @@
 //! The tests' harness has more (power cuts, networks, direct boot); this one is what `up` needs.
 
 use crate::image::Artifacts;
+use crate::qmp::Qmp;
 use crate::{command, tools};
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -112,7 +112,9 @@ impl Machine {
     /// It cannot be killed either.
     pub fn stop(self) -> Result<()> {
         let start = Instant::now();
-        let asked = power_button(&self.directory.join(QMP)).is_ok();
+        let asked = Qmp::connect(&self.directory.join(QMP))
+            .and_then(|mut qmp| qmp.execute("system_powerdown", json!({})))
+            .is_ok();
         while Self::running(&self.directory)?.is_some() {
             if !asked || start.elapsed() > STOP_WAIT {
                 println!("  -- no ordered power-off, killing the machine");
@@ -256,29 +258,6 @@ fn number<T: std::str::FromStr>(directory: &Path, name: &str) -> Result<Option<T
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
     }
-}
-
-/// QMP: greeting, capabilities, one command.
-fn power_button(socket: &Path) -> Result<()> {
-    let mut stream = UnixStream::connect(socket).context("connect to QEMU's monitor")?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut answer = [0_u8; 4096];
-    for line in [
-        "{\"execute\":\"qmp_capabilities\"}\n",
-        "{\"execute\":\"system_powerdown\"}\n",
-    ] {
-        if stream
-            .read(&mut answer)
-            .context("read from QEMU's monitor")?
-            == 0
-        {
-            bail!("QEMU's monitor closed the connection");
-        }
-        stream
-            .write_all(line.as_bytes())
-            .context("write to QEMU's monitor")?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
 //! A running virtual machine, seen from the test.
 
 use super::machine::{Boot, Machine, Network, tap};
-use super::qmp::Qmp;
 use super::{accelerator, turn};
 use crate::guard::Guarded;
 use crate::leftovers::{self, Scratch};
 use crate::programs;
 use crate::sandbox::{Lab, lab};
-use crate::wait::{Lines, eventually};
+use crate::wait::{Lines, PATIENCE, eventually};
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use xtask::qmp::Qmp;
 
 /// Usual time from QEMU's start to its control socket.
 const QMP_ANSWERS: Duration = Duration::from_secs(2);
@@ -148,7 +148,7 @@ impl Guest {
     /// Not in time; the error shows the end of the serial log.
     pub fn wait_reset(&mut self, expected: Duration) -> Result<()> {
         self.qmp
-            .wait_event("RESET", expected)
+            .wait_event("RESET", expected * PATIENCE)
             .map(drop)
             .with_context(|| format!("serial log:\n{}", self.serial.tail()))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Machine   what to boot, typed; becomes QEMU's arguments                  machine
-//!   Guest     a running QEMU: serial log, QMP, power, forwarded port         guest, qmp
+//!   Guest     a running QEMU: serial log, QMP, power, forwarded port         guest
 //!   disk      raw and qcow2 images, the release's disk                       disk
 //!   volume    small volumes that carry a config                              volume
 //!   log_writes  recorded writes of a disk, and their replay up to any point  log_writes
@@ -18,7 +18,6 @@ pub mod disk;
 pub mod guest;
 pub mod log_writes;
 pub mod machine;
-pub mod qmp;
 pub mod toy_image;
 pub mod turn;
 pub mod volume;

@@ -2,7 +2,6 @@
 //!
 //! QEMU reference manual, "QEMU QMP Reference Manual": one JSON object per line over a Unix socket.
 
-use crate::wait::PATIENCE;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -84,9 +83,9 @@ impl Qmp {
     /// Waits for an event by name, such as `RESET` or `WATCHDOG`, and takes it and all before it away.
     ///
     /// # Errors
-    /// QEMU goes away, or the bound ([`PATIENCE`] times `expected`) is met.
-    pub fn wait_event(&mut self, name: &str, expected: Duration) -> Result<Value> {
-        let deadline = Instant::now() + expected * PATIENCE;
+    /// QEMU goes away, or `bound` is met.
+    pub fn wait_event(&mut self, name: &str, bound: Duration) -> Result<Value> {
+        let deadline = Instant::now() + bound;
         loop {
             while let Some(event) = self.events.pop_front() {
                 if event["event"] == name {
@@ -98,10 +97,7 @@ impl Qmp {
                 .with_context(|| format!("wait for QEMU's event {name}"))?;
             match message {
                 Some(message) => self.keep(message),
-                None => bail!(
-                    "QEMU's event {name} did not come within {:?}",
-                    expected * PATIENCE
-                ),
+                None => bail!("QEMU's event {name} did not come within {bound:?}"),
             }
         }
     }
