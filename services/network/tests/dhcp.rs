@@ -4,6 +4,7 @@
 
 mod support;
 
+use orlop_network::executor::packet_socket::PacketSocket;
 use std::{net::IpAddr, time::Duration};
 use support::{LINK, SOON, in_namespaces, until, until_async};
 
@@ -67,6 +68,23 @@ fn a_lease_brings_address_routes_resolvers_and_name() {
             service.metric("orlop_network_dhcp_state{link=\"eth0\",state=\"selecting\"}"),
             0
         );
+    });
+}
+
+#[test]
+fn a_socket_from_before_the_link_was_up_sends_at_once() {
+    in_namespaces(async |net| {
+        let link = net.link(LINK).await;
+        // The kernel leaves an error in a socket that is bound to a link that is down; one that is left to
+        // the first packet loses it, and one that is left to the receiver makes it deaf for a while.
+        let socket = PacketSocket::open(link).unwrap();
+        net.set_up(link).await;
+        socket.broadcast(&[0x45; 64]).unwrap();
+        tokio::select! {
+            biased;
+            received = socket.receive() => panic!("nobody sends here: {received:?}"),
+            () = tokio::task::yield_now() => {}
+        }
     });
 }
 

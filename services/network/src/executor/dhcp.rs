@@ -290,6 +290,8 @@ async fn receive(socket: Arc<PacketSocket>, index: LinkIndex, sender: mpsc::Send
                     let _ = sender.try_send((index, message.to_vec()));
                 }
             }
+            // Said once when the link goes down.
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => {}
             Err(_) => tokio::time::sleep(ERROR_PAUSE).await,
         }
     }

@@ -217,9 +217,8 @@ fn link(message: &LinkMessage) -> Link {
         ethernet: message.header.link_layer_type == LinkLayerType::Ether,
         loopback: flags.contains(LinkFlags::Loopback),
         up: flags.contains(LinkFlags::Up),
-        // LowerUp alone comes a moment too early: until the link is operational as well (Running), the
-        // kernel drops what is sent, and a lost DHCPDISCOVER costs two seconds.
-        carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
+        // Not Running: the kernel says that up to a second later, when its link watch comes by.
+        carrier: flags.contains(LinkFlags::LowerUp) && !flags.contains(LinkFlags::Dormant),
         ..Link::default()
     };
     for attribute in &message.attributes {

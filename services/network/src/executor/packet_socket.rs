@@ -49,6 +49,8 @@ impl PacketSocket {
         )?;
         socket.attach_filter(&FILTER)?;
         socket.bind(&address(link)?)?;
+        // On a link that is down this leaves ENETDOWN for the next call, packet(7), which may come when it is up.
+        let _ = socket.take_error()?;
         let socket = readable(socket.into())?;
         Ok(Self {
             socket,
@@ -79,9 +81,14 @@ impl PacketSocket {
     /// # Errors
     /// The system's.
     pub fn broadcast(&self, packet: &[u8]) -> io::Result<()> {
-        SockRef::from(self.socket.get_ref())
-            .send_to(packet, &self.broadcast)
-            .map(drop)
+        let socket = SockRef::from(self.socket.get_ref());
+        match socket.send_to(packet, &self.broadcast) {
+            // May tell of an earlier time, and is said once.
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => {
+                socket.send_to(packet, &self.broadcast).map(drop)
+            }
+            result => result.map(drop),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Link {
     pub bus_path: String,
     /// Whether it is administratively up.
     pub up: bool,
-    /// Whether it has a carrier and the kernel sends on it.
+    /// Whether it has a carrier and nobody (IEEE 802.1X) must let it in first.
     pub carrier: bool,
     /// Largest packet in bytes.
     pub mtu: u32,

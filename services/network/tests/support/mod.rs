@@ -155,6 +155,12 @@ impl Net {
             .unwrap();
     }
 
+    /// Sets a link of the node up.
+    pub(crate) async fn set_up(&self, link: u32) {
+        let up = Operation::Up { link, up: true };
+        self.kernel.apply(&up).await.unwrap();
+    }
+
     /// Adds an address to the node without our mark, as anybody else would.
     pub(crate) async fn foreign_address(&self, link: u32, address: &str) -> Address {
         let address = Address {
