@@ -6,6 +6,7 @@ use rustix::fs::{Mode, OFlags};
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// Directory of the modules that the initrd carries, and the file in it that lists their absolute paths
@@ -89,10 +90,16 @@ impl Loader {
     /// the first one only, since one tool has put them all there.
     pub(crate) fn signed(&self) -> bool {
         const MARK: &[u8] = b"~Module signature appended~\n";
+        let end_of = |path: &str| {
+            let file = fs::File::open(self.directory.join(path))?;
+            let start = file.metadata()?.len().saturating_sub(MARK.len() as u64);
+            let mut end = vec![0; MARK.len()];
+            file.read_exact_at(&mut end, start)?;
+            std::io::Result::Ok(end)
+        };
         self.index
             .first_path()
-            .and_then(|path| fs::read(self.directory.join(path)).ok())
-            .is_some_and(|bytes| bytes.ends_with(MARK))
+            .is_some_and(|path| end_of(path).is_ok_and(|end| end == MARK))
     }
 
     /// Aliases of all devices that the kernel knows now.
@@ -118,10 +125,18 @@ impl Loader {
 }
 
 fn loaded_now() -> BTreeSet<String> {
-    fs::read_to_string("/proc/modules")
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.split(' ').next().map(canonical))
+    loaded(&fs::read_to_string("/proc/modules").unwrap_or_default())
+}
+
+/// The modules of `/proc/modules` (proc_modules(5)) that are ready: name, size, users, who, state, address. One
+/// that another process is still loading is not; who needs it loads it too, and the kernel makes it wait.
+fn loaded(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let name = words.next()?;
+            (words.nth(3)? == "Live").then(|| canonical(name))
+        })
         .collect()
 }
 
@@ -183,6 +198,15 @@ pub(crate) fn modprobe(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_that_is_still_loading_is_not_loaded() {
+        let text = "ext4 1064960 0 - Loading 0x0000000000000000 (E)\n\
+                    jbd2 204800 1 ext4, Live 0x0000000000000000\n\
+                    virtio-rng 12288 0 - Live 0x0000000000000000\nshort 1\n";
+        let expected = ["jbd2", "virtio_rng"].map(str::to_owned);
+        assert_eq!(loaded(text), BTreeSet::from(expected));
+    }
 
     #[test]
     fn parameters_of_the_command_line() {

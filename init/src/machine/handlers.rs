@@ -108,8 +108,8 @@ impl Machine {
                 if subsystem == "input" {
                     self.watch_power_buttons();
                 }
-                // During boot the coldplug passes see every device.
-                if let (Some(alias), true) = (alias, self.booted)
+                // Until then the coldplug passes see every device.
+                if let (Some(alias), true) = (alias, self.coldplugged)
                     && !self.queue(Work::Drivers(Some(alias)))
                 {
                     self.look_at_all_devices();

@@ -15,6 +15,7 @@ mod apply;
 mod boot;
 mod children;
 mod control;
+mod drivers;
 mod handlers;
 mod jobs;
 mod outputs;
@@ -113,6 +114,8 @@ pub(crate) struct Machine {
     starving: bool,
     phases: Vec<PhaseStatus>,
     booted: bool,
+    /// The boot no longer looks for devices by itself: announcements count.
+    coldplugged: bool,
     /// First failed phase and why.
     failure: Option<String>,
     loader: Loader,
@@ -190,6 +193,7 @@ impl Machine {
             starving: false,
             phases: Vec::new(),
             booted: false,
+            coldplugged: false,
             failure: None,
             loader: Loader::default(),
             uevents: None,

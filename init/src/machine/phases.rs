@@ -1,6 +1,6 @@
 //! What each boot phase does.
 
-use super::{Machine, Work};
+use super::Machine;
 use crate::executor::cgroups::{Cgroups, ROOT};
 use crate::executor::console::Console;
 use crate::executor::module_loader::{EARLY, EARLY_MODULES, EARLY_WATCHDOG, Loader, load_early};
@@ -8,31 +8,19 @@ use crate::executor::mounts;
 use crate::executor::poller::{Interest, Source};
 use crate::executor::spawn::{in_child, raise_limit};
 use crate::executor::watchdog::Watchdog;
-use crate::executor::{connections, devices, notify_socket, processes, time, uevents};
+use crate::executor::{connections, devices, notify_socket, time, uevents};
 use crate::planner::harden::{SYSCTLS, allowed_in_sandbox, path};
 use crate::planner::options::{kernel_value, merge_kernel};
 use init_proto::paths;
 use init_proto::plan::Mode;
 use init_proto::services::{close, maintenance_of};
 use rustix::process::Resource;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 /// Descriptors of `init` itself: every service may store a thousand.
 const OPEN_FILES: u64 = 65_536;
-/// Modules that no device asks for: config sources and the file system of volumes.
-const ALWAYS: [&str; 3] = ["qemu_fw_cfg", "dmi_sysfs", "ext4"];
-/// The same where the firmware is UEFI.
-const ALWAYS_EFI: &str = "efivarfs";
-const EFI: &str = "/sys/firmware/efi";
-/// Modules that can wait until the services run: the power button.
-const LATER: [&str; 2] = ["button", "evdev"];
-/// Processes that load modules at once: a machine has two processors or more.
-const LOADERS: usize = 2;
-/// Looks at all devices: a bus driver brings new devices, these may be buses again.
-const COLDPLUG_PASSES: usize = 4;
 /// Block devices count as settled after this much silence, with and without a disk.
 const SETTLED: Duration = Duration::from_millis(200);
 const SETTLED_WITHOUT_DISK: Duration = Duration::from_millis(1500);
@@ -161,7 +149,7 @@ impl Machine {
         self.arm_watchdog()
     }
 
-    fn arm_watchdog(&mut self) -> Result<(), String> {
+    pub(super) fn arm_watchdog(&mut self) -> Result<(), String> {
         if self.watchdog.is_none() {
             self.watchdog = Watchdog::arm().map_err(|error| format!("/dev/watchdog: {error}"))?;
             match self.watchdog.as_ref().map(|watchdog| watchdog.seconds) {
@@ -207,110 +195,6 @@ impl Machine {
             Ok(())
         } else {
             Err(failures.join("; "))
-        }
-    }
-
-    pub(super) fn phase_modules(&mut self, deadline: Duration) -> Result<(), String> {
-        // The kernel asks `init` for what it misses (a file system, a protocol).
-        let _ = fs::write("/proc/sys/kernel/modprobe", "/usr/bin/init");
-        let mut seen = BTreeSet::new();
-        for _ in 0..COLDPLUG_PASSES {
-            let mut news: Vec<String> = Loader::device_aliases()
-                .into_iter()
-                .filter(|alias| seen.insert(alias.clone()))
-                .collect();
-            let efi = Path::new(EFI).exists().then_some(ALWAYS_EFI);
-            news.extend(
-                ALWAYS
-                    .into_iter()
-                    .chain(efi)
-                    .map(str::to_owned)
-                    .filter(|name| seen.insert(name.clone())),
-            );
-            if news.is_empty() {
-                break;
-            }
-            self.load_side_by_side(&news, deadline)?;
-        }
-        for name in LATER {
-            self.queue(Work::Drivers(Some(name.into())));
-        }
-        self.watch_power_buttons();
-        let efi = "/sys/firmware/efi/efivars";
-        if Path::new(efi).is_dir() && !mounts::is_mounted(efi) {
-            let flags = rustix::mount::MountFlags::NOSUID
-                | rustix::mount::MountFlags::NODEV
-                | rustix::mount::MountFlags::NOEXEC;
-            let _ = rustix::mount::mount("efivarfs", efi, "efivarfs", flags, None);
-        }
-        // One that is found by its device only.
-        if self.watchdog.is_none() && Path::new("/dev/watchdog").exists() {
-            self.arm_watchdog()?;
-        }
-        Ok(())
-    }
-
-    /// Loads the drivers of many devices in a few processes: checking signatures and probing devices takes
-    /// most of the time, and the kernel does it in the caller's. Who needs a module that another process
-    /// is loading waits for it in the kernel.
-    fn load_side_by_side(&mut self, aliases: &[String], deadline: Duration) -> Result<(), String> {
-        let mut workers = Vec::new();
-        for worker in 0..LOADERS {
-            let share = aliases.iter().skip(worker).step_by(LOADERS);
-            let pid = in_child(|| share.for_each(|alias| self.load_one(alias)))
-                .map_err(|error| format!("process for loading modules: {error}"))?;
-            workers.push((pid, processes::start_time(pid).unwrap_or(0)));
-        }
-        let done = self.wait(deadline, |machine| {
-            workers
-                .iter()
-                .all(|worker| machine.exits.exit_of(*worker).is_some())
-        });
-        self.loader.refresh();
-        if done {
-            Ok(())
-        } else {
-            Err("drivers were not loaded in time".into())
-        }
-    }
-
-    fn load_one(&mut self, alias: &str) {
-        for module in self.loader.wanted(alias) {
-            let begun = time::monotonic();
-            if let Err(error) = self.loader.load(&module, &[]) {
-                self.say(4, &error);
-            }
-            let took = time::monotonic().saturating_sub(begun).as_millis();
-            self.say(7, &format!("kernel module {module}: {took} ms"));
-        }
-    }
-
-    /// Loads what a device asks for, or what all devices ask for.
-    pub(super) fn load_drivers(&mut self, alias: Option<&str>) {
-        let aliases = match alias {
-            Some(alias) => BTreeSet::from([alias.to_owned()]),
-            None => Loader::device_aliases(),
-        };
-        for alias in aliases {
-            self.load_one(&alias);
-            self.breathe();
-        }
-    }
-
-    /// Watches power buttons that are not watched yet.
-    pub(super) fn watch_power_buttons(&mut self) {
-        for (path, device) in devices::power_buttons() {
-            if self.inputs.values().any(|(known, _)| *known == path) {
-                continue;
-            }
-            let number = self.number();
-            if self
-                .poller
-                .add(Source::Input(number), &device, Interest::Read)
-                .is_ok()
-            {
-                self.inputs.insert(number, (path, device));
-            }
         }
     }
 

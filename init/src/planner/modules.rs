@@ -33,6 +33,18 @@ pub(crate) fn canonical(name: &str) -> String {
     stem.replace('-', "_")
 }
 
+/// Whether a device alias is one of network hardware, so that neither a disk nor a config source waits for its
+/// driver: PCI class 02 (the kernel's Documentation/ABI/testing/sysfs-bus-pci: `bc` and `sc` are class and
+/// subclass), virtio device 1 (VIRTIO 1.3 section 5), Xen's virtual interface.
+pub(crate) fn serves_network(alias: &str) -> bool {
+    match bus(alias) {
+        "pci" => alias.contains("bc02sc"),
+        "virtio" => alias.starts_with("virtio:d00000001v"),
+        "xen" => alias == "xen:vif",
+        _ => false,
+    }
+}
+
 impl Index {
     /// Builds the index from the four files' text; a missing file is an empty text.
     pub(crate) fn parse(dep: &str, alias: &str, softdep: &str, builtin: &str) -> Self {
@@ -219,6 +231,28 @@ fn class(pattern: &[u8], byte: u8) -> Option<usize> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn network_hardware_is_known_by_its_class() {
+        for network in [
+            "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00",
+            "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
+            "virtio:d00000001v00001AF4",
+            "xen:vif",
+        ] {
+            assert!(serves_network(network), "{network}");
+        }
+        for other in [
+            "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00",
+            "pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30",
+            "virtio:d00000002v00001AF4",
+            "virtio:d00000010v00001AF4",
+            "usb:v0BDAp8153d3000dc00dsc00dp00icFFisc02ip02in00",
+            "xen:vbd",
+        ] {
+            assert!(!serves_network(other), "{other}");
+        }
+    }
 
     fn index() -> Index {
         Index::parse(
