@@ -252,7 +252,7 @@ fn a_hang_of_pid_1_is_ended_by_the_watchdog() {
 }
 
 #[test]
-fn crashes_limits_and_the_read_only_root_on_a_real_kernel() {
+fn crashes_limits_the_read_only_root_and_ctrl_alt_del_on_a_real_kernel() {
     let scratch = leftovers::scratch("toys").unwrap();
     let mut hog = toy("hog", &["hog"]);
     hog.limits = CgroupLimits {
@@ -270,7 +270,7 @@ fn crashes_limits_and_the_read_only_root_on_a_real_kernel() {
     fs::write(&plan, toys::plan(services).unwrap()).unwrap();
     let mut machine = Machine::new(toy_image::boot(scratch.path(), "").unwrap());
     machine.fw_cfg.push(("opt/io.orlop/config".into(), plan));
-    let guest = Guest::start(&machine).unwrap();
+    let mut guest = Guest::start(&machine).unwrap();
     let serial = guest.serial();
     serial.wait("prober: read-only 5 of 5", BOOTS).unwrap();
     serial.wait("last exit code 7", BOOTS).unwrap();
@@ -278,6 +278,10 @@ fn crashes_limits_and_the_read_only_root_on_a_real_kernel() {
     // Killed for its own appetite, and not the machine.
     serial.wait("last signal 9", BOOTS).unwrap();
     restarted(serial, "hog", 2);
+
+    guest.qmp().human("sendkey ctrl-alt-delete").unwrap();
+    guest.serial().wait("reboot: Ctrl-Alt-Del", ENDS).unwrap();
+    guest.wait_reset(ENDS).unwrap();
 }
 
 /// Waits for a reporter to say that a service was restarted this often; it may miss a number.

@@ -21,11 +21,6 @@ const LOOKS: usize = 60;
 /// e2fsck(8): errors that could not be corrected, or the program failed.
 const FSCK_BAD: i32 = 4;
 
-/// Recordings that are tried: one in five has failed, and a disk that always fails is not the recorder.
-const RECORDINGS_MAX: usize = 3;
-/// What the guest's kernel says of a failed write; nothing but the recorder is under its disk.
-const RECORDER_FAILED: &str = "I/O error, dev vda";
-
 /// How far the log was when something was acknowledged.
 #[derive(Debug, Clone, Copy)]
 struct Marks {
@@ -49,20 +44,7 @@ fn recorded(path: &Path) -> usize {
     WriteLog::open(path).map_or(0, |log| log.entries().len())
 }
 
-/// Records until the recorder itself works: QEMU's `blklogwrites` has now and then failed a guest's write
-/// (docs/testing.md). Such a run is no recording; any other failure is the test's.
 fn record(directory: &Path) -> Recording {
-    (1..=RECORDINGS_MAX)
-        .find_map(|attempt| {
-            let place = directory.join(format!("recording-{attempt}"));
-            fs::create_dir(&place).unwrap();
-            record_once(&place)
-        })
-        .expect("one of the recordings has no I/O error of the recorder")
-}
-
-/// None: the recorder failed a write.
-fn record_once(directory: &Path) -> Option<Recording> {
     let cluster = Cluster::generate(directory, &["--install-disk", "/dev/vda"]).unwrap();
     let (image, log) = (directory.join("recorded.raw"), directory.join("writes.log"));
     disk::raw(&image, DISK).unwrap();
@@ -77,14 +59,11 @@ fn record_once(directory: &Path) -> Option<Recording> {
     });
     let mut guest = Guest::start(&machine).unwrap();
     let client = Client::at_port(guest.port().unwrap(), cluster.admin());
-    let configured = client.wait_version("the configured node", BOOTS, |version| {
-        version["mode"] == "control-plane"
-    });
-    if configured.is_err() && guest.serial().count(RECORDER_FAILED) > 0 {
-        println!("the recorder failed a write; recording again");
-        return None;
-    }
-    let version = configured.unwrap();
+    let version = client
+        .wait_version("the configured node", BOOTS, |version| {
+            version["mode"] == "control-plane"
+        })
+        .unwrap();
     let first = recorded(&log);
     let renamed = cluster
         .edited(
@@ -106,14 +85,14 @@ fn record_once(directory: &Path) -> Option<Recording> {
         fs::read(&renamed).unwrap(),
     ];
     let machine_id = version["machineId"].as_str().unwrap().to_owned();
-    Some(Recording {
+    Recording {
         log: WriteLog::open(&log).unwrap(),
         marks: Marks { first, second },
         configs,
         machine,
         cluster,
         machine_id,
-    })
+    }
 }
 
 /// STATE cut out of the image, where there is a partition table with one.

@@ -14,7 +14,7 @@ pub const GUESTS: &[(&str, usize)] = &[
     ("qemu_direct", 16),
     ("qemu_sources", 6),
     ("qemu_boot", 6),
-    ("qemu_power_cut", 6),
+    ("qemu_power_cut", 4),
     ("image", 4),
 ];
 
