@@ -1,12 +1,64 @@
-//! Compiles etcd's interface definition.
+//! Compiles etcd's interface definition, and keeps its descriptors for those who treat messages as data.
+
+use protox::{
+    Compiler,
+    prost_reflect::prost_types::{DescriptorProto, FileDescriptorSet},
+};
+use std::{env, fs, path::PathBuf};
+
+/// What leads from a file to the `json_name` of a field, by the numbers of `descriptor.proto`.
+const MESSAGE_OF_FILE: i32 = 4;
+const FIELD_OF_MESSAGE: i32 = 2;
+const JSON_NAME: i32 = 10;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let descriptors = protox::compile(["proto/rpc.proto"], ["proto"])?;
+    let mut compiler = Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file("rpc.proto")?;
+    let mut descriptors = compiler.file_descriptor_set();
     tonic_prost_build::configure()
         .build_transport(false)
         // Keys and values are slices of the buffer that came in: a request of a megabyte is not copied.
         .bytes(".")
-        .compile_fds(descriptors)?;
+        .compile_fds(descriptors.clone())?;
+    name_as_published(&mut descriptors);
+    let mut bytes = Vec::new();
+    // Through the compiler's own prost: no second dependency for one call.
+    protox::prost_reflect::prost::Message::encode(&descriptors, &mut bytes)?;
+    let path = PathBuf::from(env::var("OUT_DIR")?).join("etcd.descriptors");
+    fs::write(path, bytes)?;
     Ok(())
+}
+
+/// In etcd's JSON a field has its own name, not protobuf's lower camel case, but where `json_name` is written. The
+/// compiler fills in `json_name` everywhere; only the positions of the source tell which were written.
+fn name_as_published(descriptors: &mut FileDescriptorSet) {
+    for file in &mut descriptors.file {
+        let written: Vec<Vec<i32>> = file
+            .source_code_info
+            .take()
+            .into_iter()
+            .flat_map(|info| info.location)
+            .map(|location| location.path)
+            .filter(|path| path.last() == Some(&JSON_NAME))
+            .collect();
+        for (at, message) in (0..).zip(&mut file.message_type) {
+            name_fields(message, &[MESSAGE_OF_FILE, at], &written);
+        }
+    }
+}
+
+/// The messages here have no messages within them, so that a path is always as long.
+fn name_fields(message: &mut DescriptorProto, path: &[i32], written: &[Vec<i32>]) {
+    assert!(
+        message.nested_type.is_empty(),
+        "a nested message needs a longer path"
+    );
+    for (at, field) in (0..).zip(&mut message.field) {
+        let path = [path, &[FIELD_OF_MESSAGE, at, JSON_NAME]].concat();
+        if !written.contains(&path) {
+            field.json_name.clone_from(&field.name);
+        }
+    }
 }

@@ -16,6 +16,10 @@ pub mod errors;
 
 pub use prost;
 
+/// The descriptors of all messages and services (`google.protobuf.FileDescriptorSet`), for those who treat messages as
+/// data. `json_name` of every field is the name that etcd's JSON gateway uses.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/etcd.descriptors"));
+
 /// Keys, values and events.
 #[allow(
     missing_docs,
