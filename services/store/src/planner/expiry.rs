@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(expiry.remaining(1, SECOND * 100), Some(SECOND * 11));
         assert_eq!(expiry.remaining(2, SECOND * 100), Some(SECOND * 21));
         assert_eq!(expiry.next(), Some(SECOND * 111));
-        assert_eq!(expiry.due(SECOND * 110), []);
+        assert_eq!(expiry.due(SECOND * 110), [0_i64; 0]);
         assert_eq!(expiry.due(SECOND * 111), [1]);
         assert_eq!(expiry.due(SECOND * 121), [1, 2]);
     }
@@ -188,11 +188,11 @@ mod tests {
         let mut expiry = Expiry::default();
         expiry.renew(1, 10, Duration::ZERO);
         expiry.renew(1, 10, SECOND * 9);
-        assert_eq!(expiry.due(SECOND * 18), []);
+        assert_eq!(expiry.due(SECOND * 18), [0_i64; 0]);
         assert_eq!(expiry.due(SECOND * 19), [1]);
         // The proposal is on its way; a keep-alive that comes first still saves the lease here.
         expiry.renew(1, 10, SECOND * 20);
-        assert_eq!(expiry.due(SECOND * 29), []);
+        assert_eq!(expiry.due(SECOND * 29), [0_i64; 0]);
         expiry.revoked(1);
         assert_eq!(expiry.next(), None);
         assert_eq!(expiry.remaining(1, SECOND), None);
@@ -203,7 +203,7 @@ mod tests {
         let mut expiry = Expiry::default();
         expiry.renew(1, 1, Duration::ZERO);
         assert_eq!(expiry.due(SECOND), [1]);
-        assert_eq!(expiry.due(SECOND), []);
+        assert_eq!(expiry.due(SECOND), [0_i64; 0]);
         assert_eq!(expiry.due(SECOND + PROPOSAL_AGAIN), [1]);
     }
 

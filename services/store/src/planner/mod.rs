@@ -12,6 +12,7 @@ pub mod check;
 pub mod command;
 pub mod expiry;
 pub mod hash;
+pub mod health;
 pub mod index;
 pub mod key_range;
 pub mod leases;

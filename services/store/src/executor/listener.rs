@@ -1,0 +1,249 @@
+//! Accepts connections and serves HTTP/1.1 and HTTP/2 on them.
+//!
+//! ```text
+//!   TCP on loopback, Unix socket ─────────────────────┐
+//!   TCP elsewhere ──> mutual TLS (handshake bounded) ─┴──> HTTP, by what the client says first ──> http.rs
+//! ```
+
+use super::{http::Http, server::Backend, tls::Tls};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Connections of one listener; the next waits to be accepted. A thousand nodes with a few each.
+pub const CONNECTIONS_MAX: usize = 8192;
+/// Longest TLS handshake.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for the headers of an HTTP/1 request.
+pub const HEADERS_MAX: Duration = Duration::from_secs(30);
+/// Calls at once on one connection: an API server has all its watches on a few.
+pub const CALLS_PER_CONNECTION_MAX: u32 = 16_384;
+/// How long calls may go on when the service stops.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// HTTP/2's signs of life, against clients that are gone without a word (etcd: 2 h and 20 s; gateways forget sooner).
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(60);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams that a client opened and reset before we looked at them (the "rapid reset" attack).
+const RESET_STREAMS_MAX: usize = 64;
+/// Wait after accept failed, for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where connections come in.
+#[derive(Debug)]
+pub enum Listener {
+    /// Plain HTTP. Whoever makes one has seen that the address is on loopback.
+    Plain(TcpListener),
+    /// Mutual TLS.
+    Tls(TcpListener, Arc<Tls>),
+    /// Plain HTTP, for whom the file's permissions let in.
+    Unix(UnixListener),
+}
+
+/// Why nobody can connect.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address.
+    #[error("listen on {address}")]
+    Tcp {
+        /// Where.
+        address: SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Without TLS, anybody on the way could read and write.
+    #[error("plain HTTP is served on loopback only, and {0} is not: use https")]
+    NotLoopback(SocketAddr),
+    /// The socket.
+    #[error("listen on {path}")]
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Listener {
+    /// Listens for plain HTTP on loopback.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn plain(address: SocketAddr) -> Result<Self, ListenError> {
+        if !address.ip().is_loopback() {
+            return Err(ListenError::NotLoopback(address));
+        }
+        bind(address).await.map(Self::Plain)
+    }
+
+    /// Listens for mutual TLS.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub async fn tls(address: SocketAddr, tls: Arc<Tls>) -> Result<Self, ListenError> {
+        let listener = bind(address).await?;
+        Ok(Self::Tls(listener, tls))
+    }
+
+    /// Listens on a Unix socket, which replaces one that a process before us left.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub fn unix(path: PathBuf) -> Result<Self, ListenError> {
+        let listen = || {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            UnixListener::bind(&path)
+        };
+        match listen() {
+            Ok(listener) => Ok(Self::Unix(listener)),
+            Err(source) => Err(ListenError::Unix { path, source }),
+        }
+    }
+
+    /// Where it listens; None for a Unix socket.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Plain(listener) | Self::Tls(listener, _) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Serves until `stopping` is true, and then until the calls have ended, at most [`GRACE`].
+    pub async fn serve<B: Backend>(self, http: Http<B>, mut stopping: watch::Receiver<bool>) {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        let connection = Connection {
+            http,
+            stopping: stopping.clone(),
+        };
+        let stop = async move {
+            // A sender that is gone stops us, too.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = self.accept(&slots) => accepted,
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            };
+            match accepted {
+                Ok((stream, slot)) => {
+                    connections.spawn(connection.clone().run(stream, slot));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(GRACE, ended).await.is_err() {
+            tracing::debug!("connections are cut: their calls did not end");
+        }
+    }
+
+    async fn accept(&self, slots: &Arc<Semaphore>) -> io::Result<(Stream, OwnedSemaphorePermit)> {
+        let slot = Arc::clone(slots)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let stream = match self {
+            Self::Plain(listener) => Stream::Plain(listener.accept().await?.0),
+            Self::Tls(listener, tls) => Stream::Tls(listener.accept().await?.0, tls.config()),
+            Self::Unix(listener) => Stream::Unix(listener.accept().await?.0),
+        };
+        Ok((stream, slot))
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ListenError::Tcp { address, source })
+}
+
+enum Stream {
+    Plain(tokio::net::TcpStream),
+    Tls(tokio::net::TcpStream, Arc<rustls::ServerConfig>),
+    Unix(tokio::net::UnixStream),
+}
+
+#[derive(Clone)]
+struct Connection<B> {
+    http: Http<B>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl<B: Backend> Connection<B> {
+    async fn run(self, stream: Stream, _slot: OwnedSemaphorePermit) {
+        match stream {
+            Stream::Unix(stream) => self.serve(stream).await,
+            Stream::Plain(stream) => {
+                // Else small answers wait for the acknowledgement of those before.
+                let _ = stream.set_nodelay(true);
+                self.serve(stream).await;
+            }
+            Stream::Tls(stream, config) => {
+                let _ = stream.set_nodelay(true);
+                let accepted = TlsAcceptor::from(config).accept(stream);
+                match timeout(HANDSHAKE_MAX, accepted).await {
+                    Ok(Ok(stream)) => self.serve(stream).await,
+                    Ok(Err(error)) => tracing::info!(%error, "TLS handshake failed"),
+                    Err(_) => tracing::info!("TLS handshake took longer than {HANDSHAKE_MAX:?}"),
+                }
+            }
+        }
+    }
+
+    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let http = self.http.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let http = http.clone();
+            async move { Ok::<_, Infallible>(http.answer(request).await) }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADERS_MAX);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(CALLS_PER_CONNECTION_MAX)
+            .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+            .keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let serving = builder.serve_connection(TokioIo::new(stream), service);
+        let mut serving = std::pin::pin!(serving);
+        tokio::select! {
+            result = serving.as_mut() => return ended(result),
+            _ = self.stopping.wait_for(|stopping| *stopping) => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        ended(serving.await);
+    }
+}
+
+fn ended(result: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "connection broke");
+    }
+}

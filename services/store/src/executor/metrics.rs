@@ -1,0 +1,207 @@
+//! What is measured, under the names that dashboards for etcd use.
+//!
+//! Only what this process really measures is here: a name with nothing behind it would be a graph that lies.
+
+use super::{descriptors, member::MemberStatus};
+use hyper::HeaderMap;
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tonic::{Code, Status};
+
+type Labels<const N: usize> = [(&'static str, String); N];
+
+/// Counts of calls. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Calls {
+    started: Family<Labels<3>, Counter>,
+    handled: Family<Labels<4>, Counter>,
+}
+
+/// One method, as labels name it.
+#[derive(Debug, Clone)]
+pub struct CallKind(Labels<3>);
+
+impl CallKind {
+    /// Of a method that exists.
+    #[must_use]
+    pub fn of(service: &str, method: &str) -> Option<Self> {
+        let known = descriptors::method(service, method)?;
+        let kind = match (known.is_client_streaming(), known.is_server_streaming()) {
+            (false, false) => "unary",
+            (true, false) => "client_stream",
+            (false, true) => "server_stream",
+            (true, true) => "bidi_stream",
+        };
+        Some(Self([
+            ("grpc_type", kind.to_owned()),
+            ("grpc_service", service.to_owned()),
+            ("grpc_method", method.to_owned()),
+        ]))
+    }
+}
+
+impl Calls {
+    /// A call begins; it ends when what is returned is dropped.
+    #[must_use]
+    pub fn begin(&self, kind: CallKind) -> Call {
+        self.started.get_or_create(&kind.0).inc();
+        Call {
+            calls: self.clone(),
+            kind,
+            // Without a status, the client went away.
+            code: Code::Cancelled,
+        }
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub struct Call {
+    calls: Calls,
+    kind: CallKind,
+    code: Code,
+}
+
+impl Call {
+    /// Headers or trailers of the answer: either may hold the status.
+    pub fn headers(&mut self, headers: &HeaderMap) {
+        if let Some(status) = Status::from_header_map(headers) {
+            self.code = status.code();
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let [kind, service, method] = self.kind.0.clone();
+        let code = ("grpc_code", code_name(self.code).to_owned());
+        let labels = [kind, service, method, code];
+        self.calls.handled.get_or_create(&labels).inc();
+    }
+}
+
+/// As Go's gRPC writes a code, which dashboards match.
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}
+
+/// All metrics of one member.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    calls: Calls,
+    has_leader: Gauge,
+    is_leader: Gauge,
+    is_learner: Gauge,
+    applied: Gauge,
+    quota: Gauge,
+    database: Gauge,
+    database_in_use: Gauge,
+    revision: Gauge,
+    registry: Arc<Mutex<Registry>>,
+}
+
+impl Metrics {
+    /// Metrics of a member with this quota.
+    #[must_use]
+    pub fn new(quota_bytes: u64) -> Self {
+        let mut registry = Registry::default();
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let metrics = Self {
+            calls: Calls::default(),
+            has_leader: gauge("etcd_server_has_leader", "1 where a leader is known"),
+            is_leader: gauge("etcd_server_is_leader", "1 where this member leads"),
+            is_learner: gauge("etcd_server_is_learner", "1 where this member has no vote"),
+            applied: gauge(
+                "etcd_server_proposals_applied_total",
+                "Index of the last applied entry",
+            ),
+            quota: gauge("etcd_server_quota_backend_bytes", "Quota of records"),
+            database: gauge(
+                "etcd_mvcc_db_total_size_in_bytes",
+                "Bytes of the file of records",
+            ),
+            database_in_use: gauge(
+                "etcd_mvcc_db_total_size_in_use_in_bytes",
+                "Bytes of it that hold something",
+            ),
+            revision: gauge(
+                "etcd_debugging_mvcc_current_revision",
+                "Revision of the store",
+            ),
+            registry: Arc::default(),
+        };
+        metrics.quota.set(signed(quota_bytes));
+        registry.register(
+            "grpc_server_started",
+            "Calls that began",
+            metrics.calls.started.clone(),
+        );
+        registry.register(
+            "grpc_server_handled",
+            "Calls that ended, whatever came of them",
+            metrics.calls.handled.clone(),
+        );
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            ..metrics
+        }
+    }
+
+    /// For those who make calls.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
+    }
+
+    /// The text that Prometheus reads, as things stand.
+    ///
+    /// # Errors
+    /// None that a string in memory can have.
+    pub fn text(&self, status: &MemberStatus) -> Result<String, fmt::Error> {
+        self.has_leader.set((status.leader_id != 0).into());
+        self.is_leader
+            .set((status.leader_id == status.member_id).into());
+        self.is_learner.set(status.is_learner.into());
+        self.applied.set(signed(status.applied_index));
+        self.database.set(signed(status.database_bytes));
+        self.database_in_use
+            .set(signed(status.database_bytes_in_use));
+        self.revision.set(status.revision);
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        encode(&mut text, &registry).map(|()| text)
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

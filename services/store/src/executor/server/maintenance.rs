@@ -1,0 +1,233 @@
+//! The Maintenance service.
+
+use super::{
+    Api, Backend, VERSION,
+    api::{refused, reply, unread},
+};
+use crate::planner::{
+    command::Command,
+    hash::{Hash, Hashed},
+    records::Records,
+    revision::Revision,
+    state::{Alarm, ReadError, Reply, State},
+};
+use etcd_proto::{
+    errors::Refusal,
+    etcdserverpb::{
+        AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
+        DowngradeRequest, DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest,
+        HashResponse, MoveLeaderRequest, MoveLeaderResponse, SnapshotRequest, SnapshotResponse,
+        StatusRequest, StatusResponse, downgrade_request::DowngradeAction,
+        maintenance_server::Maintenance,
+    },
+};
+use std::ops::ControlFlow;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, async_trait};
+
+/// Records that a hash takes in before writes get their turn again: some milliseconds.
+const HASH_STEP_RECORDS: usize = 4096;
+/// Compaction may overtake a hash; then it begins again, this often.
+const HASH_ATTEMPTS_MAX: usize = 3;
+
+#[async_trait]
+impl<B: Backend> Maintenance for Api<B> {
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        self.admit(request.metadata(), false)?;
+        let request = request.into_inner();
+        let reply = self.change(&request, || Command::Alarm(request)).await?;
+        reply!(self, Alarm, reply)
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        self.admit(request.metadata(), true)?;
+        let status = self.backend.status();
+        let mut errors = Vec::new();
+        if status.leader_id == 0 {
+            errors.push(Refusal::NoLeader.text().to_owned());
+        }
+        errors.extend(status.alarms.iter().map(alarm_text));
+        Ok(Response::new(StatusResponse {
+            header: self.header(),
+            version: VERSION.to_owned(),
+            db_size: signed(status.database_bytes),
+            leader: status.leader_id,
+            raft_index: status.log_index,
+            raft_term: status.term,
+            raft_applied_index: status.applied_index,
+            errors,
+            db_size_in_use: signed(status.database_bytes_in_use),
+            is_learner: status.is_learner,
+            storage_version: String::new(),
+            db_size_quota: signed(self.limits.quota_bytes),
+        }))
+    }
+
+    async fn defragment(
+        &self,
+        _request: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        Err(Status::unimplemented(
+            "this release of the store has no defragmentation: freed pages are used again, the file does not shrink",
+        ))
+    }
+
+    /// etcd's is over its file's bytes, which are of no use to anybody else; ours is that of keys and values.
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        self.admit(request.metadata(), false)?;
+        let hashed = self.hash_keys_and_values(0).await?;
+        Ok(Response::new(HashResponse {
+            header: self.header(),
+            hash: hashed.hash,
+        }))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        self.admit(request.metadata(), false)?;
+        let hashed = self
+            .hash_keys_and_values(request.into_inner().revision)
+            .await?;
+        Ok(Response::new(HashKvResponse {
+            header: self.header(),
+            hash: hashed.hash,
+            compact_revision: hashed.compacted,
+            hash_revision: hashed.revision,
+        }))
+    }
+
+    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+
+    async fn snapshot(
+        &self,
+        _request: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(Status::unimplemented(
+            "this release of the store cannot send a snapshot to a client",
+        ))
+    }
+
+    async fn move_leader(
+        &self,
+        request: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        self.admit(request.metadata(), false)?;
+        let target = request.into_inner().target_id;
+        let status = self.backend.status();
+        if status.leader_id != status.member_id {
+            return Err(Refusal::NotLeader.into());
+        }
+        let members = self.backend.members();
+        let votes = |id| {
+            members
+                .iter()
+                .any(|member| member.id == id && !member.is_learner)
+        };
+        if !votes(target) {
+            return Err(Refusal::BadLeaderTransferee.into());
+        }
+        self.backend.move_leader(target).await.map_err(refused)?;
+        Ok(Response::new(MoveLeaderResponse {
+            header: self.header(),
+        }))
+    }
+
+    /// The store's format is not etcd's, and no release before this one could read it.
+    async fn downgrade(
+        &self,
+        request: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        let request = request.into_inner();
+        let refusal = if request.action() == DowngradeAction::Cancel {
+            Refusal::NoInflightDowngrade
+        } else if is_version(&request.version) {
+            Refusal::InvalidDowngradeTargetVersion
+        } else {
+            Refusal::WrongDowngradeVersionFormat
+        };
+        Err(refusal.into())
+    }
+}
+
+impl<B: Backend> Api<B> {
+    /// Hashes in steps, between which the store goes on.
+    async fn hash_keys_and_values(&self, revision: i64) -> Result<Hashed, Status> {
+        for attempt in 1.. {
+            match self.hash_once(revision).await? {
+                Err(ReadError::Refused(Refusal::Compacted))
+                    if revision == 0 && attempt < HASH_ATTEMPTS_MAX => {}
+                result => return result.map_err(unread),
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn hash_once(&self, revision: i64) -> Result<Result<Hashed, ReadError>, Status> {
+        let begun = self.backend.read(|state, _| Hash::begin(state, revision));
+        let mut hash = match begun.map_err(refused)? {
+            Ok(hash) => hash,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        let mut from = Some(Revision { main: 0, sub: 0 });
+        while let Some(start) = from {
+            let step = self
+                .backend
+                .read(|state, records| hash_step(&mut hash, start, state, records));
+            match step.map_err(refused)? {
+                Ok(next) => from = next,
+                Err(error) => return Ok(Err(error)),
+            }
+            tokio::task::yield_now().await;
+        }
+        let hashed = self.backend.read(|state, _| hash.finish(state));
+        Ok(hashed.map_err(refused)?.map_err(ReadError::Refused))
+    }
+}
+
+/// Takes in the next records; returns where to go on, None at the end.
+fn hash_step(
+    hash: &mut Hash,
+    start: Revision,
+    state: &State,
+    records: &impl Records,
+) -> Result<Option<Revision>, ReadError> {
+    let mut next = None;
+    let mut count = 0;
+    records.scan(start, &mut |revision, record| {
+        if count == HASH_STEP_RECORDS {
+            next = Some(revision);
+            return ControlFlow::Break(());
+        }
+        count += 1;
+        if hash.add(state, revision, &record) {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    })?;
+    Ok(next)
+}
+
+/// As etcd prints an alarm: protobuf's text form, with its trailing space.
+fn alarm_text(alarm: &Alarm) -> String {
+    let kind = AlarmType::try_from(alarm.kind).map_or("UNKNOWN", |kind| kind.as_str_name());
+    format!("memberID:{} alarm:{kind} ", alarm.member)
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// Whether a text is a version such as 3.4 or 3.4.0.
+fn is_version(text: &str) -> bool {
+    let parts: Vec<_> = text.split('.').collect();
+    (2..=3).contains(&parts.len()) && parts.iter().all(|part| part.parse::<u32>().is_ok())
+}
