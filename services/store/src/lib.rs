@@ -1,5 +1,5 @@
-//! The cluster store: etcd v3 on Raft. Under construction: there is no service here yet, only its pure core and its log;
-//! `services/store/README.md` says what is there.
+//! The cluster store: etcd v3 on Raft. Under construction: members run and agree, and there is no service for clients
+//! here yet; `services/store/README.md` says what is there.
 //!
 //! ```text
 //!   client ──gRPC──> check ──> propose ──> log ──committed──> State::apply ──> reply
