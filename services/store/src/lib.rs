@@ -1,5 +1,5 @@
-//! The cluster store: etcd v3 on Raft. Under construction: there is no service here yet, only its pure core, its log and the
-//! surface that clients see; `services/store/README.md` says what is there.
+//! The cluster store: etcd v3 on Raft. Under construction: members run and agree, the surface that clients see is there, and the
+//! two are not joined to a service yet; `services/store/README.md` says what is there.
 //!
 //! ```text
 //!   client ──gRPC──> check ──> propose ──> log ──committed──> State::apply ──> reply

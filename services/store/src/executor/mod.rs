@@ -1,4 +1,4 @@
-//! Acts: files, and what clients see; Raft and peers to come.
+//! Acts: files, Raft, peers and clients.
 
 pub mod cell;
 pub mod commit;
@@ -8,10 +8,13 @@ pub mod gateway;
 pub mod http;
 #[cfg(test)]
 mod http_tests;
+pub mod leases;
 pub mod listener;
 pub mod log;
 pub mod member;
 pub mod metrics;
+pub mod peer;
+pub mod raft;
 pub mod records;
 #[cfg(test)]
 mod recovery_tests;
@@ -19,3 +22,4 @@ pub mod server;
 #[cfg(test)]
 mod simulated;
 pub mod tls;
+pub mod watches;

@@ -11,12 +11,15 @@
 //! file is as it was at one such position, and the log is applied again from there. A commit that is not
 //! durable costs no flush; the next durable one takes it along.
 
+mod snapshot;
+mod view;
+
 use super::disk::{Disk, File};
 use crate::planner::{
     index::Restore,
     records::{Change, Records, StorageError},
-    revision::{FIRST, NEVER_COMPACTED, Revision},
-    state::{Alarm, Bookkeeping, Kept, KeptLease, State, add_record},
+    revision::Revision,
+    state::{Bookkeeping, State, add_record},
 };
 use bytes::Bytes;
 use etcd_proto::{mvccpb::KeyValue, prost::Message};
@@ -24,7 +27,10 @@ use redb::{
     Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
-use std::{collections::BTreeSet, fmt, io, ops::ControlFlow};
+use std::{fmt, io, ops::ControlFlow};
+
+pub use snapshot::Incoming;
+pub use view::View;
 
 /// The file.
 pub const NAME: &str = "records.redb";
@@ -91,6 +97,7 @@ pub struct Commit<'a> {
 /// The file of records.
 pub struct RecordFile {
     database: Database,
+    length: Box<dyn Fn() -> io::Result<u64> + Send + Sync>,
 }
 
 impl RecordFile {
@@ -109,13 +116,32 @@ impl RecordFile {
             }
             Err(error) => return Err(failed("open")(error)),
         };
+        Self::of(file, cache_bytes)
+    }
+
+    fn of(file: impl File, cache_bytes: usize) -> Result<Self, RecordsError> {
+        let measured = file.clone();
         let database = Builder::new()
             .set_cache_size(cache_bytes)
             .create_with_backend(Backend(file))
             .map_err(database("open"))?;
-        let file = Self { database };
+        let file = Self {
+            database,
+            length: Box::new(move || measured.length()),
+        };
         file.prepare()?;
         Ok(file)
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn bytes(&self) -> Result<u64, RecordsError> {
+        (self.length)().map_err(|source| RecordsError::Disk {
+            operation: "measure",
+            source,
+        })
     }
 
     /// The state that the file holds, and the log position that it was made at; None for a new file.
@@ -123,38 +149,13 @@ impl RecordFile {
     /// # Errors
     /// The disk's, or the file is damaged.
     pub fn restore(&self) -> Result<(State, Option<Vec<u8>>), RecordsError> {
-        let read = self.database.begin_read().map_err(database("read"))?;
-        let facts = read.open_table(FACTS).map_err(database("read"))?;
-        let fact = |name: &str| -> Result<Option<Vec<u8>>, RecordsError> {
-            let fact = facts.get(name).map_err(database("read"))?;
-            Ok(fact.map(|fact| fact.value().to_vec()))
-        };
-        let mut kept = Kept {
-            revision: number(fact("revision")?, FIRST)?,
-            compacted: number(fact("compacted")?, NEVER_COMPACTED)?,
-            leases: Vec::new(),
-            alarms: BTreeSet::new(),
-        };
-        let leases = read.open_table(LEASES).map_err(database("read"))?;
-        for entry in leases.iter().map_err(database("read"))? {
-            let (id, lease) = entry.map_err(database("read"))?;
-            let (time_to_live, remaining) = lease.value();
-            let lease = KeptLease {
-                time_to_live,
-                remaining,
-            };
-            kept.leases.push((id.value(), lease));
-        }
-        let alarms = read.open_table(ALARMS).map_err(database("read"))?;
-        for entry in alarms.iter().map_err(database("read"))? {
-            let (member, kind) = entry.map_err(database("read"))?.0.value();
-            kept.alarms.insert(Alarm { member, kind });
-        }
+        let view = self.view()?;
+        let (kept, applied) = view.kept()?;
         let newest = kept.revision;
         let mut index = Restore::default();
         let start = Revision { main: 0, sub: 0 };
         let mut beyond = None;
-        self.reader()?
+        view.records()?
             .scan(start, &mut |revision, record| {
                 if revision.main > newest {
                     beyond = Some(revision);
@@ -170,7 +171,7 @@ impl RecordFile {
             let what = format!("record {revision} is newer than the store, which is at {newest}");
             return Err(RecordsError::Damaged { what });
         }
-        Ok((State::restore(kept, index.finish()), fact("applied")?))
+        Ok((State::restore(kept, index.finish()), applied))
     }
 
     /// Commits what commands did.
@@ -199,9 +200,16 @@ impl RecordFile {
     /// # Errors
     /// The disk's.
     pub fn reader(&self) -> Result<Reader, RecordsError> {
+        self.view()?.records()
+    }
+
+    /// Everything as of the last commit, whatever is committed later. Its pages are kept while it is there.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn view(&self) -> Result<View, RecordsError> {
         let read = self.database.begin_read().map_err(database("read"))?;
-        let records = read.open_table(RECORDS).map_err(database("read"))?;
-        Ok(Reader { records })
+        Ok(View { read })
     }
 
     /// Checks the format, and makes the tables.
@@ -321,17 +329,6 @@ fn unreadable(
         revision,
         source: Box::new(error),
     }
-}
-
-/// A fact that is a number.
-fn number(fact: Option<Vec<u8>>, otherwise: i64) -> Result<i64, RecordsError> {
-    let Some(bytes) = fact else {
-        return Ok(otherwise);
-    };
-    let bytes = bytes.try_into().map_err(|_| RecordsError::Damaged {
-        what: "a revision is no number".to_owned(),
-    })?;
-    Ok(i64::from_be_bytes(bytes))
 }
 
 fn database<E: Into<redb::Error>>(operation: &'static str) -> impl Fn(E) -> RecordsError {

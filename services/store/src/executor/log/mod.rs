@@ -322,13 +322,11 @@ impl<D: Disk> Log<D> {
         self.settings.checkpointed = self.settings.checkpointed.max(end);
     }
 
-    /// Forgets the entries before `end`, and removes segments that hold no others. The caller has made `end` durable
-    /// before, and passes it as [`Settings::purged`] from now on. Where the log does not reach `end` (another
-    /// member's snapshot took its place), it begins anew there.
+    /// Whether the entries before `end` may be purged.
     ///
     /// # Errors
-    /// They are not all checkpointed, or the disk's; segments may then be left for the next purge to remove.
-    pub fn purge(&mut self, end: u64) -> Result<(), LogError> {
+    /// They are not all checkpointed, or an earlier flush failed.
+    pub fn may_purge(&self, end: u64) -> Result<(), LogError> {
         self.usable()?;
         if end > self.settings.checkpointed {
             return Err(LogError::NotCheckpointed {
@@ -336,6 +334,17 @@ impl<D: Disk> Log<D> {
                 checkpointed: self.settings.checkpointed,
             });
         }
+        Ok(())
+    }
+
+    /// Forgets the entries before `end`, and removes segments that hold no others. The caller has made `end` durable
+    /// before, and passes it as [`Settings::purged`] from now on. Where the log does not reach `end` (another
+    /// member's snapshot took its place), it begins anew there.
+    ///
+    /// # Errors
+    /// They are not all checkpointed, or the disk's; segments may then be left for the next purge to remove.
+    pub fn purge(&mut self, end: u64) -> Result<(), LogError> {
+        self.may_purge(end)?;
         self.settings.purged = self.settings.purged.max(end);
         if self.next() < end {
             self.begin_segment(end)?;

@@ -1,5 +1,414 @@
 //! One member of the cluster: what servers and gateways call.
+//!
+//! ```text
+//!   propose ──> leader? ──yes──> openraft ──> log, peers ──> applied here ──> reply
+//!                 └──no──> leader, over the bulk connection ──────┘
+//!   linearize ──> leader: read index, confirmed by a quorum ──> applied here
+//! ```
+//!
+//! Whoever is asked answers from his own state, once that has come far enough: replies need no way back over the wire.
 
+mod identity;
+mod lead;
+mod membership;
+mod start;
+mod tasks;
 mod types;
 
+pub use super::watches::WatchStream;
+use super::{
+    disk::{Directory, Disk},
+    peer::{client::Peers, proto},
+    raft::{
+        NodeInfo, TypeConfig,
+        machine::Machine,
+        state_machine::{SnapshotData, StateMachine},
+    },
+    records::Reader,
+    watches::WatchHub,
+};
+use crate::planner::{
+    check,
+    command::Command,
+    state::{Alarm, Reply, State},
+};
+use etcd_proto::{
+    errors::Refusal,
+    etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
+};
+use openraft::{Raft, async_runtime::WatchReceiver};
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+pub(crate) use types::chain;
 pub use types::{ClusterState, MemberError, MemberInfo, MemberStatus, Settings};
+
+/// Between two attempts to find a leader, or to have one confirm that it leads.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A member. Cheap to clone; all clones are the same member.
+pub struct Member<D: Disk = Directory> {
+    inner: Arc<Inner<D>>,
+}
+
+impl<D: Disk> Clone for Member<D> {
+    fn clone(&self) -> Self {
+        let inner = self.inner.clone();
+        Self { inner }
+    }
+}
+
+struct Inner<D: Disk> {
+    settings: Settings,
+    cluster: u64,
+    id: u64,
+    machine: Arc<Machine<D>>,
+    raft: Raft<TypeConfig, StateMachine<D>>,
+    peers: Arc<Peers>,
+    stopping: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Membership changes that this member leads, one at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// Held as long as the directory is ours.
+    _lock: Option<fs::File>,
+}
+
+/// Who leads, as far as this member knows.
+enum Leader {
+    Me,
+    Other(u64, NodeInfo),
+    Nobody,
+}
+
+impl<D: Disk> Member<D> {
+    /// Of the cluster.
+    #[must_use]
+    pub fn cluster_id(&self) -> u64 {
+        self.inner.cluster
+    }
+
+    /// Of this member.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inner.id
+    }
+
+    /// Proposes a change: committed, and applied here, when this returns. The proposer has checked it ([`check`]),
+    /// and chosen what must be chosen before (a lease's number and life).
+    ///
+    /// # Errors
+    /// [`MemberError::Refused`]: nothing was changed. After any other, it may still be carried out.
+    pub async fn propose(&self, command: Command) -> Result<Reply, MemberError> {
+        self.keep_quota(&command).await?;
+        let deadline = self.deadline();
+        let physical = match &command {
+            Command::Compact(request) if request.physical => Some(request.revision),
+            _ => None,
+        };
+        let reply = self.commit(&command, deadline).await?;
+        if let Some(revision) = physical {
+            timeout_at(deadline, self.machine().wait_compacted(revision))
+                .await
+                .map_err(|_| MemberError::Timeout)?;
+        }
+        Ok(reply)
+    }
+
+    /// Waits until everything that was committed before the call is applied here. A quorum confirms it: a leader that
+    /// was stopped, or cut off, fails.
+    ///
+    /// # Errors
+    /// [`MemberError::Timeout`], [`MemberError::NoLeader`], [`MemberError::Stopped`].
+    pub async fn linearize(&self) -> Result<(), MemberError> {
+        let deadline = self.deadline();
+        self.until(deadline, async {
+            loop {
+                let index = match self.leader() {
+                    Leader::Me => self.lead_read_index().await,
+                    Leader::Other(id, node) => {
+                        let peer = self.inner.peers.peer(id, &node);
+                        peer.read_index(self.inner.settings.request_timeout).await
+                    }
+                    Leader::Nobody => Err(MemberError::NoLeader),
+                };
+                // To ask again has no consequences, whatever went wrong.
+                match index {
+                    Ok(index) => {
+                        self.machine().wait_applied(index).await;
+                        return Ok(());
+                    }
+                    Err(MemberError::Stopped) => return Err(MemberError::Stopped),
+                    Err(_) => sleep(AGAIN).await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Looks at the state and its records of one moment. Nothing is applied while it looks.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn read<T>(&self, look: impl FnOnce(&State, &Reader) -> T) -> Result<T, MemberError> {
+        Ok(self.machine().read(look)?)
+    }
+
+    /// Everything as of now, for a snapshot, whatever is applied later.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn snapshot(&self) -> Result<SnapshotData, MemberError> {
+        let (view, position) = self.machine().view()?;
+        Ok(SnapshotData::Ours(Box::new(view), position))
+    }
+
+    /// Opens a watch stream.
+    #[must_use]
+    pub fn watch(&self) -> WatchStream {
+        self.watches().open()
+    }
+
+    /// All watch streams.
+    #[must_use]
+    pub fn watches(&self) -> &Arc<WatchHub> {
+        &self.machine().watches
+    }
+
+    /// Renews a lease; returns its granted life in seconds. The leader's leadership is confirmed before.
+    ///
+    /// # Errors
+    /// [`Refusal::LeaseNotFound`], or as for [`Member::linearize`].
+    pub async fn renew_lease(&self, id: i64) -> Result<i64, MemberError> {
+        let timeout = self.inner.settings.request_timeout;
+        self.ask_leader(
+            || self.lead_lease_renewal(id),
+            |peer| async move { peer.renew_lease(id, timeout).await },
+        )
+        .await
+    }
+
+    /// Granted life of a lease in seconds, and how long it still lives.
+    ///
+    /// # Errors
+    /// As for [`Member::renew_lease`].
+    pub async fn lease_remaining(&self, id: i64) -> Result<(i64, Duration), MemberError> {
+        let timeout = self.inner.settings.request_timeout;
+        let lease = self
+            .ask_leader(
+                || self.lead_lease_remaining(id),
+                |peer| async move { peer.lease_remaining(id, timeout).await },
+            )
+            .await?;
+        let remaining = Duration::from_millis(lease.remaining_millis);
+        Ok((lease.time_to_live, remaining))
+    }
+
+    /// What this member knows of itself.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn status(&self) -> Result<MemberStatus, MemberError> {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let (revision, alarms) =
+            self.read(|state, _| (state.revision(), state.alarms().clone()))?;
+        let position = self.machine().position();
+        Ok(MemberStatus {
+            cluster_id: self.inner.cluster,
+            member_id: self.inner.id,
+            leader_id: metrics.current_leader.unwrap_or(0),
+            term: metrics.current_term,
+            log_index: metrics.last_log_index.unwrap_or(0),
+            purged_index: metrics.purged.map_or(0, |purged| purged.index),
+            applied_index: position.applied.map_or(0, |applied| applied.index),
+            revision,
+            database_bytes: self.machine().bytes()?,
+            is_learner: self.is_learner(),
+            alarms,
+        })
+    }
+
+    /// Waits until this member knows a leader, and has applied everything that was committed when it asked.
+    ///
+    /// # Errors
+    /// [`MemberError::Stopped`].
+    pub async fn wait_ready(&self) -> Result<(), MemberError> {
+        loop {
+            match self.linearize().await {
+                Ok(()) => return Ok(()),
+                Err(MemberError::Stopped) => return Err(MemberError::Stopped),
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn raft(&self) -> &Raft<TypeConfig, StateMachine<D>> {
+        &self.inner.raft
+    }
+
+    pub(crate) fn machine(&self) -> &Machine<D> {
+        &self.inner.machine
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.inner.settings.request_timeout
+    }
+
+    /// Runs a request until it is done, its time is over, or the member stops.
+    async fn until<T>(
+        &self,
+        deadline: Instant,
+        request: impl Future<Output = Result<T, MemberError>>,
+    ) -> Result<T, MemberError> {
+        let mut stopping = self.inner.stopping.subscribe();
+        tokio::select! {
+            done = request => done,
+            () = sleep_until(deadline) => Err(match self.leader() {
+                Leader::Nobody => MemberError::NoLeader,
+                Leader::Me | Leader::Other(..) => MemberError::Timeout,
+            }),
+            _ = stopping.wait_for(|stopping| *stopping) => Err(MemberError::Stopped),
+        }
+    }
+
+    fn leader(&self) -> Leader {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        match metrics.current_leader {
+            Some(id) if id == self.inner.id => Leader::Me,
+            Some(id) => match metrics.membership_config.get_node(&id) {
+                Some(node) => Leader::Other(id, node.clone()),
+                None => Leader::Nobody,
+            },
+            None => Leader::Nobody,
+        }
+    }
+
+    /// Asks the leader, here or elsewhere; again only when nobody led.
+    async fn ask_leader<T, M, O, N, P>(&self, me: M, other: O) -> Result<T, MemberError>
+    where
+        M: Fn() -> N,
+        N: Future<Output = Result<T, MemberError>>,
+        O: Fn(super::peer::client::Peer) -> P,
+        P: Future<Output = Result<T, MemberError>>,
+    {
+        self.until(self.deadline(), async {
+            loop {
+                let answer = match self.leader() {
+                    Leader::Me => me().await,
+                    Leader::Other(id, node) => other(self.inner.peers.peer(id, &node)).await,
+                    Leader::Nobody => Err(MemberError::NoLeader),
+                };
+                match answer {
+                    Err(MemberError::NoLeader) => sleep(AGAIN).await,
+                    answer => return answer,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Has a command committed, and waits for what it came to here.
+    async fn commit(&self, command: &Command, deadline: Instant) -> Result<Reply, MemberError> {
+        let waiters = &self.machine().waiters;
+        let (proposal, mut waiter) = waiters.add(command.encode())?;
+        self.until(deadline, async {
+            let submit = self.submit(proposal);
+            tokio::pin!(submit);
+            tokio::select! {
+                outcome = waiter.outcome() => return outcome_of(outcome),
+                submitted = &mut submit => match submitted {
+                    // The connection was lost, and nobody knows what came of it: it may yet be applied here.
+                    Ok(()) | Err(MemberError::Refused(Refusal::TimeoutConnectionLost)) => {}
+                    Err(error) => return Err(error),
+                },
+            }
+            outcome_of(waiter.outcome().await)
+        })
+        .await
+    }
+
+    async fn submit(&self, proposal: super::raft::Proposal) -> Result<(), MemberError> {
+        loop {
+            let submitted = match self.leader() {
+                Leader::Me => self.lead_proposal(proposal.clone()).await,
+                Leader::Other(id, node) => {
+                    let bytes = super::raft::encoding::encode_proposal(&proposal);
+                    let peer = self.inner.peers.peer(id, &node);
+                    peer.propose(bytes, self.inner.settings.request_timeout)
+                        .await
+                }
+                Leader::Nobody => Err(MemberError::NoLeader),
+            };
+            match submitted {
+                // He who was asked does not lead: nothing was appended.
+                Err(MemberError::NoLeader) => sleep(AGAIN).await,
+                submitted => return submitted,
+            }
+        }
+    }
+
+    /// Raises the alarm before a put that would go beyond the quota: from its place in the log on, all refuse puts.
+    async fn keep_quota(&self, command: &Command) -> Result<(), MemberError> {
+        let takes_space = match command {
+            Command::Put(_) | Command::LeaseGrant(_) => true,
+            Command::Transaction(request) => check::takes_space(request),
+            _ => false,
+        };
+        if !takes_space || self.machine().bytes()? < self.inner.settings.quota_bytes {
+            return Ok(());
+        }
+        let alarm = Alarm {
+            member: self.inner.id,
+            kind: i32::from(AlarmType::Nospace),
+        };
+        if self.read(|state, _| state.alarms().contains(&alarm))? {
+            return Ok(());
+        }
+        let mut request = AlarmRequest {
+            member_id: alarm.member,
+            ..AlarmRequest::default()
+        };
+        request.set_action(AlarmAction::Activate);
+        request.set_alarm(AlarmType::Nospace);
+        tracing::warn!(
+            quota_bytes = self.inner.settings.quota_bytes,
+            "the quota is used up: puts are refused until space is made and the alarm is cleared"
+        );
+        let raise = Command::Alarm(request);
+        self.commit(&raise, self.deadline()).await?;
+        Ok(())
+    }
+}
+
+fn outcome_of(outcome: Option<super::raft::waiters::Outcome>) -> Result<Reply, MemberError> {
+    let outcome = outcome.ok_or(MemberError::Stopped)?;
+    Ok(outcome?)
+}
+
+impl<D: Disk> Member<D> {
+    fn is_learner(&self) -> bool {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.voter_ids();
+        !voters.any(|id| id == self.inner.id)
+    }
+
+    /// The membership as peers have it.
+    pub(crate) fn membership(&self) -> proto::Members {
+        let metrics = self.inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        proto::Members {
+            cluster_id: self.inner.cluster,
+            membership: Some(super::raft::encoding::encode_membership(membership)),
+            added: 0,
+        }
+    }
+}

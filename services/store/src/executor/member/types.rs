@@ -1,10 +1,8 @@
 //! What a member is told at its start, what it says of itself, and why it may have no answer.
 
-use crate::planner::records::StorageError;
+use crate::planner::{records::StorageError, state::Alarm};
 use etcd_proto::errors::Refusal;
-use std::{collections::BTreeSet, time::Duration};
-
-use crate::planner::state::Alarm;
+use std::{collections::BTreeSet, io, time::Duration};
 
 /// Why a member has no answer. [`MemberError::refusal`] is what etcd's clients are told.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,13 +22,16 @@ pub enum MemberError {
     /// The member is stopping.
     #[error("the member is stopping")]
     Stopped,
+    /// What it was told at its start cannot be.
+    #[error("{0}")]
+    Configuration(String),
     /// The member's disk does not give back what was written, or takes nothing more. It must start again.
     #[error("storage: {0}")]
     Storage(String),
 }
 
 impl MemberError {
-    /// What a client of etcd is told; None for faults of the disk, which have no text of etcd's.
+    /// What a client of etcd is told; None for faults of disk and configuration, which have no text of etcd's.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
@@ -39,13 +40,19 @@ impl MemberError {
             Self::Timeout => Some(Refusal::Timeout),
             Self::LeaderChanged => Some(Refusal::LeaderChanged),
             Self::Stopped => Some(Refusal::Stopped),
-            Self::Storage(_) => None,
+            Self::Storage(_) | Self::Configuration(_) => None,
         }
     }
 }
 
 impl From<StorageError> for MemberError {
     fn from(error: StorageError) -> Self {
+        Self::Storage(chain(&error))
+    }
+}
+
+impl From<io::Error> for MemberError {
+    fn from(error: io::Error) -> Self {
         Self::Storage(chain(&error))
     }
 }
@@ -90,14 +97,14 @@ pub struct MemberStatus {
     pub term: u64,
     /// Index of the last entry of its log.
     pub log_index: u64,
+    /// Index of the last entry that its log has forgotten; 0: none.
+    pub purged_index: u64,
     /// Index of the last entry that it has applied.
     pub applied_index: u64,
     /// The store's revision.
     pub revision: i64,
     /// Bytes of the file of records.
     pub database_bytes: u64,
-    /// Bytes of it that hold something, as of the last checkpoint.
-    pub database_bytes_in_use: u64,
     /// It has no vote.
     pub is_learner: bool,
     /// Raised alarms.

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     executor::simulated::{Crash, Simulated},
-    planner::{command::Command, hash::Hash},
+    planner::{command::Command, hash::Hash, state::Alarm},
 };
 use etcd_proto::etcdserverpb::{
     AlarmRequest, AlarmType, CompactionRequest, DeleteRangeRequest, LeaseCheckpoint,
@@ -12,6 +12,7 @@ use etcd_proto::etcdserverpb::{
     alarm_request::AlarmAction,
 };
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const CACHE: usize = 1024 * 1024;
 

@@ -62,7 +62,8 @@ impl<B: Backend> Maintenance for Api<B> {
             raft_term: status.term,
             raft_applied_index: status.applied_index,
             errors,
-            db_size_in_use: signed(status.database_bytes_in_use),
+            // What is free in the file is not known.
+            db_size_in_use: signed(status.database_bytes),
             is_learner: status.is_learner,
             storage_version: String::new(),
             db_size_quota: signed(self.limits.quota_bytes),

@@ -170,10 +170,10 @@ impl Backend for Local {
             leader_id: if inner.leaderless { 0 } else { MEMBER },
             term: 2,
             log_index: 1,
+            purged_index: 0,
             applied_index: 1,
             revision: inner.state.revision(),
             database_bytes: 0,
-            database_bytes_in_use: 0,
             is_learner: inner.learner,
             alarms: inner.state.alarms().clone(),
         }

@@ -1,0 +1,248 @@
+//! A member's beginning and end.
+
+use super::{
+    ClusterState, Inner, Leader, Member, MemberError, Settings,
+    identity::{self, Identity},
+};
+use crate::executor::{
+    disk::{Directory, Disk},
+    peer::{
+        MESSAGE_BYTES_MAX, client::Peers, network::Network, proto::peer_server::PeerServer,
+        service::PeerService,
+    },
+    raft::{
+        machine::{self, Machine},
+        state_machine::StateMachine,
+    },
+};
+use aws_lc_rs::rand;
+use openraft::{
+    Config, Raft, SnapshotPolicy,
+    async_runtime::WatchReceiver,
+    error::{InitializeError, RaftError},
+};
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+
+/// Entries that one message to a peer holds at most, whatever their size.
+const APPEND_ENTRIES_MAX: u64 = 4096;
+/// A step of an orderly end that takes longer is left undone.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Member<Directory> {
+    /// Starts a member on a directory, which is made if need be. `listener` is where its peers reach it; one that is
+    /// alone needs none.
+    ///
+    /// # Errors
+    /// [`MemberError::Configuration`], [`MemberError::Storage`].
+    pub async fn open(
+        directory: &Path,
+        settings: Settings,
+        listener: Option<TcpListener>,
+    ) -> Result<Self, MemberError> {
+        let disk = Directory::open(directory)?;
+        let lock = lock(directory)?;
+        let segments = Directory::open(&directory.join("log"))?;
+        Self::start(Arc::new(disk), segments, settings, listener, Some(lock)).await
+    }
+}
+
+/// Two processes on one directory would ruin it.
+fn lock(directory: &Path) -> Result<fs::File, MemberError> {
+    let path = directory.join("lock");
+    let file = fs::File::create(&path)?;
+    file.try_lock().map_err(|error| {
+        let directory = directory.display();
+        MemberError::Configuration(format!("another process uses {directory}: {error}"))
+    })?;
+    Ok(file)
+}
+
+/// Random numbers of the system.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).expect("the system has random numbers");
+    u64::from_be_bytes(bytes)
+}
+
+fn configuration(settings: &Settings) -> Result<Config, MemberError> {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let config = Config {
+        cluster_name: "store".to_owned(),
+        heartbeat_interval: millis(settings.heartbeat),
+        election_timeout_min: millis(settings.election),
+        election_timeout_max: millis(settings.election) * 2,
+        max_payload_entries: APPEND_ENTRIES_MAX,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(settings.checkpoint_entries),
+        max_in_snapshot_log_to_keep: settings.log_entries_kept,
+        // Each purge is a flush of its own.
+        purge_batch_size: settings.log_entries_kept.max(1),
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    };
+    config
+        .validate()
+        .map_err(|error| MemberError::Configuration(error.to_string()))
+}
+
+impl<D: Disk> Member<D> {
+    /// Starts a member on any disks.
+    pub(crate) async fn start(
+        disk: Arc<D>,
+        segments: D,
+        settings: Settings,
+        listener: Option<TcpListener>,
+        lock: Option<fs::File>,
+    ) -> Result<Self, MemberError> {
+        let config = Arc::new(configuration(&settings)?);
+        let identity = match identity::kept(&*disk)? {
+            Some(identity) => identity,
+            None => identity::choose(&*disk, &settings).await?,
+        };
+        let machine = machine::Settings {
+            cache_bytes: settings.cache_bytes,
+            checkpoint_entries: settings.checkpoint_entries,
+        };
+        let machine = Machine::open(disk, segments, machine, Box::new(random))?;
+        let machine = Arc::new(machine);
+        let peers = Peers::new(identity.cluster);
+        let network = Network {
+            peers: peers.clone(),
+        };
+        let state_machine = StateMachine(machine.clone());
+        let raft = Raft::new(
+            identity.member,
+            config,
+            network,
+            machine.log(),
+            state_machine,
+        )
+        .await
+        .map_err(|error| super::lead::fatal(&error))?;
+        let member = Self {
+            inner: Arc::new(Inner {
+                settings,
+                cluster: identity.cluster,
+                id: identity.member,
+                machine,
+                raft,
+                peers,
+                stopping: watch::Sender::new(false),
+                tasks: Mutex::default(),
+                changing: tokio::sync::Mutex::new(()),
+                _lock: lock,
+            }),
+        };
+        if let Some(listener) = listener {
+            member.serve_peers(listener)?;
+        }
+        member.begin_cluster(identity).await?;
+        member.start_tasks();
+        Ok(member)
+    }
+
+    /// At the first start of a new cluster, every member writes the same first entry.
+    async fn begin_cluster(&self, identity: Identity) -> Result<(), MemberError> {
+        let raft = self.raft();
+        let begun = raft.is_initialized().await;
+        let begun = begun.map_err(|error| super::lead::fatal(&error))?;
+        if begun || self.inner.settings.cluster_state == ClusterState::Existing {
+            return Ok(());
+        }
+        let members = identity::initial_members(&self.inner.settings)?;
+        if !members.contains_key(&identity.member) {
+            let name = &self.inner.settings.name;
+            return Err(MemberError::Configuration(format!(
+                "the initial cluster is not the one that {name} first started with"
+            )));
+        }
+        match raft.initialize(members).await {
+            // A peer was faster: what it wrote is the same.
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::Fatal(error)) => Err(super::lead::fatal(&error)),
+            Err(RaftError::APIError(error)) => Err(MemberError::Configuration(error.to_string())),
+        }
+    }
+
+    fn serve_peers(&self, listener: TcpListener) -> Result<(), MemberError> {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let service = PeerServer::new(PeerService::new(self.clone()))
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        self.keep(tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "serve peers");
+            }
+        }));
+        Ok(())
+    }
+
+    /// Keeps a task until the member stops.
+    pub(super) fn keep(&self, task: JoinHandle<()>) {
+        let tasks = self.inner.tasks.lock();
+        tasks.unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Gives leadership away, makes everything durable, and stops. Requests that wait are told so.
+    ///
+    /// # Errors
+    /// [`MemberError::Storage`]: the last checkpoint failed; the next start applies the log again from the one before.
+    pub async fn stop(&self) -> Result<(), MemberError> {
+        self.give_leadership_away().await;
+        self.inner.stopping.send_replace(true);
+        self.watches().stop();
+        let stopped = self.raft().shutdown().await;
+        let tasks = {
+            let mut tasks = self
+                .inner
+                .tasks
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        for task in tasks {
+            task.abort();
+            // It was told to end, or failed and has said so.
+            let _ = task.await;
+        }
+        self.machine().checkpoint().await?;
+        Ok(stopped?)
+    }
+
+    /// To the voter whose log is longest. If it does not work out, the others elect one as after a crash.
+    async fn give_leadership_away(&self) {
+        let Leader::Me = self.leader() else { return };
+        let successor = {
+            let metrics = self.raft().metrics();
+            let metrics = metrics.borrow_watched();
+            let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+            let replication = metrics.replication.clone().unwrap_or_default();
+            replication
+                .into_iter()
+                .filter(|(id, matched)| {
+                    *id != self.id() && voters.contains(id) && matched.is_some()
+                })
+                .max_by_key(|(_, matched)| *matched)
+                .map(|(id, _)| id)
+        };
+        let Some(successor) = successor else { return };
+        match tokio::time::timeout(STEP_TIMEOUT, self.move_leader(successor)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "give leadership away"),
+            Err(_) => tracing::warn!("giving leadership away took too long"),
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! openraft's network over [`Peer`]s.
+
+use super::{
+    client::{Peer, Peers},
+    proto::{self, append_response::Outcome},
+    snapshot,
+};
+use crate::executor::raft::{
+    NodeInfo, TypeConfig, Vote,
+    encoding::{Malformed, decode_log_id, decode_vote, encode_entry, encode_log_id, encode_vote},
+    state_machine::SnapshotData,
+};
+use openraft::{
+    OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
+    network::RPCOption,
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderError,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+    type_config::alias::SnapshotOf,
+};
+use std::{future::Future, sync::Arc, time::Duration};
+use tonic::{Code, Status};
+
+/// A snapshot that takes longer is begun again later.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Makes connections for openraft.
+pub struct Network {
+    /// All connections.
+    pub peers: Arc<Peers>,
+}
+
+/// One connection of openraft's.
+pub struct Connection {
+    peer: Peer,
+    /// It is for signs of life.
+    urgent: bool,
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Connection;
+
+    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> Connection {
+        Connection {
+            peer: self.peers.peer(target, node),
+            urgent: false,
+        }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> Connection {
+        Connection {
+            peer: self.peers.peer(target, node),
+            urgent: true,
+        }
+    }
+}
+
+fn failed(status: Status) -> RPCError<TypeConfig> {
+    match status.code() {
+        // Nobody is there: openraft waits a while before it tries again.
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
+            RPCError::Unreachable(Unreachable::from_string(status))
+        }
+        _ => RPCError::Network(NetworkError::from_string(status)),
+    }
+}
+
+fn not_understood(error: Malformed) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(&error))
+}
+
+fn vote_request(request: &VoteRequest<TypeConfig>) -> proto::VoteRequest {
+    proto::VoteRequest {
+        vote: Some(encode_vote(&request.vote)),
+        last: request.last_log_id.map(encode_log_id),
+        leadership_transfer: request.leadership_transfer,
+    }
+}
+
+fn vote_response(
+    response: proto::VoteResponse,
+) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+    let vote = decode_vote(response.vote).map_err(not_understood)?;
+    let last = response.last.map(decode_log_id);
+    Ok(VoteResponse::new(vote, last, response.granted))
+}
+
+impl RaftNetworkV2<TypeConfig> for Connection {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let entries = request.entries.iter().map(|entry| proto::Entry {
+            id: Some(encode_log_id(entry.log_id)),
+            payload: encode_entry(entry),
+        });
+        let message = proto::AppendRequest {
+            vote: Some(encode_vote(&request.vote)),
+            previous: request.prev_log_id.map(encode_log_id),
+            entries: entries.collect(),
+            commit: request.leader_commit.map(encode_log_id),
+        };
+        let client = if self.urgent {
+            self.peer.urgent()
+        } else {
+            self.peer.bulk()
+        };
+        let request = self.peer.request(message, option.hard_ttl());
+        let response = client.map_err(failed)?.append(request).await;
+        let response = response.map_err(failed)?.into_inner();
+        Ok(match response.outcome() {
+            Outcome::Success => AppendEntriesResponse::Success,
+            Outcome::Partial => {
+                AppendEntriesResponse::PartialSuccess(response.upto.map(decode_log_id))
+            }
+            Outcome::Conflict => AppendEntriesResponse::Conflict,
+            Outcome::HigherVote => AppendEntriesResponse::HigherVote(
+                decode_vote(response.vote).map_err(not_understood)?,
+            ),
+            Outcome::Unspecified => {
+                return Err(failed(Status::internal("an append without outcome")));
+            }
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.peer.urgent().map_err(failed)?;
+        let request = self.peer.request(vote_request(&request), option.hard_ttl());
+        let response = client.vote(request).await.map_err(failed)?;
+        vote_response(response.into_inner())
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.peer.urgent().map_err(failed)?;
+        let request = self.peer.request(vote_request(&request), option.hard_ttl());
+        let response = client.pre_vote(request).await.map_err(failed)?;
+        vote_response(response.into_inner())
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<TypeConfig, SnapshotData>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let unreachable = |status: Status| Unreachable::from_string(status);
+        let SnapshotData::Ours(view, position) = snapshot.snapshot else {
+            // openraft sends what get_current_snapshot gave.
+            let fault = Status::internal("only our own snapshots are sent");
+            return Err(unreachable(fault).into());
+        };
+        let mut client = self.peer.bulk().map_err(unreachable)?;
+        let chunks = snapshot::send(*view, position, encode_vote(&vote));
+        let request = self.peer.request(chunks, SNAPSHOT_TIMEOUT);
+        tokio::select! {
+            closed = cancel => Err(closed.into()),
+            response = client.install(request) => {
+                let response = response.map_err(unreachable)?.into_inner();
+                let vote = decode_vote(response.vote).map_err(|error| NetworkError::new(&error))?;
+                Ok(SnapshotResponse::new(vote))
+            }
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let mut client = self.peer.urgent().map_err(failed)?;
+        let message = proto::TransferRequest {
+            from: Some(encode_vote(request.from_leader())),
+            to: *request.to_node_id(),
+            last: request.last_log_id().copied().map(encode_log_id),
+        };
+        let message = self.peer.request(message, option.hard_ttl());
+        let response = client.transfer(message).await.map_err(failed)?.into_inner();
+        Ok(match response.refused {
+            None => Ok(()),
+            Some(reason) => {
+                tracing::info!(reason, "a transfer of leadership was refused");
+                Err(TransferLeaderError::LogNotFlushed {
+                    expected: request.last_log_id().copied(),
+                    actual: None,
+                })
+            }
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! What a member answers to its peers.
+
+use super::{
+    CLUSTER, TO,
+    client::status,
+    proto::{
+        AppendRequest, AppendResponse, ChangeMembersRequest, InstallResponse, LeaseRequest,
+        LeaseResponse, ListMembersRequest, Members, ProposeRequest, ProposeResponse,
+        ReadIndexRequest, ReadIndexResponse, SnapshotChunk, TransferRequest, TransferResponse,
+        VoteRequest, VoteResponse, append_response::Outcome, peer_server,
+    },
+    snapshot,
+};
+use crate::executor::{
+    disk::Disk,
+    member::Member,
+    raft::{
+        TypeConfig,
+        encoding::{
+            Malformed, decode_entry, decode_log_id, decode_proposal, decode_vote, encode_log_id,
+            encode_vote,
+        },
+    },
+};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest as RaftVote,
+    VoteResponse as RaftVoteResponse,
+};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+/// One member's service to its peers.
+pub struct PeerService<D: Disk> {
+    member: Member<D>,
+    /// There is one file for a snapshot that comes.
+    installing: tokio::sync::Mutex<()>,
+}
+
+impl<D: Disk> PeerService<D> {
+    /// The service of this member.
+    #[must_use]
+    pub fn new(member: Member<D>) -> Self {
+        Self {
+            member,
+            installing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Refuses what is meant for somebody else.
+    fn admit<T>(&self, request: Request<T>) -> Result<T, Status> {
+        let (cluster, id) = (self.member.cluster_id(), self.member.id());
+        let named = |name| number(request.metadata(), name);
+        if named(CLUSTER) != Some(cluster) {
+            return Err(Status::failed_precondition(format!(
+                "this is a member of cluster {cluster:x}"
+            )));
+        }
+        if named(TO) != Some(id) {
+            return Err(Status::failed_precondition(format!(
+                "this is member {id:x}"
+            )));
+        }
+        Ok(request.into_inner())
+    }
+}
+
+fn number(metadata: &MetadataMap, name: &str) -> Option<u64> {
+    metadata.get(name)?.to_str().ok()?.parse().ok()
+}
+
+fn malformed(error: Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn fatal(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+fn vote_request(request: VoteRequest) -> Result<RaftVote<TypeConfig>, Status> {
+    let vote = decode_vote(request.vote).map_err(malformed)?;
+    let mut vote = RaftVote::new(vote, request.last.map(decode_log_id));
+    vote.leadership_transfer = request.leadership_transfer;
+    Ok(vote)
+}
+
+fn vote_response(response: &RaftVoteResponse<TypeConfig>) -> Response<VoteResponse> {
+    Response::new(VoteResponse {
+        vote: Some(encode_vote(&response.vote)),
+        granted: response.vote_granted,
+        last: response.last_log_id.map(encode_log_id),
+    })
+}
+
+#[tonic::async_trait]
+impl<D: Disk> peer_server::Peer for PeerService<D> {
+    async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
+        let request = vote_request(self.admit(request)?)?;
+        let response = self.member.raft().vote(request).await.map_err(fatal)?;
+        Ok(vote_response(&response))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<VoteRequest>,
+    ) -> Result<Response<VoteResponse>, Status> {
+        let request = vote_request(self.admit(request)?)?;
+        let response = self.member.raft().pre_vote(request).await.map_err(fatal)?;
+        Ok(vote_response(&response))
+    }
+
+    async fn append(
+        &self,
+        request: Request<AppendRequest>,
+    ) -> Result<Response<AppendResponse>, Status> {
+        let request = self.admit(request)?;
+        let mut entries = Vec::with_capacity(request.entries.len());
+        for entry in request.entries {
+            let index = entry.id.unwrap_or_default().index;
+            entries.push(decode_entry(index, entry.payload).map_err(malformed)?);
+        }
+        let append = AppendEntriesRequest {
+            vote: decode_vote(request.vote).map_err(malformed)?,
+            prev_log_id: request.previous.map(decode_log_id),
+            entries,
+            leader_commit: request.commit.map(decode_log_id),
+        };
+        let appended = self.member.raft().append_entries(append).await;
+        let (outcome, upto, vote) = match appended.map_err(fatal)? {
+            AppendEntriesResponse::Success => (Outcome::Success, None, None),
+            AppendEntriesResponse::PartialSuccess(upto) => (Outcome::Partial, upto, None),
+            AppendEntriesResponse::Conflict => (Outcome::Conflict, None, None),
+            AppendEntriesResponse::HigherVote(vote) => (Outcome::HigherVote, None, Some(vote)),
+        };
+        let response = AppendResponse {
+            outcome: outcome.into(),
+            upto: upto.map(encode_log_id),
+            vote: vote.as_ref().map(encode_vote),
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn install(
+        &self,
+        request: Request<Streaming<SnapshotChunk>>,
+    ) -> Result<Response<InstallResponse>, Status> {
+        let chunks = self.admit(request)?;
+        let Ok(_alone) = self.installing.try_lock() else {
+            return Err(Status::unavailable("another snapshot is on its way in"));
+        };
+        let (vote, snapshot) = snapshot::receive(self.member.machine(), chunks).await?;
+        let vote = decode_vote(Some(vote)).map_err(malformed)?;
+        let raft = self.member.raft();
+        let response = raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(fatal)?;
+        Ok(Response::new(InstallResponse {
+            vote: Some(encode_vote(&response.vote)),
+        }))
+    }
+
+    async fn transfer(
+        &self,
+        request: Request<TransferRequest>,
+    ) -> Result<Response<TransferResponse>, Status> {
+        let request = self.admit(request)?;
+        let from = decode_vote(request.from).map_err(malformed)?;
+        let request = TransferLeaderRequest::new(from, request.to, request.last.map(decode_log_id));
+        let raft = self.member.raft();
+        let taken = raft.handle_transfer_leader(request).await.map_err(fatal)?;
+        Ok(Response::new(TransferResponse {
+            refused: taken.err().map(|error| error.to_string()),
+        }))
+    }
+
+    async fn propose(
+        &self,
+        request: Request<ProposeRequest>,
+    ) -> Result<Response<ProposeResponse>, Status> {
+        let request = self.admit(request)?;
+        let proposal = decode_proposal(request.proposal).map_err(malformed)?;
+        let committed = self.member.lead_proposal(proposal).await;
+        committed.map_err(|error| status(&error))?;
+        Ok(Response::new(ProposeResponse {}))
+    }
+
+    async fn read_index(
+        &self,
+        request: Request<ReadIndexRequest>,
+    ) -> Result<Response<ReadIndexResponse>, Status> {
+        self.admit(request)?;
+        let index = self.member.lead_read_index().await;
+        let index = index.map_err(|error| status(&error))?;
+        Ok(Response::new(ReadIndexResponse { index }))
+    }
+
+    async fn renew_lease(
+        &self,
+        request: Request<LeaseRequest>,
+    ) -> Result<Response<LeaseResponse>, Status> {
+        let request = self.admit(request)?;
+        let renewed = self.member.lead_lease_renewal(request.id).await;
+        let time_to_live = renewed.map_err(|error| status(&error))?;
+        Ok(Response::new(LeaseResponse {
+            time_to_live,
+            remaining_millis: 0,
+        }))
+    }
+
+    async fn lease_remaining(
+        &self,
+        request: Request<LeaseRequest>,
+    ) -> Result<Response<LeaseResponse>, Status> {
+        let request = self.admit(request)?;
+        let lease = self.member.lead_lease_remaining(request.id).await;
+        Ok(Response::new(lease.map_err(|error| status(&error))?))
+    }
+
+    async fn change_members(
+        &self,
+        request: Request<ChangeMembersRequest>,
+    ) -> Result<Response<Members>, Status> {
+        let request = self.admit(request)?;
+        let changed = self.member.lead_member_change(request).await;
+        Ok(Response::new(changed.map_err(|error| status(&error))?))
+    }
+
+    async fn list_members(
+        &self,
+        _request: Request<ListMembersRequest>,
+    ) -> Result<Response<Members>, Status> {
+        Ok(Response::new(self.member.membership()))
+    }
+}

@@ -1,0 +1,201 @@
+//! Snapshots on the wire: read while they are sent, written while they come.
+
+use super::proto::{self, SnapshotBegin, SnapshotChunk, SnapshotEnd};
+use crate::{
+    executor::{
+        disk::Disk,
+        raft::{
+            encoding::Position, machine::Machine, state_machine::SnapshotData, storage::blocking,
+        },
+        records::{Incoming, View},
+    },
+    planner::{
+        records::Records,
+        revision::Revision,
+        state::{Alarm, Kept, KeptLease},
+    },
+};
+use etcd_proto::prost::Message;
+use openraft::Snapshot;
+use std::{io, ops::ControlFlow};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use tonic::Status;
+
+/// Bytes of records in one chunk, unless one record alone has more.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Chunks that wait for a slow peer.
+const CHUNKS_WAITING: usize = 4;
+
+/// A snapshot as a stream of chunks, read on a thread of its own as fast as they are taken. A stream that breaks off
+/// (the disk failed) has no end, and is refused by who takes it.
+pub fn send(
+    view: View,
+    position: Position,
+    vote: proto::Vote,
+) -> impl Stream<Item = SnapshotChunk> + Send + 'static {
+    let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = read_all(&view, &position, vote, &sender) {
+            tracing::error!(%error, "read a snapshot");
+        }
+    });
+    ReceiverStream::new(chunks)
+}
+
+fn read_all(
+    view: &View,
+    position: &Position,
+    vote: proto::Vote,
+    sender: &mpsc::Sender<SnapshotChunk>,
+) -> io::Result<()> {
+    let (kept, _) = view.kept().map_err(io::Error::other)?;
+    let mut chunk = SnapshotChunk {
+        begin: Some(begin(&kept, position, vote)),
+        ..SnapshotChunk::default()
+    };
+    let (mut bytes, mut records, mut gone) = (0, 0, false);
+    let start = Revision { main: 0, sub: 0 };
+    let reader = view.records().map_err(io::Error::other)?;
+    reader
+        .scan(start, &mut |revision, record| {
+            let pair = record.encode_to_vec();
+            bytes += pair.len();
+            records += 1;
+            chunk.records.push(proto::Record {
+                main: revision.main,
+                sub: revision.sub,
+                pair: pair.into(),
+            });
+            if bytes >= CHUNK_BYTES {
+                bytes = 0;
+                gone = sender.blocking_send(std::mem::take(&mut chunk)).is_err();
+            }
+            if gone {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })
+        .map_err(io::Error::other)?;
+    if !gone {
+        chunk.end = Some(SnapshotEnd { records });
+        // Who took it may have gone: openraft begins again.
+        let _ = sender.blocking_send(chunk);
+    }
+    Ok(())
+}
+
+fn begin(kept: &Kept, position: &Position, vote: proto::Vote) -> SnapshotBegin {
+    SnapshotBegin {
+        vote: Some(vote),
+        position: Some(position.to_proto()),
+        revision: kept.revision,
+        compacted: kept.compacted,
+        leases: kept
+            .leases
+            .iter()
+            .map(|(id, lease)| proto::Lease {
+                id: *id,
+                time_to_live: lease.time_to_live,
+                remaining: lease.remaining,
+            })
+            .collect(),
+        alarms: kept
+            .alarms
+            .iter()
+            .map(|alarm| proto::Alarm {
+                member: alarm.member,
+                kind: alarm.kind,
+            })
+            .collect(),
+    }
+}
+
+/// A snapshot that came whole: the vote of who sent it, and what openraft installs.
+pub type Received = (
+    proto::Vote,
+    openraft::type_config::alias::SnapshotOf<crate::executor::raft::TypeConfig, SnapshotData>,
+);
+
+/// Takes a snapshot into a file beside our own. One at a time: there is one such file.
+///
+/// # Errors
+/// The stream breaks off or is no snapshot, or the disk's.
+pub async fn receive<D: Disk>(
+    machine: &Machine<D>,
+    mut chunks: impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin,
+) -> Result<Received, Status> {
+    let mut first = chunks
+        .next()
+        .await
+        .ok_or_else(|| Status::invalid_argument("an empty snapshot"))??;
+    let begin = first
+        .begin
+        .take()
+        .ok_or_else(|| Status::invalid_argument("a snapshot without its beginning"))?;
+    let vote = begin
+        .vote
+        .ok_or_else(|| Status::invalid_argument("a snapshot without a vote"))?;
+    let (kept, mut position) = decode_begin(begin)?;
+    position.installed = true;
+    let mut incoming = machine.incoming().map_err(internal)?;
+    let mut chunk = first;
+    loop {
+        let end = chunk.end;
+        let added = blocking(move || add(incoming, &chunk)).await;
+        incoming = added.map_err(internal)?;
+        if let Some(end) = end {
+            let meta = position.meta();
+            let finished = blocking(move || {
+                incoming
+                    .finish(&kept, &position.encode(), end.records)
+                    .map_err(io::Error::other)
+            });
+            let snapshot = SnapshotData::Theirs(finished.await.map_err(internal)?);
+            return Ok((vote, Snapshot { meta, snapshot }));
+        }
+        chunk = chunks
+            .next()
+            .await
+            .ok_or_else(|| Status::aborted("a snapshot broke off"))??;
+    }
+}
+
+fn add(mut incoming: Incoming, chunk: &SnapshotChunk) -> io::Result<Incoming> {
+    let records = chunk.records.iter().map(|record| {
+        let revision = Revision {
+            main: record.main,
+            sub: record.sub,
+        };
+        (revision, record.pair.as_ref())
+    });
+    incoming.add(records).map_err(io::Error::other)?;
+    Ok(incoming)
+}
+
+fn decode_begin(begin: SnapshotBegin) -> Result<(Kept, Position), Status> {
+    let position = Position::from_proto(begin.position.unwrap_or_default())
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let leases = begin.leases.into_iter().map(|lease| {
+        let kept = KeptLease {
+            time_to_live: lease.time_to_live,
+            remaining: lease.remaining,
+        };
+        (lease.id, kept)
+    });
+    let alarms = begin.alarms.into_iter().map(|alarm| Alarm {
+        member: alarm.member,
+        kind: alarm.kind,
+    });
+    let kept = Kept {
+        revision: begin.revision,
+        compacted: begin.compacted,
+        leases: leases.collect(),
+        alarms: alarms.collect(),
+    };
+    Ok((kept, position))
+}
+
+fn internal(error: io::Error) -> Status {
+    Status::internal(crate::executor::member::chain(&error))
+}

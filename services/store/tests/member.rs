@@ -1,0 +1,525 @@
+//! Members on real files and loopback: what was acknowledged stays, whoever is killed.
+//!
+//! A member that is killed loses its runtime in mid-air, and its files are left as they are; so what the kernel has it keeps. Power
+//! cuts are simulated elsewhere.
+
+use etcd_proto::{
+    errors::Refusal,
+    etcdserverpb::{
+        CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest, WatchCreateRequest,
+        WatchRequest, watch_request::RequestUnion,
+    },
+    mvccpb::KeyValue,
+};
+use orlop_store::{
+    executor::member::{ClusterState, Member, MemberError, Settings},
+    planner::{command::Command, state::Reply},
+};
+use std::{
+    future::Future,
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    sync::atomic::{AtomicU16, Ordering},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+/// Ten times what an election and a few writes take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a condition.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A loopback address that no other test has, so that a member finds its own again after a restart.
+fn address() -> Ipv4Addr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let own = NEXT.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let byte = |number: u32| u8::try_from(number & 0xff).expect("masked");
+    let last = u8::try_from(own).expect("a few members a test");
+    Ipv4Addr::new(127, byte(process >> 8) | 1, byte(process), last)
+}
+
+/// One member: its directory, and its process, as it were.
+struct Node {
+    directory: TempDir,
+    settings: Settings,
+    address: Ipv4Addr,
+    running: Option<(Runtime, Member)>,
+}
+
+const PORT: u16 = 2380;
+
+impl Node {
+    fn new(name: &str) -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            settings: Settings {
+                name: name.to_owned(),
+                heartbeat: Duration::from_millis(50),
+                election: Duration::from_millis(400),
+                request_timeout: Duration::from_secs(5),
+                ..Settings::default()
+            },
+            address: address(),
+            running: None,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}:{PORT}", self.address)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    fn try_start(&mut self) -> Result<(), MemberError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = TcpListener::bind((self.address, PORT)).expect("our own address");
+        let member = runtime.block_on(Member::open(
+            &self.data(),
+            self.settings.clone(),
+            Some(listener),
+        ))?;
+        self.running = Some((runtime, member));
+        Ok(())
+    }
+
+    fn start(&mut self) {
+        self.try_start().expect("a member starts");
+    }
+
+    fn member(&self) -> &Member {
+        &self.running.as_ref().expect("it runs").1
+    }
+
+    /// Has a request answered on the member's own runtime.
+    fn run<T>(&self, request: impl Future<Output = T>) -> T {
+        let (runtime, _) = self.running.as_ref().expect("it runs");
+        runtime.block_on(request)
+    }
+
+    fn ready(&self) {
+        let ready = async { tokio::time::timeout(PATIENCE, self.member().wait_ready()).await };
+        self.run(ready).expect("in time").expect("ready");
+    }
+
+    fn kill(&mut self) {
+        let (runtime, member) = self.running.take().expect("it runs");
+        drop(member);
+        runtime.shutdown_timeout(PATIENCE);
+    }
+
+    fn stop(&mut self) {
+        self.run(self.member().stop()).expect("an orderly end");
+        self.kill();
+    }
+
+    fn try_put(&self, key: &str, value: &str) -> Result<i64, MemberError> {
+        let request = PutRequest {
+            key: key.to_owned().into(),
+            value: value.to_owned().into(),
+            ..PutRequest::default()
+        };
+        match self.run(self.member().propose(Command::Put(request)))? {
+            Reply::Put(response) => Ok(response.header.expect("a header").revision),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn put(&self, key: &str, value: &str) -> i64 {
+        self.try_put(key, value).expect("put")
+    }
+
+    /// What this member itself knows, with no regard to others.
+    fn get(&self, key: &str) -> Option<KeyValue> {
+        let request = RangeRequest {
+            key: key.to_owned().into(),
+            ..RangeRequest::default()
+        };
+        let response = self
+            .member()
+            .read(|state, records| state.range(&request, records));
+        let mut found = response.expect("a disk").expect("a range").kvs;
+        found.pop()
+    }
+
+    fn value(&self, key: &str) -> Option<String> {
+        let found = self.get(key)?;
+        Some(String::from_utf8(found.value.to_vec()).expect("text"))
+    }
+
+    fn leader(&self) -> u64 {
+        self.member().status().expect("a status").leader_id
+    }
+}
+
+/// Waits for a condition.
+fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn cluster<const N: usize>(change: impl Fn(&mut Settings)) -> [Node; N] {
+    let mut nodes: [Node; N] = std::array::from_fn(|position| Node::new(&format!("m{position}")));
+    let all: Vec<_> = nodes
+        .iter()
+        .map(|node| (node.settings.name.clone(), node.url()))
+        .collect();
+    for node in &mut nodes {
+        node.settings.initial_cluster = all.clone();
+        change(&mut node.settings);
+        node.start();
+    }
+    for node in &nodes {
+        node.ready();
+    }
+    nodes
+}
+
+/// Position of the member that leads.
+fn leading(nodes: &[Node]) -> usize {
+    let mut found = None;
+    wait("a leader", || {
+        found = nodes
+            .iter()
+            .position(|node| node.running.is_some() && node.leader() == node.member().id());
+        found.is_some()
+    });
+    found.expect("waited for")
+}
+
+#[test]
+fn one_member_keeps_what_it_acknowledged() {
+    let [mut node] = cluster(|_| {});
+    let id = node.member().id();
+    assert_eq!(node.put("a", "1"), 2);
+    assert_eq!(node.put("a", "2"), 3);
+    let before = node.get("a");
+    node.stop();
+    node.start();
+    node.ready();
+    assert_eq!(node.member().id(), id);
+    assert_eq!(node.get("a"), before);
+    assert_eq!(node.put("b", "3"), 4);
+    node.kill();
+    node.start();
+    node.ready();
+    assert_eq!(node.get("a"), before);
+    assert_eq!(node.value("b").as_deref(), Some("3"));
+    assert_eq!(node.put("c", "4"), 5);
+}
+
+#[test]
+fn a_log_that_is_purged_by_checkpoints_loses_nothing() {
+    let [mut node] = cluster(|settings| {
+        settings.checkpoint_entries = 20;
+        settings.log_entries_kept = 3;
+    });
+    for round in 0..3 {
+        for number in 0..50 {
+            node.put(&format!("{round}/{number}"), "value");
+        }
+        node.run(node.member().linearize()).expect("it leads");
+        wait("the log is purged", || {
+            node.member().status().expect("a status").purged_index > round * 50 + 10
+        });
+        node.kill();
+        node.start();
+        node.ready();
+        for number in 0..50 {
+            let key = format!("{round}/{number}");
+            assert!(node.get(&key).is_some(), "{key}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_has_one_member() {
+    let [mut node] = cluster(|_| {});
+    let (runtime, member) = node.running.take().expect("it runs");
+    let second = runtime.block_on(Member::open(&node.data(), node.settings.clone(), None));
+    let error = second.err().expect("refused");
+    assert!(
+        error.to_string().starts_with("another process uses "),
+        "{error}"
+    );
+    drop(member);
+}
+
+#[test]
+fn three_members_survive_their_leader() {
+    let mut nodes: [Node; 3] = cluster(|_| {});
+    let leader = leading(&nodes);
+    let follower = (leader + 1) % 3;
+    // Through a follower, which then has it itself.
+    nodes[follower].put("a", "1");
+    assert_eq!(nodes[follower].value("a").as_deref(), Some("1"));
+    nodes[leader].put("b", "2");
+    nodes[leader].kill();
+    let put = || nodes[follower].try_put("c", "3");
+    wait("the two that are left go on", || put().is_ok());
+    nodes[leader].start();
+    nodes[leader].ready();
+    for key in ["a", "b", "c"] {
+        assert!(nodes[leader].get(key).is_some(), "{key}, by the log");
+    }
+    let revisions = || {
+        nodes
+            .iter()
+            .map(|node| node.member().status().expect("a status").revision)
+    };
+    wait("all agree", || {
+        let first = revisions().next();
+        revisions().all(|revision| Some(revision) == first)
+    });
+}
+
+#[test]
+fn a_member_that_missed_too_much_gets_a_snapshot() {
+    let mut nodes: [Node; 3] = cluster(|settings| {
+        settings.checkpoint_entries = 50;
+        settings.log_entries_kept = 5;
+    });
+    let leader = leading(&nodes);
+    let behind = (leader + 1) % 3;
+    nodes[leader].put("first", "1");
+    wait("the follower has it", || {
+        nodes[behind].get("first").is_some()
+    });
+    let missed_from = nodes[behind].member().status().expect("a status").log_index;
+    nodes[behind].kill();
+    for number in 0..200 {
+        nodes[leader].put(&format!("key {number}"), &"x".repeat(4000));
+    }
+    let lease = LeaseGrantRequest { ttl: 1000, id: 77 };
+    let granted = nodes[leader].member().propose(Command::LeaseGrant(lease));
+    nodes[leader].run(granted).expect("granted");
+    wait("what it missed is purged", || {
+        nodes[leader]
+            .member()
+            .status()
+            .expect("a status")
+            .purged_index
+            > missed_from + 10
+    });
+    nodes[behind].start();
+    nodes[behind].ready();
+    for number in 0..200 {
+        let key = format!("key {number}");
+        assert!(nodes[behind].get(&key).is_some(), "{key}");
+    }
+    let has_lease = nodes[behind]
+        .member()
+        .read(|state, _| state.leases().contains(77));
+    assert!(has_lease.expect("a disk"));
+    // What came as a snapshot is there after a crash too, and the log goes on behind it.
+    nodes[leader].put("after", "2");
+    wait("it goes on", || nodes[behind].get("after").is_some());
+    nodes[behind].kill();
+    nodes[behind].start();
+    nodes[behind].ready();
+    assert!(nodes[behind].get("key 199").is_some());
+    assert!(nodes[behind].get("after").is_some());
+}
+
+#[test]
+fn a_leader_alone_answers_no_linearizable_read() {
+    let mut nodes: [Node; 3] =
+        cluster(|settings| settings.request_timeout = Duration::from_secs(2));
+    let leader = leading(&nodes);
+    nodes[leader].put("a", "1");
+    for node in [(leader + 1) % 3, (leader + 2) % 3] {
+        nodes[node].kill();
+    }
+    let read = nodes[leader].run(nodes[leader].member().linearize());
+    assert!(
+        matches!(read, Err(MemberError::Timeout | MemberError::NoLeader)),
+        "{read:?}"
+    );
+    let put = nodes[leader].try_put("b", "2");
+    assert!(put.is_err(), "{put:?}");
+    // A serializable read is still answered.
+    assert_eq!(nodes[leader].value("a").as_deref(), Some("1"));
+}
+
+#[test]
+fn leadership_is_given_away() {
+    let mut nodes: [Node; 3] = cluster(|_| {});
+    let leader = leading(&nodes);
+    let to = (leader + 1) % 3;
+    let id = nodes[to].member().id();
+    let moved = nodes[to].run(nodes[to].member().move_leader(id));
+    assert!(matches!(
+        moved,
+        Err(MemberError::Refused(Refusal::NotLeader))
+    ));
+    let moved = nodes[leader].run(nodes[leader].member().move_leader(id));
+    moved.expect("moved");
+    wait("it leads", || nodes[to].leader() == id);
+    nodes[to].stop();
+    let rest = leading(&nodes);
+    assert_ne!(rest, to);
+    nodes[rest].put("a", "1");
+}
+
+#[test]
+fn members_come_and_go() {
+    let nodes: [Node; 1] = cluster(|_| {});
+    let mut second = Node::new("late");
+    let mut all = nodes[0].settings.initial_cluster.clone();
+    all.push(("late".to_owned(), second.url()));
+    second.settings.initial_cluster = all;
+    second.settings.cluster_state = ClusterState::Existing;
+    second.settings.client_urls = vec!["http://127.0.0.1:2379".to_owned()];
+    // Nobody has told the cluster of it.
+    let early = second.try_start();
+    assert!(
+        matches!(&early, Err(MemberError::Configuration(text)) if text.contains("knows no member")),
+        "{early:?}"
+    );
+    nodes[0].put("a", "1");
+    let add = nodes[0].member().add_member(vec![second.url()], true);
+    let (added, members) = nodes[0].run(add).expect("added");
+    assert!(added.is_learner && added.name.is_empty());
+    assert_eq!(members.len(), 2);
+    let again = nodes[0].run(nodes[0].member().add_member(vec![second.url()], false));
+    assert!(matches!(
+        again,
+        Err(MemberError::Refused(Refusal::PeerUrlExists))
+    ));
+    second.start();
+    second.ready();
+    assert_eq!(second.member().id(), added.id);
+    assert_eq!(second.value("a").as_deref(), Some("1"));
+    assert!(second.member().status().expect("a status").is_learner);
+    wait("it tells its name", || {
+        let members = nodes[0].member().members();
+        members.iter().any(|member| {
+            member.name == "late" && member.client_urls == second.settings.client_urls
+        })
+    });
+    wait("it has caught up, and is promoted", || {
+        match nodes[0].run(nodes[0].member().promote_member(added.id)) {
+            Ok(members) => {
+                assert!(members.iter().all(|member| !member.is_learner));
+                true
+            }
+            // The leader has yet to hear how far it is.
+            Err(MemberError::Refused(Refusal::LearnerNotReady)) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    });
+    wait("it has a vote", || {
+        !second.member().status().expect("a status").is_learner
+    });
+    second.put("b", "2");
+    let removed = nodes[0].run(nodes[0].member().remove_member(added.id));
+    assert_eq!(removed.expect("removed").len(), 1);
+    second.kill();
+    nodes[0].put("c", "3");
+    let unknown = nodes[0].run(nodes[0].member().remove_member(added.id));
+    assert!(matches!(
+        unknown,
+        Err(MemberError::Refused(Refusal::MemberNotFound))
+    ));
+}
+
+#[test]
+fn a_lease_ends_by_itself_and_lives_while_it_is_renewed() {
+    let nodes: [Node; 3] = cluster(|_| {});
+    let leader = leading(&nodes);
+    let follower = &nodes[(leader + 1) % 3];
+    for (id, key) in [(1, "left"), (2, "renewed")] {
+        let lease = LeaseGrantRequest { ttl: 2, id };
+        let granted = follower.run(follower.member().propose(Command::LeaseGrant(lease)));
+        granted.expect("granted");
+        let put = PutRequest {
+            key: key.into(),
+            lease: id,
+            ..PutRequest::default()
+        };
+        let put = follower.run(follower.member().propose(Command::Put(put)));
+        put.expect("put");
+    }
+    wait("the one that nobody renews ends", || {
+        let renewed = follower.run(follower.member().renew_lease(2));
+        assert_eq!(renewed.expect("it lives"), 2);
+        follower.get("left").is_none()
+    });
+    assert!(follower.get("renewed").is_some());
+    let (granted, left) = follower
+        .run(follower.member().lease_remaining(2))
+        .expect("it lives");
+    assert!(granted == 2 && left <= Duration::from_secs(2), "{left:?}");
+    let gone = follower.run(follower.member().renew_lease(1));
+    assert!(matches!(
+        gone,
+        Err(MemberError::Refused(Refusal::LeaseNotFound))
+    ));
+    wait("the other ends too", || follower.get("renewed").is_none());
+}
+
+#[test]
+fn a_used_up_quota_refuses_puts_and_nothing_else() {
+    let [node] = cluster(|settings| settings.quota_bytes = 3 * 1024 * 1024);
+    let mut refused = None;
+    for number in 0..1000 {
+        if let Err(error) = node.try_put(&format!("{number}"), &"x".repeat(50_000)) {
+            refused = Some(error);
+            break;
+        }
+    }
+    let refused = refused.expect("the quota is used up");
+    assert!(
+        matches!(refused, MemberError::Refused(Refusal::NoSpace)),
+        "{refused:?}"
+    );
+    assert_eq!(node.member().status().expect("a status").alarms.len(), 1);
+    let compact = CompactionRequest {
+        revision: 10,
+        physical: true,
+    };
+    let compacted = node.run(node.member().propose(Command::Compact(compact)));
+    compacted.expect("compaction goes through");
+}
+
+#[test]
+fn a_watch_is_told_of_what_was_and_what_comes() {
+    let nodes: [Node; 3] = cluster(|_| {});
+    let leader = leading(&nodes);
+    let follower = &nodes[(leader + 1) % 3];
+    nodes[leader].put("a", "1");
+    wait("the follower has it", || follower.get("a").is_some());
+    let stream = follower.member().watch();
+    let create = WatchCreateRequest {
+        key: "a".into(),
+        start_revision: 2,
+        ..WatchCreateRequest::default()
+    };
+    let request = WatchRequest {
+        request_union: Some(RequestUnion::CreateRequest(create)),
+    };
+    let next = || {
+        let response = async { tokio::time::timeout(PATIENCE, stream.next()).await };
+        follower.run(response).expect("in time").expect("it runs")
+    };
+    follower.run(stream.request(request));
+    assert!(next().created);
+    nodes[leader].put("a", "2");
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        for event in next().events {
+            values.push(event.kv.expect("a pair").value);
+        }
+    }
+    assert_eq!(values, ["1", "2"]);
+}
