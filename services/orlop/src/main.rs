@@ -48,6 +48,7 @@ services! {
     "machine-api", "Management API: gRPC over mutual TLS on port 50000", orlop_machine_api;
     "network", "Links, addresses, routes, DHCP, resolvers, host name", orlop_network;
     "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
+    "store", "Cluster store: etcd v3 on Raft", orlop_store;
     "time", "NTP, clock floor", orlop_time;
 }
 

@@ -155,7 +155,7 @@ impl Node {
     }
 
     fn leader(&self) -> u64 {
-        self.member().status().expect("a status").leader_id
+        self.member().status().expect("a status").standing.leader_id
     }
 }
 
@@ -275,7 +275,7 @@ fn three_members_survive_their_leader() {
     let revisions = || {
         nodes
             .iter()
-            .map(|node| node.member().status().expect("a status").revision)
+            .map(|node| node.member().status().expect("a status").standing.revision)
     };
     wait("all agree", || {
         let first = revisions().next();
@@ -400,7 +400,14 @@ fn members_come_and_go() {
     second.ready();
     assert_eq!(second.member().id(), added.id);
     assert_eq!(second.value("a").as_deref(), Some("1"));
-    assert!(second.member().status().expect("a status").is_learner);
+    assert!(
+        second
+            .member()
+            .status()
+            .expect("a status")
+            .standing
+            .is_learner
+    );
     wait("it tells its name", || {
         let members = nodes[0].member().members();
         members.iter().any(|member| {
@@ -419,7 +426,12 @@ fn members_come_and_go() {
         }
     });
     wait("it has a vote", || {
-        !second.member().status().expect("a status").is_learner
+        !second
+            .member()
+            .status()
+            .expect("a status")
+            .standing
+            .is_learner
     });
     second.put("b", "2");
     let removed = nodes[0].run(nodes[0].member().remove_member(added.id));

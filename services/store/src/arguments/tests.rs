@@ -115,3 +115,21 @@ fn what_cannot_work_is_refused_with_its_reason() {
     refuse("--enable-v2", "unexpected argument");
     refuse("--auto-compaction-mode periodic", "unexpected argument");
 }
+
+#[test]
+fn retention_is_read_as_etcd_reads_it() {
+    let kept = |flags: &str| check(flags).map(|checked| checked.member.auto_compaction);
+    assert_eq!(kept(""), Ok(Policy::Off));
+    let hours = Policy::Periodic(Duration::from_secs(3 * 3600));
+    assert_eq!(kept("--auto-compaction-retention 3"), Ok(hours));
+    assert_eq!(kept("--auto-compaction-retention 2h60m"), Ok(hours));
+    let revisions = "--auto-compaction-mode revision --auto-compaction-retention 1000";
+    assert_eq!(kept(revisions), Ok(Policy::Revisions(1000)));
+    refuse("--auto-compaction-retention=-1", "must not be below zero");
+    refuse("--auto-compaction-retention soon", "no time such as");
+    refuse(
+        "--auto-compaction-mode revision --auto-compaction-retention 1h",
+        "must be a number of revisions",
+    );
+    refuse("--experimental-corrupt-check-time x", "no time such as");
+}

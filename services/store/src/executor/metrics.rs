@@ -182,13 +182,14 @@ impl Metrics {
     /// # Errors
     /// None that a string in memory can have.
     pub fn text(&self, status: &MemberStatus) -> Result<String, fmt::Error> {
-        self.has_leader.set((status.leader_id != 0).into());
+        let standing = &status.standing;
+        self.has_leader.set((standing.leader_id != 0).into());
         self.is_leader
-            .set((status.leader_id == status.member_id).into());
-        self.is_learner.set(status.is_learner.into());
+            .set((standing.leader_id == standing.member_id).into());
+        self.is_learner.set(standing.is_learner.into());
         self.applied.set(signed(status.applied_index));
         self.database.set(signed(status.database_bytes));
-        self.revision.set(status.revision);
+        self.revision.set(standing.revision);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &registry).map(|()| text)

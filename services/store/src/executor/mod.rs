@@ -21,5 +21,6 @@ mod recovery_tests;
 pub mod server;
 #[cfg(test)]
 mod simulated;
+pub mod snapshot_file;
 pub mod tls;
 pub mod watches;

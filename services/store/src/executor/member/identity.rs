@@ -97,21 +97,33 @@ pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
 pub(super) async fn choose(disk: &impl Disk, settings: &Settings) -> Result<Identity, MemberError> {
     let members = initial_members(settings)?;
     let identity = match settings.cluster_state {
-        ClusterState::New => begun(&members, settings),
+        ClusterState::New => begun(&members, settings, &[]),
         ClusterState::Existing => joined(settings).await?,
     };
+    keep(disk, identity)?;
+    Ok(identity)
+}
+
+/// Keeps what was chosen.
+pub(super) fn keep(disk: &impl Disk, identity: Identity) -> Result<(), MemberError> {
     let mut bytes = identity.cluster.to_be_bytes().to_vec();
     bytes.extend_from_slice(&identity.member.to_be_bytes());
     IDENTITY
         .replace(disk, &bytes)
-        .map_err(|error| MemberError::Storage(chain(&error)))?;
-    Ok(identity)
+        .map_err(|error| MemberError::Storage(chain(&error)))
 }
 
-fn begun(members: &BTreeMap<u64, NodeInfo>, settings: &Settings) -> Identity {
+/// A new cluster of these members, told apart by the token, and by what it begins with where that is not nothing.
+pub(super) fn begun(
+    members: &BTreeMap<u64, NodeInfo>,
+    settings: &Settings,
+    content: &[u8],
+) -> Identity {
     let ids: Vec<_> = members.keys().map(|id| id.to_be_bytes()).collect();
     let parts = std::iter::once(settings.token.as_bytes());
-    let cluster = number(parts.chain(ids.iter().map(<[u8; 8]>::as_slice)));
+    let content = (!content.is_empty()).then_some(content);
+    let ids = ids.iter().map(<[u8; 8]>::as_slice);
+    let cluster = number(parts.chain(ids).chain(content));
     let member = members
         .iter()
         .find(|(_, node)| node.name == settings.name)
@@ -181,11 +193,13 @@ mod tests {
         assert_eq!(here, there);
         assert_eq!(here.len(), 2);
         let (one, other) = (
-            begun(&here, &settings("a", &[a, b])),
-            begun(&there, &settings("b", &[b, a])),
+            begun(&here, &settings("a", &[a, b]), &[]),
+            begun(&there, &settings("b", &[b, a]), &[]),
         );
         assert_eq!(one.cluster, other.cluster);
         assert_ne!(one.member, other.member);
+        let restored = begun(&here, &settings("a", &[a, b]), b"a snapshot");
+        assert_ne!(one.cluster, restored.cluster);
     }
 
     #[test]

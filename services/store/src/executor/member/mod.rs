@@ -11,6 +11,8 @@
 mod identity;
 mod lead;
 mod membership;
+mod restore;
+mod serve;
 mod start;
 mod tasks;
 mod types;
@@ -18,13 +20,10 @@ mod types;
 pub use super::watches::WatchStream;
 use super::{
     disk::{Directory, Disk},
-    peer::{client::Peers, proto},
-    raft::{
-        NodeInfo, TypeConfig,
-        machine::Machine,
-        state_machine::{SnapshotData, StateMachine},
-    },
+    peer::{self, client::Peers, proto},
+    raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine},
     records::Reader,
+    snapshot_file::{self, Blobs},
     watches::WatchHub,
 };
 use crate::planner::{
@@ -36,7 +35,10 @@ use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
 };
-use openraft::{Raft, async_runtime::WatchReceiver};
+use openraft::{
+    Raft, RaftMetrics, async_runtime::WatchReceiver, type_config::alias::WatchReceiverOf,
+};
+pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
 use std::{
     fs,
     sync::{Arc, Mutex},
@@ -48,7 +50,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 pub(crate) use types::chain;
-pub use types::{ClusterState, MemberError, MemberInfo, MemberStatus, Settings};
+pub use types::{ClusterState, MemberError, MemberInfo, MemberStatus, Settings, Standing};
 
 /// Between two attempts to find a leader, or to have one confirm that it leads.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -71,6 +73,8 @@ struct Inner<D: Disk> {
     id: u64,
     machine: Arc<Machine<D>>,
     raft: Raft<TypeConfig, StateMachine<D>>,
+    /// What openraft says of itself.
+    metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     peers: Arc<Peers>,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -160,13 +164,14 @@ impl<D: Disk> Member<D> {
         Ok(self.machine().read(look)?)
     }
 
-    /// Everything as of now, for a snapshot, whatever is applied later.
+    /// Everything as of now as the bytes of a file, whatever is applied while they are taken.
     ///
     /// # Errors
     /// The disk's.
-    pub fn snapshot(&self) -> Result<SnapshotData, MemberError> {
+    pub fn snapshot(&self) -> Result<Blobs, MemberError> {
         let (view, position) = self.machine().view()?;
-        Ok(SnapshotData::Ours(Box::new(view), position))
+        let chunks = peer::snapshot::send(view, position, proto::Vote::default());
+        Ok(snapshot_file::encode(chunks))
     }
 
     /// Opens a watch stream.
@@ -210,27 +215,40 @@ impl<D: Disk> Member<D> {
         Ok((lease.time_to_live, remaining))
     }
 
+    /// Where this member stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let revision = self.machine().revision();
+        let metrics = self.inner.metrics.borrow_watched();
+        Standing {
+            cluster_id: self.inner.cluster,
+            member_id: self.inner.id,
+            leader_id: metrics.current_leader.unwrap_or(0),
+            term: metrics.current_term,
+            is_learner: !self.votes(&metrics),
+            revision,
+        }
+    }
+
     /// What this member knows of itself.
     ///
     /// # Errors
     /// The disk's.
     pub fn status(&self) -> Result<MemberStatus, MemberError> {
-        let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        let (revision, alarms) =
-            self.read(|state, _| (state.revision(), state.alarms().clone()))?;
+        let standing = self.standing();
+        let (log_index, purged_index) = {
+            let metrics = self.inner.metrics.borrow_watched();
+            let purged = metrics.purged.map_or(0, |purged| purged.index);
+            (metrics.last_log_index.unwrap_or(0), purged)
+        };
         let position = self.machine().position();
         Ok(MemberStatus {
-            cluster_id: self.inner.cluster,
-            member_id: self.inner.id,
-            leader_id: metrics.current_leader.unwrap_or(0),
-            term: metrics.current_term,
-            log_index: metrics.last_log_index.unwrap_or(0),
-            purged_index: metrics.purged.map_or(0, |purged| purged.index),
+            standing,
+            log_index,
+            purged_index,
             applied_index: position.applied.map_or(0, |applied| applied.index),
-            revision,
             database_bytes: self.machine().bytes()?,
-            is_learner: self.is_learner(),
-            alarms,
+            alarms: self.read(|state, _| state.alarms().clone())?,
         })
     }
 
@@ -244,6 +262,20 @@ impl<D: Disk> Member<D> {
                 Ok(()) => return Ok(()),
                 Err(MemberError::Stopped) => return Err(MemberError::Stopped),
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits until the member has stopped by itself or was stopped; says why.
+    pub async fn ended(&self) -> MemberError {
+        let mut metrics = self.inner.metrics.clone();
+        loop {
+            let state = metrics.borrow_watched().running_state.clone();
+            if let Err(fatal) = state {
+                return lead::fatal(&fatal);
+            }
+            if metrics.changed().await.is_err() {
+                return MemberError::Stopped;
             }
         }
     }
@@ -278,8 +310,7 @@ impl<D: Disk> Member<D> {
     }
 
     fn leader(&self) -> Leader {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.inner.metrics.borrow_watched();
         match metrics.current_leader {
             Some(id) if id == self.inner.id => Leader::Me,
             Some(id) => match metrics.membership_config.get_node(&id) {
@@ -393,17 +424,14 @@ fn outcome_of(outcome: Option<super::raft::waiters::Outcome>) -> Result<Reply, M
 }
 
 impl<D: Disk> Member<D> {
-    fn is_learner(&self) -> bool {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
+    fn votes(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
         let mut voters = metrics.membership_config.voter_ids();
-        !voters.any(|id| id == self.inner.id)
+        voters.any(|id| id == self.inner.id)
     }
 
     /// The membership as peers have it.
     pub(crate) fn membership(&self) -> proto::Members {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.inner.metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         proto::Members {
             cluster_id: self.inner.cluster,

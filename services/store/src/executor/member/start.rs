@@ -133,6 +133,7 @@ impl<D: Disk> Member<D> {
                 cluster: identity.cluster,
                 id: identity.member,
                 machine,
+                metrics: raft.metrics(),
                 raft,
                 peers,
                 stopping: watch::Sender::new(false),

@@ -1,13 +1,18 @@
 //! What a member does by itself: leases that end, checkpoints, compaction, watches that are behind, new voters.
 
-use super::{Member, MemberError};
-use crate::{executor::disk::Disk, planner::command::Command};
-use etcd_proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
+use super::{Leader, Member, MemberError};
+use crate::{
+    executor::disk::Disk,
+    planner::{command::Command, compaction::Compactor},
+};
+use etcd_proto::etcdserverpb::{
+    CompactionRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest,
+};
 use openraft::async_runtime::WatchReceiver;
 use std::{future::Future, io, time::Duration};
 use tokio::{
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 /// A member with little to do makes a durable checkpoint this often, so that a restart has little to apply again.
@@ -39,6 +44,8 @@ impl<D: Disk> Member<D> {
             "checkpoints",
             async move { member.keep_checkpoints().await },
         );
+        let member = self.clone();
+        self.run("history", async move { member.compact_history().await });
         let member = self.clone();
         self.run("progress", async move { member.tell_progress().await });
         let member = self.clone();
@@ -145,6 +152,40 @@ impl<D: Disk> Member<D> {
         let stopped = |error| super::lead::fatal(&error);
         trigger.snapshot().await.map_err(stopped)?;
         trigger.purge_log(applied.index).await.map_err(stopped)
+    }
+
+    /// Compacts by the policy, where this member leads.
+    async fn compact_history(&self) -> Result<(), MemberError> {
+        let policy = self.inner.settings.auto_compaction;
+        let Some(every) = Compactor::new(policy).interval() else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let mut compactor = None;
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if !matches!(self.leader(), Leader::Me) {
+                compactor = None;
+                continue;
+            }
+            let revision = self.machine().revision();
+            let target = compactor
+                .get_or_insert_with(|| Compactor::new(policy))
+                .observe(begun.elapsed(), revision);
+            let Some(revision) = target else { continue };
+            let request = CompactionRequest {
+                revision,
+                physical: false,
+            };
+            let compact = Command::Compact(request);
+            match self.commit(&compact, self.deadline()).await {
+                Ok(_) => tracing::info!(revision, "history is compacted by the policy"),
+                // Somebody compacted further, or the next time will do.
+                Err(error) => tracing::info!(revision, %error, "history was not compacted"),
+            }
+        }
     }
 
     async fn tell_progress(&self) -> Result<(), MemberError> {

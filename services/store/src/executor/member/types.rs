@@ -1,6 +1,6 @@
 //! What a member is told at its start, what it says of itself, and why it may have no answer.
 
-use crate::planner::{records::StorageError, state::Alarm};
+use crate::planner::{compaction::Policy, records::StorageError, state::Alarm};
 use etcd_proto::errors::Refusal;
 use std::{collections::BTreeSet, io, time::Duration};
 
@@ -84,9 +84,9 @@ pub struct MemberInfo {
     pub is_learner: bool,
 }
 
-/// What a member knows of itself and its cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberStatus {
+/// Where a member stands at one moment: what every answer says of who gave it. Cheap to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
     /// Of the cluster.
     pub cluster_id: u64,
     /// Of this member.
@@ -95,18 +95,25 @@ pub struct MemberStatus {
     pub leader_id: u64,
     /// Raft's term.
     pub term: u64,
+    /// It has no vote.
+    pub is_learner: bool,
+    /// The store's revision.
+    pub revision: i64,
+}
+
+/// What a member knows of itself and its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Where it stands.
+    pub standing: Standing,
     /// Index of the last entry of its log.
     pub log_index: u64,
     /// Index of the last entry that its log has forgotten; 0: none.
     pub purged_index: u64,
     /// Index of the last entry that it has applied.
     pub applied_index: u64,
-    /// The store's revision.
-    pub revision: i64,
     /// Bytes of the file of records.
     pub database_bytes: u64,
-    /// It has no vote.
-    pub is_learner: bool,
     /// Raised alarms.
     pub alarms: BTreeSet<Alarm>,
 }
@@ -139,6 +146,10 @@ pub struct Settings {
     pub election: Duration,
     /// Bytes of records beyond which puts are refused.
     pub quota_bytes: u64,
+    /// Which history is compacted by itself.
+    pub auto_compaction: Policy,
+    /// Between two comparisons of all members' data; None: never.
+    pub corruption_check: Option<Duration>,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
     /// Entries before the last checkpoint that the log keeps, for members that are a little behind.
@@ -163,6 +174,9 @@ impl Default for Settings {
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(1000),
             quota_bytes: 2 * 1024 * 1024 * 1024,
+            auto_compaction: Policy::Off,
+            // A hash reads every record: a second or so for a million of them.
+            corruption_check: Some(Duration::from_secs(600)),
             // What a restart applies again: some hundred milliseconds of it.
             checkpoint_entries: 50_000,
             log_entries_kept: 5_000,

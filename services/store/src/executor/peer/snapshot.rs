@@ -173,7 +173,11 @@ fn add(mut incoming: Incoming, chunk: &SnapshotChunk) -> io::Result<Incoming> {
     Ok(incoming)
 }
 
-fn decode_begin(begin: SnapshotBegin) -> Result<(Kept, Position), Status> {
+/// What a snapshot holds beside records.
+///
+/// # Errors
+/// Its membership contradicts itself.
+pub fn decode_begin(begin: SnapshotBegin) -> Result<(Kept, Position), Status> {
     let position = Position::from_proto(begin.position.unwrap_or_default())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let leases = begin.leases.into_iter().map(|lease| {

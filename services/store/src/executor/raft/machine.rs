@@ -150,6 +150,12 @@ impl<D: Disk> Machine<D> {
         Ok(look(&held.state, &reader))
     }
 
+    /// The store's revision.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.held().state.revision()
+    }
+
     /// Everything on disk as of now, and its position, whatever is applied later.
     ///
     /// # Errors

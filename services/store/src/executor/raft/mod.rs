@@ -12,6 +12,7 @@
 
 pub mod encoding;
 pub mod machine;
+mod recent;
 pub mod state_machine;
 pub mod storage;
 #[cfg(test)]

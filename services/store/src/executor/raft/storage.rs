@@ -6,6 +6,7 @@ use super::{
         Position, decode_entry, decode_entry_id, decode_log_id, decode_vote, encode_entry,
         encode_log_id, encode_vote,
     },
+    recent::Recent,
 };
 use crate::executor::{
     cell::Cell,
@@ -40,6 +41,8 @@ struct Shared<D: Disk> {
     /// Where the cells are.
     disk: Arc<D>,
     log: Mutex<Log<D>>,
+    /// The end of the log in memory; locked after the log, where both are.
+    recent: Mutex<Recent>,
     kept: Mutex<Kept>,
     commit: GroupCommit<D::File>,
 }
@@ -116,6 +119,7 @@ impl<D: Disk> LogStorage<D> {
             shared: Arc::new(Shared {
                 disk,
                 log: Mutex::new(log),
+                recent: Mutex::default(),
                 kept: Mutex::new(kept),
                 commit: GroupCommit::start()?,
             }),
@@ -158,7 +162,15 @@ impl<D: Disk> LogStorage<D> {
         kept.unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        let recent = self.shared.recent.lock();
+        recent.unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        if let Some(entries) = self.recent().read(start, end, bytes_max) {
+            return Ok(entries);
+        }
         let log = self.log();
         let (start, end) = (start.max(log.first()), end.min(log.next()));
         let (mut entries, mut bytes) = (Vec::new(), 0);
@@ -252,14 +264,20 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
         let mut first = None;
         let mut last = None;
         let mut payloads = Vec::new();
+        let mut appended = Vec::new();
         for entry in entries {
             first.get_or_insert(entry.log_id.index);
             last = Some(entry.log_id);
             payloads.push(encode_entry(&entry));
+            appended.push(entry);
         }
         let unsynced = match first {
             Some(first) => {
-                append_all(&mut self.log(), first, &payloads).map_err(io::Error::other)?
+                let mut log = self.log();
+                let unsynced = append_all(&mut log, first, &payloads).map_err(io::Error::other)?;
+                let mut recent = self.recent();
+                appended.into_iter().for_each(|entry| recent.append(entry));
+                unsynced
             }
             None => self.log().unsynced(),
         };
@@ -280,6 +298,7 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
             return Ok(());
         }
         log.truncate(next).map_err(io::Error::other)?;
+        self.recent().truncate(next);
         drop(log);
         self.kept().last = last;
         Ok(())

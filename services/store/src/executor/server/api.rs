@@ -78,17 +78,17 @@ impl<B: Backend> Api<B> {
 
     /// Fills in who answered; the revision stays where the answer has one.
     pub(super) fn complete(&self, header: &mut Option<ResponseHeader>) {
-        let status = self.backend.status();
+        let standing = self.backend.standing();
         let revision = header.as_ref().map_or(0, |header| header.revision);
         *header = Some(ResponseHeader {
-            cluster_id: status.cluster_id,
-            member_id: status.member_id,
+            cluster_id: standing.cluster_id,
+            member_id: standing.member_id,
             revision: if revision == 0 {
-                status.revision
+                standing.revision
             } else {
                 revision
             },
-            raft_term: status.term,
+            raft_term: standing.term,
         });
     }
 
@@ -118,11 +118,11 @@ impl<B: Backend> Api<B> {
 
     /// What every call passes first: a learner answers only some, and a client may insist on a leader.
     pub(super) fn admit(&self, metadata: &MetadataMap, learner_too: bool) -> Result<(), Status> {
-        let status = self.backend.status();
-        if status.is_learner && !learner_too {
+        let standing = self.backend.standing();
+        if standing.is_learner && !learner_too {
             return Err(Refusal::NotSupportedForLearner.into());
         }
-        if requires_leader(metadata) && status.leader_id == 0 {
+        if requires_leader(metadata) && standing.leader_id == 0 {
             return Err(Refusal::NoLeader.into());
         }
         Ok(())

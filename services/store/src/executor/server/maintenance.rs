@@ -11,6 +11,7 @@ use crate::planner::{
     revision::Revision,
     state::{Alarm, ReadError, Reply, State},
 };
+use bytes::Bytes;
 use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{
@@ -21,8 +22,8 @@ use etcd_proto::{
         maintenance_server::Maintenance,
     },
 };
-use std::ops::ControlFlow;
-use tokio_stream::wrappers::ReceiverStream;
+use std::{ops::ControlFlow, pin::Pin};
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
 
 /// Records that a hash takes in before writes get their turn again: some milliseconds.
@@ -47,9 +48,10 @@ impl<B: Backend> Maintenance for Api<B> {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         self.admit(request.metadata(), true)?;
-        let status = self.backend.status();
+        let status = self.backend.status().map_err(refused)?;
+        let standing = status.standing;
         let mut errors = Vec::new();
-        if status.leader_id == 0 {
+        if standing.leader_id == 0 {
             errors.push(Refusal::NoLeader.text().to_owned());
         }
         errors.extend(status.alarms.iter().map(alarm_text));
@@ -57,14 +59,14 @@ impl<B: Backend> Maintenance for Api<B> {
             header: self.header(),
             version: VERSION.to_owned(),
             db_size: signed(status.database_bytes),
-            leader: status.leader_id,
+            leader: standing.leader_id,
             raft_index: status.log_index,
-            raft_term: status.term,
+            raft_term: standing.term,
             raft_applied_index: status.applied_index,
             errors,
             // What is free in the file is not known.
             db_size_in_use: signed(status.database_bytes),
-            is_learner: status.is_learner,
+            is_learner: standing.is_learner,
             storage_version: String::new(),
             db_size_quota: signed(self.limits.quota_bytes),
         }))
@@ -105,15 +107,33 @@ impl<B: Backend> Maintenance for Api<B> {
         }))
     }
 
-    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
 
+    /// The bytes are this store's own, see [`crate::executor::snapshot_file`]. What remains is an estimate by the size of the file
+    /// of records, until nothing does.
     async fn snapshot(
         &self,
-        _request: Request<SnapshotRequest>,
+        request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(Status::unimplemented(
-            "this release of the store cannot send a snapshot to a client",
-        ))
+        self.admit(request.metadata(), false)?;
+        let status = self.backend.status().map_err(refused)?;
+        let mut remaining = status.database_bytes;
+        let header = self.header();
+        let response = move |remaining_bytes, blob| SnapshotResponse {
+            header,
+            remaining_bytes,
+            blob,
+            version: VERSION.to_owned(),
+        };
+        let last = response(0, Bytes::new());
+        let blobs = self.backend.snapshot().map_err(refused)?.map(move |blob| {
+            let blob = blob.map_err(|error| Status::unavailable(error.to_string()))?;
+            remaining = remaining.saturating_sub(u64::try_from(blob.len()).unwrap_or(u64::MAX));
+            Ok(response(remaining.max(1), blob))
+        });
+        Ok(Response::new(Box::pin(
+            blobs.chain(tokio_stream::once(Ok(last))),
+        )))
     }
 
     async fn move_leader(
@@ -122,8 +142,8 @@ impl<B: Backend> Maintenance for Api<B> {
     ) -> Result<Response<MoveLeaderResponse>, Status> {
         self.admit(request.metadata(), false)?;
         let target = request.into_inner().target_id;
-        let status = self.backend.status();
-        if status.leader_id != status.member_id {
+        let standing = self.backend.standing();
+        if standing.leader_id != standing.member_id {
             return Err(Refusal::NotLeader.into());
         }
         let members = self.backend.members();

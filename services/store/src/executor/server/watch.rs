@@ -98,7 +98,7 @@ impl<B: Backend> Api<B> {
         let mut led = Instant::now();
         loop {
             looks.tick().await;
-            if self.backend.status().leader_id != 0 {
+            if self.backend.standing().leader_id != 0 {
                 led = Instant::now();
             } else if led.elapsed() >= patience {
                 return;

@@ -1,0 +1,155 @@
+//! From the command line to a running member, and back to an orderly end.
+//!
+//! ```text
+//!   flags ──checked──> listeners bound ──> member opened ──> clients served ──> ready
+//!   SIGTERM ──> leadership given away, no new calls, watches ended ──> checkpoint ──> end
+//! ```
+//!
+//! A member that cannot go on (its disk failed) ends the process: the supervisor starts it again.
+
+use crate::{
+    arguments::{self, Checked, Endpoint},
+    executor::{
+        http::Http,
+        listener::{ListenError, Listener},
+        member::{Member, MemberError},
+        metrics::Metrics,
+        server::{Api, Services},
+        tls::{Files, Tls, TlsError},
+    },
+};
+use service::{Context, RunError};
+use std::{error::Error, net::TcpListener, sync::Arc};
+use tokio::{sync::watch, task::JoinSet};
+
+/// Name of the service.
+pub const NAME: &str = "store";
+
+/// Arguments of `orlop store`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Shared flags.
+    #[command(flatten)]
+    pub service: service::Arguments,
+    /// etcd's flags.
+    #[command(flatten)]
+    pub flags: arguments::Args,
+}
+
+/// Why the store does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// A flag.
+    #[error(transparent)]
+    Arguments(#[from] arguments::ArgumentsError),
+    /// Nobody could connect.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Certificates.
+    #[error("set up TLS")]
+    Tls(#[from] TlsError),
+    /// The member.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+}
+
+/// Runs one member until it is asked to stop.
+///
+/// # Errors
+/// [`RunError`], already logged.
+pub fn run(args: Args) -> Result<(), RunError> {
+    service::run(NAME, args.service, |context| async move {
+        let checked = args.flags.check().map_err(WiringError::from)?;
+        serve(context, checked)
+            .await
+            .map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)
+    })
+}
+
+async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
+    let clients = listen(&checked.clients, checked.client_tls.as_ref()).await?;
+    let metrics_only = listen(&checked.metrics, checked.client_tls.as_ref()).await?;
+    let peers = peer_listener(&checked.peers)?;
+    let name = checked.member.name.clone();
+    let member = Member::open(&checked.data_dir, checked.member, peers).await?;
+    let metrics = Metrics::new(checked.limits.quota_bytes);
+    let api = Api::new(member.clone(), checked.limits);
+    let http = Http::new(Services::new(api, metrics.calls()), metrics);
+    let (stop, stopping) = watch::channel(false);
+    let mut serving = JoinSet::new();
+    for listener in clients {
+        serving.spawn(listener.serve(http.clone(), stopping.clone()));
+    }
+    for listener in metrics_only {
+        serving.spawn(listener.serve(http.without_store(), stopping.clone()));
+    }
+    tracing::info!(
+        name,
+        member = format!("{:x}", member.id()),
+        cluster = format!("{:x}", member.cluster_id()),
+        "the member serves clients"
+    );
+    let ended = tokio::select! {
+        error = until_ready(&context, &member) => Some(error),
+        () = context.stopping() => None,
+    };
+    stop.send_replace(true);
+    let stopped = member.stop().await;
+    while serving.join_next().await.is_some() {}
+    match ended {
+        // Why it ended comes before what came of ending it.
+        Some(error) => Err(error.into()),
+        None => Ok(stopped?),
+    }
+}
+
+/// Tells the supervisor when the member has a leader and is up to date; returns when the member has stopped by itself.
+async fn until_ready(context: &Context, member: &Member) -> MemberError {
+    let ready = async {
+        if member.wait_ready().await.is_ok() {
+            context.ready();
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        error = member.ended() => error,
+        error = ready => error,
+    }
+}
+
+async fn listen(
+    endpoints: &[Endpoint],
+    files: Option<&Files>,
+) -> Result<Vec<Listener>, WiringError> {
+    let tls = files.cloned().map(Tls::new).transpose()?.map(Arc::new);
+    let mut listeners = Vec::new();
+    for endpoint in endpoints {
+        let listener = match (endpoint, &tls) {
+            (Endpoint::Plain(address), _) => Listener::plain(*address).await?,
+            (Endpoint::Unix(path), _) => Listener::unix(path.clone())?,
+            (Endpoint::Tls(address), Some(tls)) => Listener::tls(*address, Arc::clone(tls)).await?,
+            (Endpoint::Tls(_), None) => unreachable!("flags are checked: https has its files"),
+        };
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Where peers connect: one plain listener on loopback.
+fn peer_listener(endpoints: &[Endpoint]) -> Result<Option<TcpListener>, WiringError> {
+    match endpoints {
+        [] => Ok(None),
+        [Endpoint::Plain(address)] => {
+            let listener = TcpListener::bind(address).map_err(|source| ListenError::Tcp {
+                address: *address,
+                source,
+            })?;
+            Ok(Some(listener))
+        }
+        _ => Err(MemberError::Configuration(
+            "--listen-peer-urls takes one http URL on loopback until there is TLS between members"
+                .to_owned(),
+        )
+        .into()),
+    }
+}
