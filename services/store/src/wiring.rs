@@ -58,7 +58,10 @@ pub enum WiringError {
 /// # Errors
 /// [`RunError`], already logged.
 pub fn run(args: Args) -> Result<(), RunError> {
-    service::run(NAME, args.service, |context| async move {
+    let mut arguments = args.service;
+    // openraft tells each step of an election at `info`. A filter that names it goes first.
+    arguments.log_level = format!("openraft=warn,{}", arguments.log_level);
+    service::run(NAME, arguments, |context| async move {
         let checked = args.flags.check().map_err(WiringError::from)?;
         serve(context, checked)
             .await
