@@ -98,6 +98,11 @@ pub const SUITES: &[Suite] = &[
         90,
     ),
     integration(
+        "store_clients",
+        "etcdctl, etcdutl and curl see the store as they see etcd 3.5",
+        120,
+    ),
+    integration(
         "qemu_direct",
         "config by fw_cfg, failed phases, watchdog, full disk, read-only root",
         480,
