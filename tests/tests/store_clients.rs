@@ -1,4 +1,4 @@
-//! Real clients of etcd 3.5 against the store: etcdctl, etcdutl, curl, and the members of a cluster as they see it.
+//! Real clients of etcd 3.5 against the store: etcdctl, curl, and the members of a cluster as they see it.
 //!
 //! Etcd itself is the judge: the scripts of `store_clients/` run against both, and what users see must be the same. What
 //! is other on purpose has tests of its own here, and a line in the README of `services/store`.
@@ -54,13 +54,15 @@ impl Site {
         Self::new(kind, &options)
     }
 
+    /// Waits until every member answers, and is listed with where it answers.
     fn wait_healthy(&self) {
         let logs = || -> String { self.cluster.members.iter().map(|m| m.log()).collect() };
         eventually("a healthy cluster", ELECTS, || {
-            Ok(self
-                .ctl(&["endpoint", "health"])
-                .ends_with("[0]")
-                .then_some(()))
+            let listed = self.ctl(&["member", "list"]);
+            let all = |url: &String| listed.contains(&format!(", {url},"));
+            let healthy = self.cluster.endpoints().iter().all(all)
+                && self.ctl(&["endpoint", "health"]).ends_with("[0]");
+            Ok(healthy.then_some(()))
         })
         .unwrap_or_else(|error| panic!("{error:#}\n{}", logs()));
     }

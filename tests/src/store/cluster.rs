@@ -72,8 +72,10 @@ pub struct Certificates {
 pub struct Options {
     /// How many members.
     pub members: usize,
-    /// Mutual TLS for clients and peers.
+    /// Mutual TLS for clients.
     pub certificates: Option<Certificates>,
+    /// Mutual TLS between members.
+    pub peer_certificates: Option<Certificates>,
     /// Flags for every member besides.
     pub flags: Vec<String>,
 }
@@ -84,6 +86,7 @@ impl Default for Options {
         Self {
             members: 1,
             certificates: None,
+            peer_certificates: None,
             flags: Vec::new(),
         }
     }
@@ -117,6 +120,7 @@ pub struct Cluster {
     kind: Kind,
     directory: PathBuf,
     scheme: &'static str,
+    peer_scheme: &'static str,
     flags: Vec<String>,
 }
 
@@ -130,14 +134,18 @@ impl Cluster {
             members: Vec::new(),
             kind,
             directory: directory.to_owned(),
-            scheme: match options.certificates {
-                Some(_) => "https",
-                None => "http",
-            },
+            scheme: scheme(options.certificates.as_ref()),
+            peer_scheme: scheme(options.peer_certificates.as_ref()),
             flags: options
                 .certificates
                 .iter()
-                .flat_map(certificate_flags)
+                .flat_map(|certificates| certificate_flags("", certificates))
+                .chain(
+                    options
+                        .peer_certificates
+                        .iter()
+                        .flat_map(|certificates| certificate_flags("peer-", certificates)),
+                )
                 .chain(options.flags.iter().cloned())
                 .collect(),
         };
@@ -208,7 +216,7 @@ impl Cluster {
         self.members.push(Member {
             kind: self.kind,
             client_url: format!("{}://127.0.0.1:{client}", self.scheme),
-            peer_url: format!("{}://127.0.0.1:{peer}", self.scheme),
+            peer_url: format!("{}://127.0.0.1:{peer}", self.peer_scheme),
             directory: self.directory.join(&name),
             flags: self.flags.clone(),
             running: None,
@@ -336,19 +344,21 @@ impl Member {
     }
 }
 
-fn certificate_flags(certificates: &Certificates) -> Vec<String> {
-    let mut flags = Vec::new();
-    for prefix in ["", "peer-"] {
-        for (name, path) in [
-            ("trusted-ca-file", &certificates.authority),
-            ("cert-file", &certificates.certificate),
-            ("key-file", &certificates.key),
-        ] {
-            flags.push(format!("--{prefix}{name}={}", path.display()));
-        }
-        flags.push(format!("--{prefix}client-cert-auth"));
+const fn scheme(certificates: Option<&Certificates>) -> &'static str {
+    match certificates {
+        Some(_) => "https",
+        None => "http",
     }
-    flags
+}
+
+fn certificate_flags(prefix: &str, certificates: &Certificates) -> Vec<String> {
+    let file = |name: &str, path: &Path| format!("--{prefix}{name}={}", path.display());
+    vec![
+        file("trusted-ca-file", &certificates.authority),
+        file("cert-file", &certificates.certificate),
+        file("key-file", &certificates.key),
+        format!("--{prefix}client-cert-auth"),
+    ]
 }
 
 /// Pairs of ports that nobody listens on: all are held until the last is chosen.

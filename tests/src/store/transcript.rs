@@ -240,6 +240,13 @@ fn curl(client: &Client<'_>, words: &[String], with_text: bool) -> Result<String
         .rsplit_once('\n')
         .context("curl writes the status last")?;
     Ok(match serde_json::from_str::<serde_json::Value>(body) {
+        Ok(serde_json::Value::Object(mut value)) if with_text => {
+            // Upstream's gateway says the text of an error twice, Debian's build of it once.
+            if value.get("error") == value.get("message") {
+                value.remove("error");
+            }
+            format!("{}\n{status}", serde_json::Value::Object(value))
+        }
         Ok(value) if with_text => format!("{value}\n{status}"),
         Ok(value) => format!("code {}\n{status}", value["code"]),
         Err(_) => format!("{body}\n{status}"),
