@@ -99,6 +99,15 @@ impl<B: Backend> Api<B> {
         header
     }
 
+    /// A header of the Cluster service, whose answers are about no revision of the store: etcd leaves it out.
+    pub(super) fn header_of_members(&self) -> Option<ResponseHeader> {
+        let header = self.header();
+        header.map(|header| ResponseHeader {
+            revision: 0,
+            ..header
+        })
+    }
+
     /// Proposes a change whose request has these bytes.
     pub(super) async fn change(
         &self,
