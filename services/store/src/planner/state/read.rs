@@ -187,7 +187,7 @@ impl State {
     /// The first `limit` pairs of a range, and how many there are in all.
     fn candidates<'a>(
         &'a self,
-        request: &RangeRequest,
+        request: &'a RangeRequest,
         at: i64,
         limit: Option<usize>,
     ) -> (Vec<Candidate<'a>>, usize) {
@@ -198,18 +198,25 @@ impl State {
             limit.unwrap_or(usize::MAX)
         };
         let mut candidates = Vec::new();
-        let mut count = 0;
-        self.index.visit(range, at, |key, found| {
-            count += 1;
-            if candidates.len() < limit {
+        if limit > 0 {
+            self.index.visit(range, at, |key, found| {
                 candidates.push(Candidate {
                     key,
                     found,
                     record: None,
                 });
-            }
-            ControlFlow::Continue(())
-        });
+                if candidates.len() < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        }
+        let count = if candidates.len() < limit {
+            candidates.len()
+        } else {
+            self.index.count(range, at)
+        };
         (candidates, count)
     }
 }
