@@ -154,8 +154,10 @@ pub struct Settings {
     pub checkpoint_entries: u64,
     /// Entries before the last checkpoint that the log keeps, for members that are a little behind.
     pub log_entries_kept: u64,
-    /// Bytes of records that are kept in memory.
+    /// Bytes of the file's pages that are kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of records that are kept in memory beside it: those that were written or read last.
+    pub record_cache_bytes: usize,
     /// How long a request may wait.
     pub request_timeout: Duration,
     /// Between notices to watches that asked for them.
@@ -181,6 +183,8 @@ impl Default for Settings {
             checkpoint_entries: 50_000,
             log_entries_kept: 5_000,
             cache_bytes: 16 * 1024 * 1024,
+            // Some 150,000 records of 256 bytes: what the watch caches of an API server read when they start.
+            record_cache_bytes: 64 * 1024 * 1024,
             // etcd's: 5 s, and two elections.
             request_timeout: Duration::from_secs(7),
             watch_progress: Duration::from_secs(600),

@@ -20,7 +20,7 @@ use crate::{
     executor::{
         disk::Disk,
         leases::LeaseClock,
-        records::{Commit, Incoming, Reader, RecordFile, View},
+        records::{CacheBytes, Commit, Incoming, Reader, RecordFile, RecordsError, View},
         watches::WatchHub,
     },
     planner::{
@@ -37,7 +37,10 @@ use std::{
     ops::ControlFlow,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::{
+    sync::{Mutex, Notify, watch},
+    task::{JoinHandle, spawn_blocking},
+};
 
 /// Keys that one step of a compaction looks at: some hundred microseconds, while which nobody reads.
 const COMPACTION_KEYS: usize = 1000;
@@ -45,8 +48,8 @@ const COMPACTION_KEYS: usize = 1000;
 /// How a machine runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Bytes of records in memory.
-    pub cache_bytes: usize,
+    /// What of the records is kept in memory.
+    pub cache: CacheBytes,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
 }
@@ -62,6 +65,25 @@ struct Held {
 struct Writer {
     /// Entries that were applied since the last durable checkpoint.
     fresh: u64,
+    /// A write of the records that runs beside applying: one at most.
+    writing: Option<JoinHandle<Result<(), RecordsError>>>,
+}
+
+impl Writer {
+    fn new() -> Self {
+        Self {
+            fresh: 0,
+            writing: None,
+        }
+    }
+
+    /// Waits for the write that runs, if one does.
+    async fn written(&mut self) -> io::Result<()> {
+        match self.writing.take() {
+            Some(writing) => writing.await?.map_err(io::Error::other),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The machine.
@@ -104,18 +126,18 @@ impl<D: Disk> Machine<D> {
         settings: Settings,
         mut random: Box<dyn FnMut() -> u64 + Send>,
     ) -> io::Result<Self> {
-        let file = RecordFile::open(&*disk, settings.cache_bytes).map_err(io::Error::other)?;
+        let file = RecordFile::open(&*disk, settings.cache).map_err(io::Error::other)?;
         let (state, applied) = file.restore().map_err(io::Error::other)?;
         let position = Position::decode(applied.as_deref())?;
         // What redb shows after an orderly end need not be durable, and the log is purged by it.
-        commit(&file, &state, &position, &Batch::default(), &[], true)?;
+        file.write(true).map_err(io::Error::other)?;
         let origin = random();
         let log = LogStorage::open(disk.clone(), segments, &position, random)?;
         let watches = WatchHub::new(state.revision(), state.compacted());
         let machine = Self {
             disk,
             settings,
-            writer: Mutex::new(Writer { fresh: 0 }),
+            writer: Mutex::new(Writer::new()),
             log,
             waiters: Waiters::new(origin),
             watches,
@@ -146,8 +168,7 @@ impl<D: Disk> Machine<D> {
     /// The disk's.
     pub fn read<T>(&self, look: impl FnOnce(&State, &Reader) -> T) -> io::Result<T> {
         let held = self.held();
-        let reader = held.file.reader().map_err(io::Error::other)?;
-        Ok(look(&held.state, &reader))
+        Ok(look(&held.state, &held.file.reader()))
     }
 
     /// The store's revision.
@@ -206,6 +227,7 @@ impl<D: Disk> Machine<D> {
         if let Some(last) = entries.last() {
             self.applied.send_replace(last.log_id.index + 1);
         }
+        self.write_beside(&mut writer).await?;
         writer.fresh += u64::try_from(entries.len()).expect("64 bits");
         if writer.fresh >= self.settings.checkpoint_entries {
             self.checkpoint_as(&mut writer).await?;
@@ -220,38 +242,34 @@ impl<D: Disk> Machine<D> {
     pub async fn checkpoint(&self) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
         if writer.fresh == 0 {
-            return Ok(());
+            return writer.written().await;
         }
         self.checkpoint_as(&mut writer).await
     }
 
+    /// Has the records written, once enough of them wait, beside what is applied next.
+    async fn write_beside(&self, writer: &mut Writer) -> io::Result<()> {
+        let file = self.held().file.clone();
+        if file.wants_write() {
+            writer.written().await?;
+            writer.writing = Some(spawn_blocking(move || file.write(false)));
+        }
+        Ok(())
+    }
+
     async fn checkpoint_as(&self, writer: &mut Writer) -> io::Result<()> {
+        writer.written().await?;
         self.log.sync().await?;
-        let (file, revision, position) = {
+        let (file, end) = {
             let mut held = self.held_mut();
             // Only when the log has what was applied since, the file speaks for the log again.
             if self.log.next() >= held.position.next_index() {
                 held.position.installed = false;
             }
-            (
-                held.file.clone(),
-                held.state.revision(),
-                held.position.clone(),
-            )
+            held.commit(&Batch::default(), &[]);
+            (held.file.clone(), held.position.next_index())
         };
-        let end = position.next_index();
-        blocking(move || {
-            let commit = Commit {
-                changes: &[],
-                bookkeeping: &[],
-                dropped: &[],
-                revision,
-                applied: &position.encode(),
-                durable: true,
-            };
-            file.commit(commit).map_err(io::Error::other)
-        })
-        .await?;
+        blocking(move || file.write(true).map_err(io::Error::other)).await?;
         self.log.checkpointed(end);
         writer.fresh = 0;
         Ok(())
@@ -263,6 +281,7 @@ impl<D: Disk> Machine<D> {
     /// The disk's, or damage.
     pub async fn install(&self, file: RecordFile) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
+        writer.written().await?;
         let (file, state, applied) = blocking(move || {
             let (state, applied) = file.restore().map_err(io::Error::other)?;
             Ok((file, state, applied))
@@ -293,7 +312,7 @@ impl<D: Disk> Machine<D> {
     /// # Errors
     /// The disk's.
     pub fn incoming(&self) -> io::Result<Incoming> {
-        Incoming::begin(&*self.disk, self.settings.cache_bytes).map_err(io::Error::other)
+        Incoming::begin(&*self.disk, self.settings.cache).map_err(io::Error::other)
     }
 
     /// Deletes what compactions made superfluous, in steps beside other work, for ever.
@@ -317,21 +336,17 @@ impl<D: Disk> Machine<D> {
     }
 
     async fn compact_step(&self, cursor: Option<&[u8]>) -> io::Result<Option<Box<[u8]>>> {
-        let _writer = self.writer.lock().await;
-        let mut held = self.held_mut();
-        let mut dropped = Vec::new();
-        let next = held.state.compact(cursor, COMPACTION_KEYS, &mut dropped);
-        if !dropped.is_empty() {
-            let batch = Batch::default();
-            commit(
-                &held.file,
-                &held.state,
-                &held.position,
-                &batch,
-                &dropped,
-                false,
-            )?;
-        }
+        let mut writer = self.writer.lock().await;
+        let next = {
+            let mut held = self.held_mut();
+            let mut dropped = Vec::new();
+            let next = held.state.compact(cursor, COMPACTION_KEYS, &mut dropped);
+            if !dropped.is_empty() {
+                held.commit(&Batch::default(), &dropped);
+            }
+            next
+        };
+        self.write_beside(&mut writer).await?;
         Ok(next)
     }
 
@@ -354,7 +369,7 @@ impl<D: Disk> Machine<D> {
     fn apply_batch(&self, entries: &[Entry]) -> io::Result<Vec<(u64, u64, Outcome)>> {
         let mut held = self.held_mut();
         let held = &mut *held;
-        let reader = held.file.reader().map_err(io::Error::other)?;
+        let reader = held.file.reader();
         let mut batch = Batch::default();
         for entry in entries {
             match &entry.payload {
@@ -369,13 +384,9 @@ impl<D: Disk> Machine<D> {
             }
             held.position.applied = Some(entry.log_id);
         }
-        commit(&held.file, &held.state, &held.position, &batch, &[], false)?;
-        let records = Fresh {
-            changes: &batch.changes,
-            older: &reader,
-        };
+        held.commit(&batch, &[]);
         self.watches
-            .applied(&batch.changes, batch.compacted, &records)
+            .applied(&batch.changes, batch.compacted, &held.file.reader())
             .map_err(io::Error::other)?;
         if batch.compacted.is_some() {
             self.compact.notify_one();
@@ -419,23 +430,16 @@ impl<D: Disk> Machine<D> {
     }
 }
 
-fn commit(
-    file: &RecordFile,
-    state: &State,
-    position: &Position,
-    batch: &Batch,
-    dropped: &[Revision],
-    durable: bool,
-) -> io::Result<()> {
-    let commit = Commit {
-        changes: &batch.changes,
-        bookkeeping: &batch.bookkeeping,
-        dropped,
-        revision: state.revision(),
-        applied: &position.encode(),
-        durable,
-    };
-    file.commit(commit).map_err(io::Error::other)
+impl Held {
+    fn commit(&self, batch: &Batch, dropped: &[Revision]) {
+        self.file.commit(Commit {
+            changes: &batch.changes,
+            bookkeeping: &batch.bookkeeping,
+            dropped,
+            revision: self.state.revision(),
+            applied: &self.position.encode(),
+        });
+    }
 }
 
 /// Records of a batch that is being applied, over those on disk.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     executor::{
         disk::Disk,
+        records::CacheBytes,
         simulated::{Crash, Simulated},
     },
     planner::command::Command,
@@ -24,7 +25,10 @@ use std::{io, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
 const SETTINGS: Settings = Settings {
-    cache_bytes: 1024 * 1024,
+    cache: CacheBytes {
+        pages: 1024 * 1024,
+        records: 1024 * 1024,
+    },
     checkpoint_entries: u64::MAX,
 };
 

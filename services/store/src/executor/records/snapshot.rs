@@ -1,6 +1,6 @@
 //! A file of records in the making: another member's, which comes in pieces and then takes the place of our own.
 
-use super::{ALARMS, FACTS, LEASES, NAME, RECORDS, RecordFile, RecordsError, database};
+use super::{ALARMS, CacheBytes, FACTS, LEASES, NAME, RECORDS, RecordFile, RecordsError, database};
 use crate::{
     executor::disk::Disk,
     planner::{revision::Revision, state::Kept},
@@ -23,10 +23,10 @@ impl Incoming {
     ///
     /// # Errors
     /// The disk's.
-    pub fn begin(disk: &impl Disk, cache_bytes: usize) -> Result<Self, RecordsError> {
+    pub fn begin(disk: &impl Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
         let file = disk.create(INCOMING).map_err(failed("create"))?;
         Ok(Self {
-            file: RecordFile::of(file, cache_bytes)?,
+            file: RecordFile::of(file, cache)?,
             last: None,
             records: 0,
         })
@@ -42,6 +42,7 @@ impl Incoming {
     ) -> Result<(), RecordsError> {
         let mut write = self
             .file
+            .shared
             .database
             .begin_write()
             .map_err(database("write"))?;
@@ -81,6 +82,7 @@ impl Incoming {
         }
         let mut write = self
             .file
+            .shared
             .database
             .begin_write()
             .map_err(database("write"))?;
