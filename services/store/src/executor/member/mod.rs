@@ -248,6 +248,7 @@ impl<D: Disk> Member<D> {
             purged_index,
             applied_index: position.applied.map_or(0, |applied| applied.index),
             database_bytes: self.machine().bytes()?,
+            database_bytes_in_use: self.machine().bytes_in_use(),
             alarms: self.read(|state, _| state.alarms().clone())?,
         })
     }
@@ -392,7 +393,7 @@ impl<D: Disk> Member<D> {
             Command::Transaction(request) => check::takes_space(request),
             _ => false,
         };
-        if !takes_space || self.machine().bytes()? < self.inner.settings.quota_bytes {
+        if !takes_space || self.machine().bytes_in_use() < self.inner.settings.quota_bytes {
             return Ok(());
         }
         let alarm = Alarm {

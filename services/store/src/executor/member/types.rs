@@ -114,6 +114,8 @@ pub struct MemberStatus {
     pub applied_index: u64,
     /// Bytes of the file of records.
     pub database_bytes: u64,
+    /// What of it the records take; deletes and compaction make it less.
+    pub database_bytes_in_use: u64,
     /// Raised alarms.
     pub alarms: BTreeSet<Alarm>,
 }
@@ -144,7 +146,7 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Without a sign of life, an election begins after this or up to twice as long.
     pub election: Duration,
-    /// Bytes of records beyond which puts are refused.
+    /// Bytes of records in use beyond which puts are refused.
     pub quota_bytes: u64,
     /// Which history is compacted by itself.
     pub auto_compaction: Policy,

@@ -201,6 +201,12 @@ impl<D: Disk> Machine<D> {
         self.held().file.bytes().map_err(io::Error::other)
     }
 
+    /// Bytes of it that are in use.
+    #[must_use]
+    pub fn bytes_in_use(&self) -> u64 {
+        self.held().file.bytes_in_use()
+    }
+
     /// Waits until the entry of this index is applied.
     pub async fn wait_applied(&self, index: u64) {
         let mut applied = self.applied.subscribe();

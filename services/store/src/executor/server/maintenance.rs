@@ -64,8 +64,7 @@ impl<B: Backend> Maintenance for Api<B> {
             raft_term: standing.term,
             raft_applied_index: status.applied_index,
             errors,
-            // What is free in the file is not known.
-            db_size_in_use: signed(status.database_bytes),
+            db_size_in_use: signed(status.database_bytes_in_use),
             is_learner: standing.is_learner,
             storage_version: String::new(),
             db_size_quota: signed(self.limits.quota_bytes),
