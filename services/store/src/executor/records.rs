@@ -43,7 +43,7 @@ use std::{
 };
 
 pub use reader::Reader;
-pub use snapshot::Incoming;
+pub use snapshot::{COPY, INCOMING, Incoming};
 pub use view::View;
 
 /// The file.
@@ -124,7 +124,7 @@ pub struct RecordFile {
 /// What readers share with the file.
 struct Shared {
     database: Database,
-    cache: Cache,
+    cache: Arc<Cache>,
     pending: Mutex<Pending>,
     /// One write at a time.
     writing: Mutex<()>,
@@ -148,19 +148,19 @@ impl RecordFile {
             }
             Err(error) => return Err(failed("open")(error)),
         };
-        Self::of(file, cache)
+        Self::of(file, cache.pages, Arc::new(Cache::new(cache.records)))
     }
 
-    fn of(file: impl File, cache: CacheBytes) -> Result<Self, RecordsError> {
+    fn of(file: impl File, page_bytes: usize, cache: Arc<Cache>) -> Result<Self, RecordsError> {
         let measured = file.clone();
         let database = Builder::new()
-            .set_cache_size(cache.pages)
+            .set_cache_size(page_bytes)
             .create_with_backend(Backend(file))
             .map_err(database("open"))?;
         let file = Self {
             shared: Arc::new(Shared {
                 database,
-                cache: Cache::new(cache.records),
+                cache,
                 pending: Mutex::default(),
                 writing: Mutex::default(),
                 taken: AtomicU64::new(0),

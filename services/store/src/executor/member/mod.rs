@@ -40,7 +40,7 @@ use openraft::{
 };
 pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
 use std::{
-    fs,
+    fs, io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -172,6 +172,18 @@ impl<D: Disk> Member<D> {
         let (view, position) = self.machine().view()?;
         let chunks = peer::snapshot::send(view, position, proto::Vote::default());
         Ok(snapshot_file::encode(chunks))
+    }
+
+    /// Gives back the space in this member's file that deleted records took. Reads and writes go on.
+    ///
+    /// # Errors
+    /// [`MemberError::Busy`]: it runs already. Else the disk's; everything is then as before.
+    pub async fn defragment(&self) -> Result<(), MemberError> {
+        let defragmented = self.machine().defragment().await;
+        defragmented.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => MemberError::Busy(error.to_string()),
+            _ => error.into(),
+        })
     }
 
     /// Opens a watch stream.

@@ -22,6 +22,9 @@ pub enum MemberError {
     /// The member is stopping.
     #[error("the member is stopping")]
     Stopped,
+    /// It is at it already, or something came between; to be asked again later.
+    #[error("{0}")]
+    Busy(String),
     /// What it was told at its start cannot be.
     #[error("{0}")]
     Configuration(String),
@@ -40,7 +43,7 @@ impl MemberError {
             Self::Timeout => Some(Refusal::Timeout),
             Self::LeaderChanged => Some(Refusal::LeaderChanged),
             Self::Stopped => Some(Refusal::Stopped),
-            Self::Storage(_) | Self::Configuration(_) => None,
+            Self::Busy(_) | Self::Storage(_) | Self::Configuration(_) => None,
         }
     }
 }

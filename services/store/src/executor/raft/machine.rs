@@ -20,7 +20,7 @@ use crate::{
     executor::{
         disk::Disk,
         leases::LeaseClock,
-        records::{CacheBytes, Commit, Incoming, Reader, RecordFile, RecordsError, View},
+        records::{CacheBytes, Commit, INCOMING, Incoming, Reader, RecordFile, RecordsError, View},
         watches::WatchHub,
     },
     planner::{
@@ -55,18 +55,20 @@ pub struct Settings {
 }
 
 /// What belongs together at one moment.
-struct Held {
+pub(super) struct Held {
     state: State,
-    file: Arc<RecordFile>,
+    pub(super) file: Arc<RecordFile>,
     position: Position,
 }
 
 /// What he who writes knows.
-struct Writer {
+pub(super) struct Writer {
     /// Entries that were applied since the last durable checkpoint.
     fresh: u64,
     /// A write of the records that runs beside applying: one at most.
     writing: Option<JoinHandle<Result<(), RecordsError>>>,
+    /// The file has its name, which may not be durable yet.
+    pub(super) unsettled: bool,
 }
 
 impl Writer {
@@ -74,6 +76,7 @@ impl Writer {
         Self {
             fresh: 0,
             writing: None,
+            unsettled: false,
         }
     }
 
@@ -88,10 +91,14 @@ impl Writer {
 
 /// The machine.
 pub struct Machine<D: Disk> {
-    disk: Arc<D>,
-    settings: Settings,
+    pub(super) disk: Arc<D>,
+    pub(super) settings: Settings,
     held: RwLock<Held>,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
+    /// One defragmentation at a time.
+    pub(super) defragmenting: Mutex<()>,
+    /// Held by who drops records, and by who needs that none are dropped.
+    pub(super) dropping: Mutex<()>,
     log: LogStorage<D>,
     /// Who waits for proposals of this process.
     pub waiters: Waiters,
@@ -126,6 +133,7 @@ impl<D: Disk> Machine<D> {
         settings: Settings,
         mut random: Box<dyn FnMut() -> u64 + Send>,
     ) -> io::Result<Self> {
+        RecordFile::remove_unfinished(&*disk).map_err(io::Error::other)?;
         let file = RecordFile::open(&*disk, settings.cache).map_err(io::Error::other)?;
         let (state, applied) = file.restore().map_err(io::Error::other)?;
         let position = Position::decode(applied.as_deref())?;
@@ -138,6 +146,8 @@ impl<D: Disk> Machine<D> {
             disk,
             settings,
             writer: Mutex::new(Writer::new()),
+            defragmenting: Mutex::new(()),
+            dropping: Mutex::new(()),
             log,
             waiters: Waiters::new(origin),
             watches,
@@ -255,7 +265,7 @@ impl<D: Disk> Machine<D> {
 
     /// Has the records written, once enough of them wait, beside what is applied next.
     async fn write_beside(&self, writer: &mut Writer) -> io::Result<()> {
-        let file = self.held().file.clone();
+        let file = self.file();
         if file.wants_write() {
             writer.written().await?;
             writer.writing = Some(spawn_blocking(move || file.write(false)));
@@ -264,18 +274,32 @@ impl<D: Disk> Machine<D> {
     }
 
     async fn checkpoint_as(&self, writer: &mut Writer) -> io::Result<()> {
+        let end = self.prepare_checkpoint(writer).await?;
+        let file = self.file();
+        blocking(move || file.write(true).map_err(io::Error::other)).await?;
+        self.settle(writer, end).await
+    }
+
+    /// Flushes the log, and commits the position that the file may then be durable at. Returns the entry after it.
+    pub(super) async fn prepare_checkpoint(&self, writer: &mut Writer) -> io::Result<u64> {
         writer.written().await?;
         self.log.sync().await?;
-        let (file, end) = {
-            let mut held = self.held_mut();
-            // Only when the log has what was applied since, the file speaks for the log again.
-            if self.log.next() >= held.position.next_index() {
-                held.position.installed = false;
-            }
-            held.commit(&Batch::default(), &[]);
-            (held.file.clone(), held.position.next_index())
-        };
-        blocking(move || file.write(true).map_err(io::Error::other)).await?;
+        let mut held = self.held_mut();
+        // Only when the log has what was applied since, the file speaks for the log again.
+        if self.log.next() >= held.position.next_index() {
+            held.position.installed = false;
+        }
+        held.commit(&Batch::default(), &[]);
+        Ok(held.position.next_index())
+    }
+
+    /// The file is durable as of the entry before `end`: what is before it may be purged.
+    pub(super) async fn settle(&self, writer: &mut Writer, end: u64) -> io::Result<()> {
+        if writer.unsettled {
+            let disk = self.disk.clone();
+            blocking(move || disk.sync()).await?;
+            writer.unsettled = false;
+        }
         self.log.checkpointed(end);
         writer.fresh = 0;
         Ok(())
@@ -295,7 +319,12 @@ impl<D: Disk> Machine<D> {
         .await?;
         let position = Position::decode(applied.as_deref())?;
         let disk = self.disk.clone();
-        blocking(move || RecordFile::take_place(&*disk).map_err(io::Error::other)).await?;
+        blocking(move || {
+            RecordFile::take_place(&*disk, INCOMING).map_err(io::Error::other)?;
+            disk.sync()
+        })
+        .await?;
+        writer.unsettled = false;
         let next = position.next_index();
         let mut held = self.held_mut();
         let (revision, compacted) = (state.revision(), state.compacted());
@@ -342,6 +371,7 @@ impl<D: Disk> Machine<D> {
     }
 
     async fn compact_step(&self, cursor: Option<&[u8]>) -> io::Result<Option<Box<[u8]>>> {
+        let _dropping = self.dropping.lock().await;
         let mut writer = self.writer.lock().await;
         let next = {
             let mut held = self.held_mut();
@@ -427,11 +457,15 @@ impl<D: Disk> Machine<D> {
         Ok(())
     }
 
+    pub(super) fn file(&self) -> Arc<RecordFile> {
+        self.held().file.clone()
+    }
+
     fn held(&self) -> RwLockReadGuard<'_, Held> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+    pub(super) fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

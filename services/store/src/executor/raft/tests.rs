@@ -32,7 +32,7 @@ const SETTINGS: Settings = Settings {
     checkpoint_entries: u64::MAX,
 };
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -40,7 +40,7 @@ fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simulated>>> {
+pub(super) fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simulated>>> {
     let mut number = 0;
     let random = move || {
         number += 1;
@@ -50,11 +50,15 @@ fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simula
     Machine::open(disk, segments.clone(), SETTINGS, Box::new(random)).map(Arc::new)
 }
 
-fn put(index: u64) -> Entry {
+pub(super) fn put(index: u64) -> Entry {
     let command = Command::Put(PutRequest {
         key: format!("key {index}").into(),
         ..PutRequest::default()
     });
+    entry(index, &command)
+}
+
+pub(super) fn entry(index: u64, command: &Command) -> Entry {
     Entry {
         log_id: log_id(1, 1, index),
         payload: EntryPayload::Normal(Proposal {

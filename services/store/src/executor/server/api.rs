@@ -140,6 +140,7 @@ pub(super) fn requires_leader(metadata: &MetadataMap) -> bool {
 pub(super) fn refused(error: MemberError) -> Status {
     match error.refusal() {
         Some(refusal) => refusal.into(),
+        None if matches!(error, MemberError::Busy(_)) => Status::unavailable(error.to_string()),
         None => Status::unknown(error.to_string()),
     }
 }
