@@ -18,7 +18,10 @@ mod reader;
 mod snapshot;
 mod view;
 
-use super::disk::{Disk, File};
+use super::{
+    disk::{Disk, File},
+    space::Patience,
+};
 use crate::planner::{
     index::Restore,
     records::{Change, StorageError},
@@ -119,6 +122,7 @@ pub struct CacheBytes {
 pub struct RecordFile {
     shared: Arc<Shared>,
     length: Box<dyn Fn() -> io::Result<u64> + Send + Sync>,
+    patience: Arc<Patience>,
 }
 
 /// What readers share with the file.
@@ -153,9 +157,14 @@ impl RecordFile {
 
     fn of(file: impl File, page_bytes: usize, cache: Arc<Cache>) -> Result<Self, RecordsError> {
         let measured = file.clone();
+        let patience = Arc::new(Patience::default());
+        let backend = Backend {
+            file,
+            patience: patience.clone(),
+        };
         let database = Builder::new()
             .set_cache_size(page_bytes)
-            .create_with_backend(Backend(file))
+            .create_with_backend(backend)
             .map_err(database("open"))?;
         let file = Self {
             shared: Arc::new(Shared {
@@ -166,9 +175,15 @@ impl RecordFile {
                 taken: AtomicU64::new(0),
             }),
             length: Box::new(move || measured.length()),
+            patience,
         };
         file.prepare()?;
         Ok(file)
+    }
+
+    /// Whether writes wait while the disk is full. Until told to, they fail.
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
     }
 
     /// Bytes of the file.
@@ -419,7 +434,10 @@ fn database<E: Into<redb::Error>>(operation: &'static str) -> impl Fn(E) -> Reco
 }
 
 /// redb's view of one of our files.
-struct Backend<F>(F);
+struct Backend<F> {
+    file: F,
+    patience: Arc<Patience>,
+}
 
 impl<F> fmt::Debug for Backend<F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -429,23 +447,23 @@ impl<F> fmt::Debug for Backend<F> {
 
 impl<F: File> StorageBackend for Backend<F> {
     fn len(&self) -> io::Result<u64> {
-        self.0.length()
+        self.file.length()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(out, offset)
+        self.file.read(out, offset)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
+        self.patience.wait(|| self.file.set_length(length))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
+        self.file.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(data, offset)
+        self.patience.wait(|| self.file.write(data, offset))
     }
 }
 

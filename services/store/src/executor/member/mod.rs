@@ -110,6 +110,7 @@ impl<D: Disk> Member<D> {
     /// # Errors
     /// [`MemberError::Refused`]: nothing was changed. After any other, it may still be carried out.
     pub async fn propose(&self, command: Command) -> Result<Reply, MemberError> {
+        self.keep_space(&command)?;
         self.keep_quota(&command).await?;
         let deadline = self.deadline();
         let physical = match &command {
@@ -398,14 +399,28 @@ impl<D: Disk> Member<D> {
         }
     }
 
+    /// Refuses what would fill the disk. Whatever makes space passes as long as there is any.
+    fn keep_space(&self, command: &Command) -> Result<(), MemberError> {
+        let min = self.inner.settings.free_bytes_min;
+        let needed_bytes = match command {
+            Command::Compact(_) | Command::Alarm(_) => return Ok(()),
+            command if takes_space(command) => min,
+            _ => min / 4,
+        };
+        let free_bytes = self.machine().free_bytes()?;
+        if free_bytes < needed_bytes {
+            return Err(MemberError::DiskFull {
+                free_bytes,
+                needed_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// Raises the alarm before a put that would go beyond the quota: from its place in the log on, all refuse puts.
     async fn keep_quota(&self, command: &Command) -> Result<(), MemberError> {
-        let takes_space = match command {
-            Command::Put(_) | Command::LeaseGrant(_) => true,
-            Command::Transaction(request) => check::takes_space(request),
-            _ => false,
-        };
-        if !takes_space || self.machine().bytes_in_use() < self.inner.settings.quota_bytes {
+        if !takes_space(command) || self.machine().bytes_in_use() < self.inner.settings.quota_bytes
+        {
             return Ok(());
         }
         let alarm = Alarm {
@@ -428,6 +443,14 @@ impl<D: Disk> Member<D> {
         let raise = Command::Alarm(request);
         self.commit(&raise, self.deadline()).await?;
         Ok(())
+    }
+}
+
+fn takes_space(command: &Command) -> bool {
+    match command {
+        Command::Put(_) | Command::LeaseGrant(_) => true,
+        Command::Transaction(request) => check::takes_space(request),
+        _ => false,
     }
 }
 

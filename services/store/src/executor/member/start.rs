@@ -208,6 +208,7 @@ impl<D: Disk> Member<D> {
     pub async fn stop(&self) -> Result<(), MemberError> {
         self.give_leadership_away().await;
         self.inner.stopping.send_replace(true);
+        self.machine().stop_waiting();
         self.watches().stop();
         let stopped = self.raft().shutdown().await;
         let tasks = {

@@ -25,6 +25,16 @@ pub enum MemberError {
     /// It is at it already, or something came between; to be asked again later.
     #[error("{0}")]
     Busy(String),
+    /// The disk is nearly full. Nothing was written.
+    #[error(
+        "the disk of the member is full: {free_bytes} bytes are free, {needed_bytes} are kept for what is under way; make space on it"
+    )]
+    DiskFull {
+        /// Bytes that are free.
+        free_bytes: u64,
+        /// Bytes that must be free for such a request.
+        needed_bytes: u64,
+    },
     /// What it was told at its start cannot be.
     #[error("{0}")]
     Configuration(String),
@@ -43,7 +53,9 @@ impl MemberError {
             Self::Timeout => Some(Refusal::Timeout),
             Self::LeaderChanged => Some(Refusal::LeaderChanged),
             Self::Stopped => Some(Refusal::Stopped),
-            Self::Busy(_) | Self::Storage(_) | Self::Configuration(_) => None,
+            Self::Busy(_) | Self::DiskFull { .. } | Self::Storage(_) | Self::Configuration(_) => {
+                None
+            }
         }
     }
 }
@@ -155,6 +167,9 @@ pub struct Settings {
     pub auto_compaction: Policy,
     /// Between two comparisons of all members' data; None: never.
     pub corruption_check: Option<Duration>,
+    /// Bytes that are kept free on the disk, for the log and checkpoints of what is under way: with less, puts are
+    /// refused; with a quarter of it, so are deletes.
+    pub free_bytes_min: u64,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
     /// Entries before the last checkpoint that the log keeps, for members that are a little behind.
@@ -184,6 +199,8 @@ impl Default for Settings {
             auto_compaction: Policy::Off,
             // A hash reads every record: a second or so for a million of them.
             corruption_check: Some(Duration::from_secs(600)),
+            // Four segments of the log, or a checkpoint of everything that the caches hold.
+            free_bytes_min: 64 * 1024 * 1024,
             // What a restart applies again: some hundred milliseconds of it.
             checkpoint_entries: 50_000,
             log_entries_kept: 5_000,

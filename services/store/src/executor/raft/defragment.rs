@@ -8,10 +8,7 @@
 //! Records are only added, at the end, while none are dropped: so a round takes what is behind the last one that it has. A
 //! crash leaves the old file or the new one, whole, and both fit the log: it is not purged before the new one has the name.
 
-use super::{
-    machine::Machine,
-    storage::blocking,
-};
+use super::{machine::Machine, storage::blocking};
 use crate::executor::{
     disk::Disk,
     records::{COPY, Incoming, RecordFile, RecordsError},
@@ -35,6 +32,7 @@ impl<D: Disk> Machine<D> {
         let _one = one.map_err(|_| busy("the records are being defragmented already"))?;
         let _none_dropped = self.dropping.lock().await;
         let file = self.file();
+        self.has_room(&file)?;
         let result = self.copy_and_swap(&file, &busy).await;
         if result.is_err() {
             let disk = self.disk.clone();
@@ -53,6 +51,18 @@ impl<D: Disk> Machine<D> {
         result
     }
 
+    /// The copy must not be what fills the disk.
+    fn has_room(&self, file: &RecordFile) -> io::Result<()> {
+        let (free, needed) = (self.disk.free()?, file.bytes_in_use().saturating_mul(2));
+        if free < needed {
+            let what = format!(
+                "the disk has {free} bytes free, and a copy of the records may take {needed}"
+            );
+            return Err(io::Error::new(io::ErrorKind::StorageFull, what));
+        }
+        Ok(())
+    }
+
     async fn copy_and_swap(
         &self,
         file: &Arc<RecordFile>,
@@ -60,7 +70,8 @@ impl<D: Disk> Machine<D> {
     ) -> io::Result<()> {
         let (disk, pages) = (self.disk.clone(), self.settings.cache.pages);
         let from = file.clone();
-        let mut copy = blocking(move || from.begin_copy(&*disk, pages).map_err(io::Error::other)).await?;
+        let mut copy =
+            blocking(move || from.begin_copy(&*disk, pages).map_err(io::Error::other)).await?;
         for _ in 0..ROUNDS_MAX {
             let (next, copied) = round(file.clone(), copy).await?;
             copy = next;
@@ -75,11 +86,14 @@ impl<D: Disk> Machine<D> {
         .await?;
         let mut writer = self.writer.lock().await;
         if !Arc::ptr_eq(file, &self.file()) {
-            return Err(busy("another member's snapshot took the records' place; try again"));
+            return Err(busy(
+                "another member's snapshot took the records' place; try again",
+            ));
         }
         let end = self.prepare_checkpoint(&mut writer).await?;
         let (from, disk) = (file.clone(), self.disk.clone());
         let new = blocking(move || replace(&from, copy, &*disk).map_err(io::Error::other)).await?;
+        new.patience().begin();
         self.held_mut().file = Arc::new(new);
         // The file has its name, but a crash may yet take it away: until the directory is flushed, nothing is purged.
         writer.unsettled = true;

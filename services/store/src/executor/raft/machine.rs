@@ -13,6 +13,7 @@
 use super::{
     Entry, Proposal, StoredMembership,
     encoding::Position,
+    fresh::Fresh,
     storage::{LogStorage, blocking},
     waiters::{Outcome, Waiters},
 };
@@ -25,17 +26,16 @@ use crate::{
     },
     planner::{
         command::Command,
-        records::{Change, Records, StorageError},
+        records::Change,
         revision::Revision,
         state::{Bookkeeping, State},
     },
 };
-use etcd_proto::mvccpb::KeyValue;
 use openraft::EntryPayload;
 use std::{
     io,
-    ops::ControlFlow,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{Mutex, Notify, watch},
@@ -44,6 +44,9 @@ use tokio::{
 
 /// Keys that one step of a compaction looks at: some hundred microseconds, while which nobody reads.
 const COMPACTION_KEYS: usize = 1000;
+
+/// Writers ask for the disk's free space this often: what comes in between is a part of what is kept free.
+const FREE_AGE_MAX: Duration = Duration::from_millis(100);
 
 /// How a machine runs.
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +114,8 @@ pub struct Machine<D: Disk> {
     /// Records before this revision are deleted.
     compacted: watch::Sender<i64>,
     compact: Notify,
+    /// The disk's free bytes, and when they were asked for.
+    free: std::sync::Mutex<Option<(u64, Instant)>>,
 }
 
 /// What a batch of entries did.
@@ -155,12 +160,16 @@ impl<D: Disk> Machine<D> {
             applied: watch::Sender::new(position.next_index()),
             compacted: watch::Sender::new(0),
             compact: Notify::new(),
+            free: std::sync::Mutex::default(),
             held: RwLock::new(Held {
                 state,
                 file: Arc::new(file),
                 position,
             }),
         };
+        // A start fails on a full disk; a member that runs waits.
+        machine.file().patience().begin();
+        machine.log.patience().begin();
         // One that a crash interrupted goes on.
         machine.compact.notify_one();
         Ok(machine)
@@ -209,6 +218,28 @@ impl<D: Disk> Machine<D> {
     /// The disk's.
     pub fn bytes(&self) -> io::Result<u64> {
         self.held().file.bytes().map_err(io::Error::other)
+    }
+
+    /// Bytes that the disk can still take, as of some moments ago.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        match *free {
+            Some((bytes, at)) if at.elapsed() < FREE_AGE_MAX => Ok(bytes),
+            _ => {
+                let bytes = self.disk.free()?;
+                *free = Some((bytes, Instant::now()));
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// What waits for space on a full disk fails from now on.
+    pub fn stop_waiting(&self) {
+        self.log.patience().end();
+        self.file().patience().end();
     }
 
     /// Bytes of it that are in use.
@@ -326,6 +357,7 @@ impl<D: Disk> Machine<D> {
         .await?;
         writer.unsettled = false;
         let next = position.next_index();
+        file.patience().begin();
         let mut held = self.held_mut();
         let (revision, compacted) = (state.revision(), state.compacted());
         *held = Held {
@@ -479,45 +511,5 @@ impl Held {
             revision: self.state.revision(),
             applied: &self.position.encode(),
         });
-    }
-}
-
-/// Records of a batch that is being applied, over those on disk.
-struct Fresh<'a> {
-    changes: &'a [Change],
-    older: &'a Reader,
-}
-
-impl Records for Fresh<'_> {
-    fn get(&self, revision: Revision) -> Result<KeyValue, StorageError> {
-        let found = self
-            .changes
-            .binary_search_by_key(&revision, |change| change.revision);
-        match found {
-            Ok(position) => Ok(self.changes[position].record.clone()),
-            Err(_) => self.older.get(revision),
-        }
-    }
-
-    fn scan(
-        &self,
-        from: Revision,
-        visit: &mut dyn FnMut(Revision, KeyValue) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
-        let mut ended = false;
-        self.older.scan(from, &mut |revision, record| {
-            let flow = visit(revision, record);
-            ended = flow.is_break();
-            flow
-        })?;
-        let first = self
-            .changes
-            .partition_point(|change| change.revision < from);
-        for change in &self.changes[first..] {
-            if ended || visit(change.revision, change.record.clone()).is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 }

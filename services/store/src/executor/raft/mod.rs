@@ -12,6 +12,7 @@
 
 mod defragment;
 pub mod encoding;
+mod fresh;
 pub mod machine;
 mod recent;
 pub mod state_machine;

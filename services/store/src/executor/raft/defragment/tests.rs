@@ -66,7 +66,9 @@ async fn append_and_apply(machine: &Simulation, entries: &[Entry]) -> io::Result
 
 async fn grown(disk: &Simulated, segments: &Simulated) -> Arc<Simulation> {
     let machine = open(disk, segments).expect("good disks");
-    append_and_apply(&machine, &history()).await.expect("applied");
+    append_and_apply(&machine, &history())
+        .await
+        .expect("applied");
     let compacting = machine.clone();
     let compaction = tokio::spawn(async move { compacting.compact().await });
     let compacted = machine.wait_compacted(590);
@@ -184,7 +186,9 @@ fn a_disk_without_room_for_a_copy_is_no_harm() {
         disk.space(Some(1000));
         let error = machine.defragment().await.expect_err("no room");
         assert!(
-            error.to_string().starts_with("the disk has 1000 bytes free"),
+            error
+                .to_string()
+                .starts_with("the disk has 1000 bytes free"),
             "{error}"
         );
         let needed = usize::try_from(2 * machine.bytes_in_use()).expect("small");
