@@ -73,11 +73,13 @@ impl<B: Backend> Maintenance for Api<B> {
 
     async fn defragment(
         &self,
-        _request: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
-        Err(Status::unimplemented(
-            "this release of the store has no defragmentation: freed pages are used again, the file does not shrink",
-        ))
+        self.admit(request.metadata(), true)?;
+        self.backend.defragment().await.map_err(refused)?;
+        Ok(Response::new(DefragmentResponse {
+            header: self.header(),
+        }))
     }
 
     /// etcd's is over its file's bytes, which are of no use to anybody else; ours is that of keys and values.

@@ -37,12 +37,12 @@ fn picture(machine: &Simulation) -> (i64, u32, usize) {
         .expect("readable")
 }
 
-/// Twenty keys written thirty times with values of 1 KiB, a lease, and a compaction that leaves little.
+/// Twenty keys written thirty times with values of 4 KiB, a lease, and a compaction that leaves little.
 fn history() -> Vec<Entry> {
     let puts = (0..600).map(|number| {
         Command::Put(PutRequest {
             key: format!("key {}", number % 20).into(),
-            value: vec![b'v'; 1024].into(),
+            value: vec![b'v'; 4096].into(),
             ..PutRequest::default()
         })
     });

@@ -187,6 +187,11 @@ impl Backend for Local {
         })
     }
 
+    // Memory has no file.
+    async fn defragment(&self) -> Result<(), MemberError> {
+        Ok(())
+    }
+
     fn snapshot(&self) -> Result<Blobs, MemberError> {
         Err(MemberError::Storage(
             "a store in memory has no disk".to_owned(),
