@@ -172,10 +172,11 @@ impl State {
                 None => limit.is_some_and(|limit| candidates.len() > limit),
             };
         candidates.truncate(limit.unwrap_or(usize::MAX));
-        let kvs = candidates
-            .into_iter()
-            .map(|candidate| pair(candidate, request.keys_only, fetch))
-            .collect::<Result<_, _>>()?;
+        // Collecting results would not know how many there are, and move what it has again and again.
+        let mut kvs = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            kvs.push(pair(candidate, request.keys_only, fetch)?);
+        }
         Ok(RangeResponse {
             header: header(newest),
             kvs,

@@ -83,7 +83,7 @@ async fn grown(disk: &Simulated, segments: &Simulated) -> Arc<Simulation> {
 #[test]
 fn the_file_shrinks_while_writes_go_on() {
     let (disk, segments) = (Simulated::default(), Simulated::default());
-    let (before, after) = runtime().block_on(async {
+    let (before, bytes) = runtime().block_on(async {
         let machine = grown(&disk, &segments).await;
         let before = machine.bytes().expect("measured");
         let first = history().len();
@@ -106,14 +106,15 @@ fn the_file_shrinks_while_writes_go_on() {
         assert!(after < before / 2, "{before} bytes became {after}");
         assert!(machine.bytes_in_use() <= after);
         machine.checkpoint().await.expect("durable");
-        (picture(&machine), after)
+        (picture(&machine), before)
     });
     for disk in [&disk, &segments] {
         disk.crash(Crash::Clean);
     }
     let machine = open(&disk, &segments).expect("what was durable");
     assert_eq!(picture(&machine), before);
-    assert_eq!(machine.bytes().expect("measured"), after);
+    let reopened = machine.bytes().expect("measured");
+    assert!(reopened < bytes / 2, "{bytes} bytes became {reopened}");
 }
 
 #[test]
