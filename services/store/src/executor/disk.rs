@@ -50,6 +50,12 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// The disk's.
     fn sync(&self) -> io::Result<()>;
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn free(&self) -> io::Result<u64>;
 }
 
 /// A file, shared by whoever reads, writes and flushes it.
@@ -148,6 +154,11 @@ impl Disk for Directory {
 
     fn sync(&self) -> io::Result<()> {
         fs::File::open(&self.path)?.sync_all()
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
 

@@ -120,6 +120,7 @@ pub struct Metrics {
     applied: Gauge,
     quota: Gauge,
     database: Gauge,
+    database_in_use: Gauge,
     revision: Gauge,
     registry: Arc<Mutex<Registry>>,
 }
@@ -147,6 +148,10 @@ impl Metrics {
             database: gauge(
                 "etcd_mvcc_db_total_size_in_bytes",
                 "Bytes of the file of records",
+            ),
+            database_in_use: gauge(
+                "etcd_mvcc_db_total_size_in_use_in_bytes",
+                "Bytes of the file of records that records take",
             ),
             revision: gauge(
                 "etcd_debugging_mvcc_current_revision",
@@ -189,6 +194,8 @@ impl Metrics {
         self.is_learner.set(standing.is_learner.into());
         self.applied.set(signed(status.applied_index));
         self.database.set(signed(status.database_bytes));
+        self.database_in_use
+            .set(signed(status.database_bytes_in_use));
         self.revision.set(standing.revision);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

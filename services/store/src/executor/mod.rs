@@ -4,6 +4,8 @@ pub mod cell;
 pub mod commit;
 pub mod descriptors;
 pub mod disk;
+#[cfg(test)]
+mod full_disk_tests;
 pub mod gateway;
 pub mod http;
 #[cfg(test)]
@@ -22,5 +24,6 @@ pub mod server;
 #[cfg(test)]
 mod simulated;
 pub mod snapshot_file;
+mod space;
 pub mod tls;
 pub mod watches;

@@ -40,7 +40,7 @@ use openraft::{
 };
 pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
 use std::{
-    fs,
+    fs, io,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -110,6 +110,7 @@ impl<D: Disk> Member<D> {
     /// # Errors
     /// [`MemberError::Refused`]: nothing was changed. After any other, it may still be carried out.
     pub async fn propose(&self, command: Command) -> Result<Reply, MemberError> {
+        self.keep_space(&command)?;
         self.keep_quota(&command).await?;
         let deadline = self.deadline();
         let physical = match &command {
@@ -172,6 +173,18 @@ impl<D: Disk> Member<D> {
         let (view, position) = self.machine().view()?;
         let chunks = peer::snapshot::send(view, position, proto::Vote::default());
         Ok(snapshot_file::encode(chunks))
+    }
+
+    /// Gives back the space in this member's file that deleted records took. Reads and writes go on.
+    ///
+    /// # Errors
+    /// [`MemberError::Busy`]: it runs already. Else the disk's; everything is then as before.
+    pub async fn defragment(&self) -> Result<(), MemberError> {
+        let defragmented = self.machine().defragment().await;
+        defragmented.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => MemberError::Busy(error.to_string()),
+            _ => error.into(),
+        })
     }
 
     /// Opens a watch stream.
@@ -248,6 +261,7 @@ impl<D: Disk> Member<D> {
             purged_index,
             applied_index: position.applied.map_or(0, |applied| applied.index),
             database_bytes: self.machine().bytes()?,
+            database_bytes_in_use: self.machine().bytes_in_use(),
             alarms: self.read(|state, _| state.alarms().clone())?,
         })
     }
@@ -385,14 +399,28 @@ impl<D: Disk> Member<D> {
         }
     }
 
+    /// Refuses what would fill the disk. Whatever makes space passes as long as there is any.
+    fn keep_space(&self, command: &Command) -> Result<(), MemberError> {
+        let min = self.inner.settings.free_bytes_min;
+        let needed_bytes = match command {
+            Command::Compact(_) | Command::Alarm(_) => return Ok(()),
+            command if takes_space(command) => min,
+            _ => min / 4,
+        };
+        let free_bytes = self.machine().free_bytes()?;
+        if free_bytes < needed_bytes {
+            return Err(MemberError::DiskFull {
+                free_bytes,
+                needed_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// Raises the alarm before a put that would go beyond the quota: from its place in the log on, all refuse puts.
     async fn keep_quota(&self, command: &Command) -> Result<(), MemberError> {
-        let takes_space = match command {
-            Command::Put(_) | Command::LeaseGrant(_) => true,
-            Command::Transaction(request) => check::takes_space(request),
-            _ => false,
-        };
-        if !takes_space || self.machine().bytes()? < self.inner.settings.quota_bytes {
+        if !takes_space(command) || self.machine().bytes_in_use() < self.inner.settings.quota_bytes
+        {
             return Ok(());
         }
         let alarm = Alarm {
@@ -415,6 +443,14 @@ impl<D: Disk> Member<D> {
         let raise = Command::Alarm(request);
         self.commit(&raise, self.deadline()).await?;
         Ok(())
+    }
+}
+
+fn takes_space(command: &Command) -> bool {
+    match command {
+        Command::Put(_) | Command::LeaseGrant(_) => true,
+        Command::Transaction(request) => check::takes_space(request),
+        _ => false,
     }
 }
 

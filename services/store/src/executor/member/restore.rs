@@ -24,7 +24,7 @@ use crate::{
             Membership, StoredMembership,
             encoding::{Position, log_id},
         },
-        records::{Incoming, RecordFile, RecordsError},
+        records::{CacheBytes, INCOMING, Incoming, RecordFile, RecordsError},
         snapshot_file::{Part, SnapshotFile, SnapshotFileError},
     },
     planner::{revision::Revision, state::Kept},
@@ -147,7 +147,11 @@ fn copy(
     bump: i64,
     members: BTreeMap<u64, crate::executor::raft::NodeInfo>,
 ) -> Result<(Kept, u64), RestoreError> {
-    let mut incoming = Incoming::begin(disk, settings.cache_bytes)?;
+    let cache = CacheBytes {
+        pages: settings.cache_bytes,
+        records: settings.record_cache_bytes,
+    };
+    let mut incoming = Incoming::begin(disk, cache)?;
     let mut kept = None;
     let mut count = 0;
     file.read(|part| -> Result<(), RestoreError> {
@@ -180,7 +184,9 @@ fn copy(
         installed: true,
     };
     incoming.finish(&kept, &position.encode(), count)?;
-    RecordFile::take_place(disk)?;
+    RecordFile::take_place(disk, INCOMING)?;
+    disk.sync()
+        .map_err(|error| RestoreError::Member(error.into()))?;
     Ok((kept, count))
 }
 

@@ -52,6 +52,10 @@ impl<D: Disk> Backend for Member<D> {
         Self::status(self)
     }
 
+    async fn defragment(&self) -> Result<(), MemberError> {
+        Self::defragment(self).await
+    }
+
     fn snapshot(&self) -> Result<Blobs, MemberError> {
         Self::snapshot(self)
     }

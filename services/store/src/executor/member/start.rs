@@ -14,6 +14,7 @@ use crate::executor::{
         machine::{self, Machine},
         state_machine::StateMachine,
     },
+    records::CacheBytes,
 };
 use aws_lc_rs::rand;
 use openraft::{
@@ -108,7 +109,10 @@ impl<D: Disk> Member<D> {
             None => identity::choose(&*disk, &settings).await?,
         };
         let machine = machine::Settings {
-            cache_bytes: settings.cache_bytes,
+            cache: CacheBytes {
+                pages: settings.cache_bytes,
+                records: settings.record_cache_bytes,
+            },
             checkpoint_entries: settings.checkpoint_entries,
         };
         let machine = Machine::open(disk, segments, machine, Box::new(random))?;
@@ -204,6 +208,7 @@ impl<D: Disk> Member<D> {
     pub async fn stop(&self) -> Result<(), MemberError> {
         self.give_leadership_away().await;
         self.inner.stopping.send_replace(true);
+        self.machine().stop_waiting();
         self.watches().stop();
         let stopped = self.raft().shutdown().await;
         let tasks = {

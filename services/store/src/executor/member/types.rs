@@ -22,6 +22,19 @@ pub enum MemberError {
     /// The member is stopping.
     #[error("the member is stopping")]
     Stopped,
+    /// It is at it already, or something came between; to be asked again later.
+    #[error("{0}")]
+    Busy(String),
+    /// The disk is nearly full. Nothing was written.
+    #[error(
+        "the disk of the member is full: {free_bytes} bytes are free, {needed_bytes} are kept for what is under way; make space on it"
+    )]
+    DiskFull {
+        /// Bytes that are free.
+        free_bytes: u64,
+        /// Bytes that must be free for such a request.
+        needed_bytes: u64,
+    },
     /// What it was told at its start cannot be.
     #[error("{0}")]
     Configuration(String),
@@ -40,7 +53,9 @@ impl MemberError {
             Self::Timeout => Some(Refusal::Timeout),
             Self::LeaderChanged => Some(Refusal::LeaderChanged),
             Self::Stopped => Some(Refusal::Stopped),
-            Self::Storage(_) | Self::Configuration(_) => None,
+            Self::Busy(_) | Self::DiskFull { .. } | Self::Storage(_) | Self::Configuration(_) => {
+                None
+            }
         }
     }
 }
@@ -114,6 +129,8 @@ pub struct MemberStatus {
     pub applied_index: u64,
     /// Bytes of the file of records.
     pub database_bytes: u64,
+    /// What of it the records take; deletes and compaction make it less.
+    pub database_bytes_in_use: u64,
     /// Raised alarms.
     pub alarms: BTreeSet<Alarm>,
 }
@@ -144,18 +161,23 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Without a sign of life, an election begins after this or up to twice as long.
     pub election: Duration,
-    /// Bytes of records beyond which puts are refused.
+    /// Bytes of records in use beyond which puts are refused.
     pub quota_bytes: u64,
     /// Which history is compacted by itself.
     pub auto_compaction: Policy,
     /// Between two comparisons of all members' data; None: never.
     pub corruption_check: Option<Duration>,
+    /// Bytes that are kept free on the disk, for the log and checkpoints of what is under way: with less, puts are
+    /// refused; with a quarter of it, so are deletes.
+    pub free_bytes_min: u64,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
     /// Entries before the last checkpoint that the log keeps, for members that are a little behind.
     pub log_entries_kept: u64,
-    /// Bytes of records that are kept in memory.
+    /// Bytes of the file's pages that are kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of records that are kept in memory beside it: those that were written or read last.
+    pub record_cache_bytes: usize,
     /// How long a request may wait.
     pub request_timeout: Duration,
     /// Between notices to watches that asked for them.
@@ -177,10 +199,14 @@ impl Default for Settings {
             auto_compaction: Policy::Off,
             // A hash reads every record: a second or so for a million of them.
             corruption_check: Some(Duration::from_secs(600)),
+            // Four segments of the log, or a checkpoint of everything that the caches hold.
+            free_bytes_min: 64 * 1024 * 1024,
             // What a restart applies again: some hundred milliseconds of it.
             checkpoint_entries: 50_000,
             log_entries_kept: 5_000,
             cache_bytes: 16 * 1024 * 1024,
+            // Some 150,000 records of 256 bytes: what the watch caches of an API server read when they start.
+            record_cache_bytes: 64 * 1024 * 1024,
             // etcd's: 5 s, and two elections.
             request_timeout: Duration::from_secs(7),
             watch_progress: Duration::from_secs(600),

@@ -10,12 +10,11 @@ use crate::{
         records::{Incoming, View},
     },
     planner::{
-        records::Records,
         revision::Revision,
         state::{Alarm, Kept, KeptLease},
     },
 };
-use etcd_proto::prost::Message;
+use bytes::Bytes;
 use openraft::Snapshot;
 use std::{io, ops::ControlFlow};
 use tokio::sync::mpsc;
@@ -56,27 +55,24 @@ fn read_all(
     };
     let (mut bytes, mut records, mut gone) = (0, 0, false);
     let start = Revision { main: 0, sub: 0 };
-    let reader = view.records().map_err(io::Error::other)?;
-    reader
-        .scan(start, &mut |revision, record| {
-            let pair = record.encode_to_vec();
-            bytes += pair.len();
-            records += 1;
-            chunk.records.push(proto::Record {
-                main: revision.main,
-                sub: revision.sub,
-                pair: pair.into(),
-            });
-            if bytes >= CHUNK_BYTES {
-                bytes = 0;
-                gone = sender.blocking_send(std::mem::take(&mut chunk)).is_err();
-            }
-            if gone {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })
-        .map_err(io::Error::other)?;
+    view.scan(start, &mut |revision, pair| {
+        bytes += pair.len();
+        records += 1;
+        chunk.records.push(proto::Record {
+            main: revision.main,
+            sub: revision.sub,
+            pair: Bytes::copy_from_slice(pair),
+        });
+        if bytes >= CHUNK_BYTES {
+            bytes = 0;
+            gone = sender.blocking_send(std::mem::take(&mut chunk)).is_err();
+        }
+        if gone {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })
+    .map_err(io::Error::other)?;
     if !gone {
         chunk.end = Some(SnapshotEnd { records });
         // Who took it may have gone: openraft begins again.

@@ -10,7 +10,9 @@
 //! Invariants: an entry counts here when its flush is over; the vote is durable before anything depends on it; the log
 //! is purged only up to a durable checkpoint of the records; a reply goes out when records and watches have its changes.
 
+mod defragment;
 pub mod encoding;
+mod fresh;
 pub mod machine;
 mod recent;
 pub mod state_machine;

@@ -149,6 +149,9 @@ pub(super) fn requires_leader(metadata: &MetadataMap) -> bool {
 pub(super) fn refused(error: MemberError) -> Status {
     match error.refusal() {
         Some(refusal) => refusal.into(),
+        None if matches!(error, MemberError::Busy(_) | MemberError::DiskFull { .. }) => {
+            Status::unavailable(format!("etcdserver: {error}"))
+        }
         None => Status::unknown(error.to_string()),
     }
 }

@@ -54,6 +54,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// The disk's.
     fn status(&self) -> Result<MemberStatus, MemberError>;
 
+    /// Gives back the space in this member's file that deleted records took. Reads and writes go on.
+    fn defragment(&self) -> impl Future<Output = Result<(), MemberError>> + Send;
+
     /// Everything as of now, as the bytes of a file.
     ///
     /// # Errors

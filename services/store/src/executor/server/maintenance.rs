@@ -64,8 +64,7 @@ impl<B: Backend> Maintenance for Api<B> {
             raft_term: standing.term,
             raft_applied_index: status.applied_index,
             errors,
-            // What is free in the file is not known.
-            db_size_in_use: signed(status.database_bytes),
+            db_size_in_use: signed(status.database_bytes_in_use),
             is_learner: standing.is_learner,
             storage_version: String::new(),
             db_size_quota: signed(self.limits.quota_bytes),
@@ -74,11 +73,13 @@ impl<B: Backend> Maintenance for Api<B> {
 
     async fn defragment(
         &self,
-        _request: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
-        Err(Status::unimplemented(
-            "this release of the store has no defragmentation: freed pages are used again, the file does not shrink",
-        ))
+        self.admit(request.metadata(), true)?;
+        self.backend.defragment().await.map_err(refused)?;
+        Ok(Response::new(DefragmentResponse {
+            header: self.header(),
+        }))
     }
 
     /// etcd's is over its file's bytes, which are of no use to anybody else; ours is that of keys and values.

@@ -182,8 +182,14 @@ impl Backend for Local {
             purged_index: 0,
             applied_index: 1,
             database_bytes: 0,
+            database_bytes_in_use: 0,
             alarms: self.inner().state.alarms().clone(),
         })
+    }
+
+    // Memory has no file.
+    async fn defragment(&self) -> Result<(), MemberError> {
+        Ok(())
     }
 
     fn snapshot(&self) -> Result<Blobs, MemberError> {
