@@ -113,7 +113,6 @@ fn what_cannot_work_is_refused_with_its_reason() {
     refuse("--heartbeat-interval 0", "must be >0");
     refuse("--max-txn-ops 0", "--max-txn-ops");
     refuse("--enable-v2", "unexpected argument");
-    refuse("--auto-compaction-mode periodic", "unexpected argument");
 }
 
 #[test]

@@ -60,6 +60,13 @@ impl<B: Backend> Http<B> {
         if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {
             return self.services.call(request).await;
         }
+        // What is rare is kept out of the future of what is not: that one is moved several times.
+        Box::pin(self.answer_other(request)).await
+    }
+
+    /// Everything but gRPC.
+    async fn answer_other(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
         if self.store && Gateway::<B>::serves(path) {
             return self.gateway.answer(request).await;
         }

@@ -214,9 +214,9 @@ impl<B: Backend> Connection<B> {
     }
 
     async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let http = self.http.clone();
+        let http = Arc::new(self.http.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let http = http.clone();
+            let http = Arc::clone(&http);
             async move { Ok::<_, Infallible>(http.answer(request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());

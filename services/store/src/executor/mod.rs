@@ -1,5 +1,6 @@
 //! Acts: files, Raft, peers and clients.
 
+pub mod calls;
 pub mod cell;
 pub mod commit;
 pub mod descriptors;

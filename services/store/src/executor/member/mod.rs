@@ -11,6 +11,7 @@
 mod identity;
 mod lead;
 mod membership;
+mod reads;
 mod restore;
 mod serve;
 mod start;
@@ -38,6 +39,7 @@ use etcd_proto::{
 use openraft::{
     Raft, RaftMetrics, async_runtime::WatchReceiver, type_config::alias::WatchReceiverOf,
 };
+use reads::Reads;
 pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
 use std::{
     fs, io,
@@ -76,6 +78,8 @@ struct Inner<D: Disk> {
     /// What openraft says of itself.
     metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     peers: Arc<Peers>,
+    /// Linearizable reads that wait for their index.
+    reads: Reads,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Membership changes that this member leads, one at a time.
@@ -135,16 +139,8 @@ impl<D: Disk> Member<D> {
         let deadline = self.deadline();
         self.until(deadline, async {
             loop {
-                let index = match self.leader() {
-                    Leader::Me => self.lead_read_index().await,
-                    Leader::Other(id, node) => {
-                        let peer = self.inner.peers.peer(id, &node);
-                        peer.read_index(self.inner.settings.request_timeout).await
-                    }
-                    Leader::Nobody => Err(MemberError::NoLeader),
-                };
                 // To ask again has no consequences, whatever went wrong.
-                match index {
+                match self.inner.reads.index().await {
                     Ok(index) => {
                         self.machine().wait_applied(index).await;
                         return Ok(());

@@ -3,6 +3,7 @@
 use super::{
     ClusterState, Inner, Leader, Member, MemberError, Settings,
     identity::{self, Identity},
+    reads::Reads,
 };
 use crate::executor::{
     disk::{Directory, Disk},
@@ -140,6 +141,7 @@ impl<D: Disk> Member<D> {
                 metrics: raft.metrics(),
                 raft,
                 peers,
+                reads: Reads::default(),
                 stopping: watch::Sender::new(false),
                 tasks: Mutex::default(),
                 changing: tokio::sync::Mutex::new(()),

@@ -29,6 +29,8 @@ impl<D: Disk> Member<D> {
             async move { member.follow_leadership().await },
         );
         let member = self.clone();
+        self.run("reads", async move { member.serve_reads().await });
+        let member = self.clone();
         self.run("leases", async move { member.end_leases().await });
         let member = self.clone();
         self.run("compaction", async move {
@@ -98,6 +100,27 @@ impl<D: Disk> Member<D> {
             if metrics.changed().await.is_err() {
                 return Err(MemberError::Stopped);
             }
+        }
+    }
+
+    /// Has read indices confirmed. A leader that does not answer within an election is perhaps none any more.
+    async fn serve_reads(&self) -> Result<(), MemberError> {
+        let patience = self.inner.settings.election;
+        loop {
+            let round = self.inner.reads.round().await;
+            let answer = tokio::time::timeout(patience, self.read_index(patience)).await;
+            round.end(&answer.unwrap_or(Err(MemberError::Timeout)));
+        }
+    }
+
+    async fn read_index(&self, patience: Duration) -> Result<u64, MemberError> {
+        match self.leader() {
+            Leader::Me => self.lead_read_index().await,
+            Leader::Other(id, node) => {
+                let peer = self.inner.peers.peer(id, &node);
+                peer.read_index(patience).await
+            }
+            Leader::Nobody => Err(MemberError::NoLeader),
         }
     }
 

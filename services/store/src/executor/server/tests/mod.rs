@@ -3,7 +3,7 @@
 pub(crate) mod local;
 
 use super::{Api, Limits, Services};
-use crate::executor::metrics::Calls;
+use crate::executor::calls::Calls;
 use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{
