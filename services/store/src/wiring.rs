@@ -12,13 +12,14 @@ use crate::{
     executor::{
         http::Http,
         listener::{ListenError, Listener},
-        member::{Member, MemberError},
+        member::{Member, MemberError, MemberMetrics},
         metrics::Metrics,
         server::{Api, Services},
         tls::{Files, Tls, TlsError},
     },
 };
-use service::{Context, RunError};
+use prometheus_client::collector::Collector;
+use service::{Context, RunError, process::Process};
 use std::{error::Error, net::TcpListener, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 
@@ -75,7 +76,9 @@ async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
     let peers = peer_listener(&checked.peers)?;
     let name = checked.member.name.clone();
     let member = Member::open(&checked.data_dir, checked.member, peers).await?;
-    let metrics = Metrics::new(checked.limits.quota_bytes);
+    let collectors: Vec<Box<dyn Collector>> =
+        vec![Box::new(MemberMetrics(member.clone())), Box::new(Process)];
+    let metrics = Metrics::new(checked.limits.quota_bytes, collectors);
     let api = Api::new(member.clone(), checked.limits);
     let http = Http::new(Services::new(api, metrics.calls()), metrics);
     let (stop, stopping) = watch::channel(false);

@@ -29,7 +29,7 @@ use tokio::{
 };
 
 fn http(store: &Local) -> Http<Local> {
-    let metrics = Metrics::new(1000);
+    let metrics = Metrics::new(1000, Vec::new());
     let api = Api::new(store.clone(), Limits::default());
     Http::new(Services::new(api, metrics.calls()), metrics)
 }

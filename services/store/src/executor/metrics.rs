@@ -25,10 +25,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of a member with this quota.
+    /// Metrics of a member with this quota, and what else is known of him.
     #[must_use]
-    pub fn new(quota_bytes: u64) -> Self {
+    pub fn new(quota_bytes: u64, collectors: Vec<Box<dyn Collector>>) -> Self {
         let mut registry = Registry::default();
+        for collector in collectors {
+            registry.register_collector(collector);
+        }
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());

@@ -11,6 +11,7 @@
 mod identity;
 mod lead;
 mod membership;
+mod metrics;
 mod reads;
 mod restore;
 mod serve;
@@ -22,7 +23,7 @@ pub use super::watches::WatchStream;
 use super::{
     disk::{Directory, Disk},
     peer::{self, client::Peers, proto},
-    raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine},
+    raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine, tally::Count},
     records::Reader,
     snapshot_file::{self, Blobs},
     watches::WatchHub,
@@ -36,6 +37,7 @@ use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
 };
+pub use metrics::MemberMetrics;
 use openraft::{
     Raft, RaftMetrics, async_runtime::WatchReceiver, type_config::alias::WatchReceiverOf,
 };
@@ -80,6 +82,9 @@ struct Inner<D: Disk> {
     peers: Arc<Peers>,
     /// Linearizable reads that wait for their index.
     reads: Reads,
+    leaders_seen: Count,
+    proposals_failed: Count,
+    reads_failed: Count,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Membership changes that this member leads, one at a time.
@@ -359,7 +364,7 @@ impl<D: Disk> Member<D> {
     async fn commit(&self, command: &Command, deadline: Instant) -> Result<Reply, MemberError> {
         let waiters = &self.machine().waiters;
         let (proposal, mut waiter) = waiters.add(command.encode())?;
-        self.until(deadline, async {
+        let committed = self.until(deadline, async {
             let submit = self.submit(proposal);
             tokio::pin!(submit);
             tokio::select! {
@@ -371,8 +376,15 @@ impl<D: Disk> Member<D> {
                 },
             }
             outcome_of(waiter.outcome().await)
-        })
-        .await
+        });
+        let committed = committed.await;
+        if committed
+            .as_ref()
+            .is_err_and(|error| !matches!(error, MemberError::Refused(_)))
+        {
+            self.inner.proposals_failed.one();
+        }
+        committed
     }
 
     async fn submit(&self, proposal: super::raft::Proposal) -> Result<(), MemberError> {

@@ -14,6 +14,7 @@ use crate::executor::{
     raft::{
         machine::{self, Machine},
         state_machine::StateMachine,
+        tally::Count,
     },
     records::CacheBytes,
 };
@@ -142,6 +143,9 @@ impl<D: Disk> Member<D> {
                 raft,
                 peers,
                 reads: Reads::default(),
+                leaders_seen: Count::default(),
+                proposals_failed: Count::default(),
+                reads_failed: Count::default(),
                 stopping: watch::Sender::new(false),
                 tasks: Mutex::default(),
                 changing: tokio::sync::Mutex::new(()),

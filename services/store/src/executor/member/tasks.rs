@@ -79,8 +79,14 @@ impl<D: Disk> Member<D> {
     /// The clock of leases runs where this member leads, and nowhere else.
     async fn follow_leadership(&self) -> Result<(), MemberError> {
         let mut metrics = self.raft().server_metrics();
+        let mut last = None;
         loop {
-            let leads = metrics.borrow_watched().current_leader == Some(self.id());
+            let leader = metrics.borrow_watched().current_leader;
+            if leader.is_some() && leader != last {
+                self.inner.leaders_seen.one();
+                last = leader;
+            }
+            let leads = leader == Some(self.id());
             let running = self.machine().leases.is_running();
             if leads && !running {
                 // All that earlier leaders committed must be applied: it may grant and revoke.
@@ -109,7 +115,11 @@ impl<D: Disk> Member<D> {
         loop {
             let round = self.inner.reads.round().await;
             let answer = tokio::time::timeout(patience, self.read_index(patience)).await;
-            round.end(&answer.unwrap_or(Err(MemberError::Timeout)));
+            let answer = answer.unwrap_or(Err(MemberError::Timeout));
+            if answer.is_err() {
+                self.inner.reads_failed.one();
+            }
+            round.end(&answer);
         }
     }
 

@@ -15,6 +15,7 @@ use super::{
     encoding::Position,
     fresh::Fresh,
     storage::{LogStorage, blocking},
+    tally::Tally,
     waiters::{Outcome, Waiters},
 };
 use crate::{
@@ -109,6 +110,8 @@ pub struct Machine<D: Disk> {
     pub watches: Arc<WatchHub>,
     /// When leases end.
     pub leases: LeaseClock,
+    /// What was applied.
+    pub tally: Tally,
     /// Index of the entry that is applied next.
     applied: watch::Sender<u64>,
     /// Records before this revision are deleted.
@@ -157,6 +160,7 @@ impl<D: Disk> Machine<D> {
             waiters: Waiters::new(origin),
             watches,
             leases: LeaseClock::default(),
+            tally: Tally::default(),
             applied: watch::Sender::new(position.next_index()),
             compacted: watch::Sender::new(0),
             compact: Notify::new(),
@@ -194,6 +198,13 @@ impl<D: Disk> Machine<D> {
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.held().state.revision()
+    }
+
+    /// Keys with history, and the revision before which it is forgotten.
+    #[must_use]
+    pub fn extent(&self) -> (usize, i64) {
+        let held = self.held();
+        (held.state.index().len(), held.state.compacted())
     }
 
     /// Everything on disk as of now, and its position, whatever is applied later.
@@ -486,6 +497,12 @@ impl<D: Disk> Machine<D> {
                 batch.compacted = Some(*revision);
             }
         }
+        self.tally.applied(
+            &command,
+            &applied.changes,
+            &applied.bookkeeping,
+            &applied.reply,
+        );
         batch.changes.extend(applied.changes);
         batch.bookkeeping.extend(applied.bookkeeping);
         let outcome = (proposal.origin, proposal.sequence, applied.reply);

@@ -17,6 +17,7 @@ pub mod machine;
 mod recent;
 pub mod state_machine;
 pub mod storage;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod waiters;
