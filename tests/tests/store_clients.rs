@@ -68,8 +68,13 @@ impl Site {
     }
 
     fn client(&self) -> Client<'_> {
+        self.client_at(&self.cluster.endpoints().join(","))
+    }
+
+    fn client_at(&self, endpoints: &str) -> Client<'_> {
         Client {
             cluster: &self.cluster,
+            endpoints: endpoints.to_owned(),
             directory: self.directory.path(),
             flags: self.flags.clone(),
         }
@@ -77,27 +82,40 @@ impl Site {
 
     /// What etcdctl wrote, and its exit code in brackets.
     fn ctl(&self, words: &[&str]) -> String {
-        self.ctl_with(words, "")
+        run(&self.client(), words)
     }
 
-    fn ctl_with(&self, words: &[&str], input: &str) -> String {
-        let mut command = transcript::etcdctl_command(&self.client()).unwrap();
-        transcript::finish(command.args(words), input).unwrap()
+    /// As [`Site::ctl`], through these members only.
+    fn ctl_at(&self, endpoints: &str, words: &[&str]) -> String {
+        run(&self.client_at(endpoints), words)
     }
 
     /// As [`Site::ctl`], of a command that must succeed.
     fn ok(&self, words: &[&str]) -> String {
-        let text = self.ctl(words);
-        text.strip_suffix("[0]")
-            .unwrap_or_else(|| panic!("{words:?}: {text}"))
-            .trim_end()
-            .to_owned()
+        succeeded(words, &self.ctl(words))
+    }
+
+    fn ok_at(&self, endpoints: &str, words: &[&str]) -> String {
+        succeeded(words, &self.ctl_at(endpoints, words))
     }
 
     fn json(&self, words: &[&str]) -> serde_json::Value {
         let text = self.ok(&[words, &["-w", "json"]].concat());
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text}"))
     }
+}
+
+fn run(client: &Client<'_>, words: &[&str]) -> String {
+    let mut command = transcript::etcdctl_command(client).unwrap();
+    transcript::finish(command.args(words), "").unwrap()
+}
+
+/// The output of a command that must have succeeded.
+fn succeeded(words: &[&str], text: &str) -> String {
+    text.strip_suffix("[0]")
+        .unwrap_or_else(|| panic!("{words:?}: {text}"))
+        .trim_end()
+        .to_owned()
 }
 
 fn flags_of(certificates: &Certificates) -> Vec<String> {
@@ -297,9 +315,9 @@ fn leadership_is_given_to_whom_one_says() {
     let to = follower["Status"]["header"]["member_id"].as_u64().unwrap();
     // Only the leader can be asked.
     let asked = follower["Endpoint"].as_str().unwrap();
-    let text = site.ctl(&["--endpoints", asked, "move-leader", &format!("{to:x}")]);
+    let text = site.ctl_at(asked, &["move-leader", &format!("{to:x}")]);
     assert!(text.contains("no leader endpoint given at"), "{text}");
-    site.ok(&["--endpoints", endpoint, "move-leader", &format!("{to:x}")]);
+    site.ok_at(endpoint, &["move-leader", &format!("{to:x}")]);
     assert_eq!(leader(&site), to);
     site.ok(&["put", "a", "1"]);
 }
@@ -312,17 +330,14 @@ fn a_member_comes_as_a_learner_and_goes() {
     }
     let endpoints = site.cluster.endpoints().join(",");
     let peer = site.cluster.prepare_member().unwrap().peer_url().to_owned();
-    let through = |site: &Site, words: &[&str]| {
-        site.ok(&[&["--endpoints", endpoints.as_str()], words].concat())
-    };
-    let text = through(
-        &site,
+    let text = site.ok_at(
+        &endpoints,
         &["member", "add", "m4", "--learner", "--peer-urls", &peer],
     );
     let id = text.split(' ').nth(1).unwrap().to_owned();
     site.cluster.members[3].start().unwrap();
     let promoted = eventually("a learner that has caught up", ELECTS, || {
-        let text = site.ctl(&["--endpoints", &endpoints, "member", "promote", &id]);
+        let text = site.ctl_at(&endpoints, &["member", "promote", &id]);
         Ok(text.ends_with("[0]").then_some(text))
     })
     .unwrap();
@@ -331,18 +346,18 @@ fn a_member_comes_as_a_learner_and_goes() {
         "{promoted}"
     );
     site.wait_healthy();
-    let members = through(&site, &["member", "list"]);
+    let members = site.ok_at(&endpoints, &["member", "list"]);
     assert!(
         members.contains(&format!("{id}, started, m4, {peer}")),
         "{members}"
     );
     let alone = site.cluster.members[3].client_url().to_owned();
     assert_eq!(
-        site.ok(&["--endpoints", &alone, "get", "k49", "--print-value-only"]),
+        site.ok_at(&alone, &["get", "k49", "--print-value-only"]),
         "v"
     );
-    through(&site, &["member", "remove", &id]);
-    let members = through(&site, &["member", "list"]);
+    site.ok_at(&endpoints, &["member", "remove", &id]);
+    let members = site.ok_at(&endpoints, &["member", "list"]);
     assert_eq!(members.lines().count(), 3, "{members}");
 }
 
