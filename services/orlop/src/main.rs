@@ -10,6 +10,10 @@ use std::{
     process::{ExitCode, Termination as _},
 };
 
+/// Servers allocate and free by the hundred thousand a second: glibc's allocator took a seventh of the store's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code for wrong arguments, as clap's own.
 const USAGE_ERROR: u8 = 2;
 
