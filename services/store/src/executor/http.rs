@@ -2,6 +2,7 @@
 
 use super::{
     gateway::Gateway,
+    listener::Answer,
     metrics::Metrics,
     server::{Backend, CLUSTER_VERSION, GRPC_PREFIX, Services, VERSION},
 };
@@ -34,28 +35,8 @@ pub struct Http<B> {
     store: bool,
 }
 
-impl<B: Backend> Http<B> {
-    /// Over these services, whose calls `metrics` counts.
-    pub fn new(services: Services<B>, metrics: Metrics) -> Self {
-        Self {
-            gateway: Gateway::new(services.clone()),
-            services,
-            metrics,
-            store: true,
-        }
-    }
-
-    /// The same without keys: health, version and metrics (`--listen-metrics-urls`).
-    #[must_use]
-    pub fn without_store(&self) -> Self {
-        Self {
-            store: false,
-            ..self.clone()
-        }
-    }
-
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+impl<B: Backend> Answer for Http<B> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {
             return self.services.call(request).await;
@@ -84,6 +65,27 @@ impl<B: Backend> Http<B> {
                 (_, Some(rest)) => self.checks("/readyz", rest, Check::READY, &query).await,
                 _ => not_found(),
             },
+        }
+    }
+}
+
+impl<B: Backend> Http<B> {
+    /// Over these services, whose calls `metrics` counts.
+    pub fn new(services: Services<B>, metrics: Metrics) -> Self {
+        Self {
+            gateway: Gateway::new(services.clone()),
+            services,
+            metrics,
+            store: true,
+        }
+    }
+
+    /// The same without keys: health, version and metrics (`--listen-metrics-urls`).
+    #[must_use]
+    pub fn without_store(&self) -> Self {
+        Self {
+            store: false,
+            ..self.clone()
         }
     }
 
