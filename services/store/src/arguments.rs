@@ -5,6 +5,7 @@
 use crate::{
     executor::{
         member::{ClusterState, Settings},
+        peer::address::PeerUrl,
         server::Limits,
         tls::Files,
     },
@@ -178,7 +179,7 @@ pub struct Checked {
     pub peers: Vec<Endpoint>,
     /// Certificates for clients, where one of their endpoints needs them.
     pub client_tls: Option<Files>,
-    /// Certificates for peers, likewise.
+    /// Certificates for peers, where they listen or are called by https.
     pub peer_tls: Option<Files>,
 }
 
@@ -240,6 +241,17 @@ impl Args {
         };
         // etcd's rule: one and a half elections, in whole seconds, rounded up.
         let lease_seconds_min = (election * 3 / 2).as_millis().div_ceil(1000);
+        let called = |(_, url): &(String, String)| url.starts_with("https:");
+        let peer_tls = tls(
+            peers.iter().any(is_tls) || identity.initial_cluster.iter().any(called),
+            "peer-",
+            [
+                &self.peer_cert_file,
+                &self.peer_key_file,
+                &self.peer_trusted_ca_file,
+            ],
+            self.peer_client_cert_auth,
+        )?;
         Ok(Checked {
             limits: Limits {
                 request_bytes: self.max_request_bytes,
@@ -250,27 +262,19 @@ impl Args {
                 leaderless_max: election * 3,
             },
             client_tls: tls(
-                clients.iter().chain(&metrics),
+                clients.iter().chain(&metrics).any(is_tls),
                 "",
                 [&self.cert_file, &self.key_file, &self.trusted_ca_file],
                 self.client_cert_auth,
             )?,
-            peer_tls: tls(
-                peers.iter(),
-                "peer-",
-                [
-                    &self.peer_cert_file,
-                    &self.peer_key_file,
-                    &self.peer_trusted_ca_file,
-                ],
-                self.peer_client_cert_auth,
-            )?,
+            peer_tls: peer_tls.clone(),
             data_dir,
             member: Settings {
                 cluster_state: match self.initial_cluster_state {
                     InitialState::New => ClusterState::New,
                     InitialState::Existing => ClusterState::Existing,
                 },
+                peer_certificates: peer_tls,
                 client_urls,
                 heartbeat: Duration::from_millis(self.heartbeat_interval),
                 election,
@@ -356,6 +360,8 @@ impl Cluster {
         }
         for url in &self.initial_advertise_peer_urls {
             advertised("initial-advertise-peer-urls", url)?;
+            PeerUrl::parse(url)
+                .map_err(|fault| wrong(format!("--initial-advertise-peer-urls: {fault}")))?;
         }
         Ok(Settings {
             initial_cluster: self.members()?,
@@ -388,6 +394,7 @@ impl Cluster {
                 )));
             };
             advertised("initial-cluster", url)?;
+            PeerUrl::parse(url).map_err(|fault| wrong(format!("--initial-cluster: {fault}")))?;
             if cluster.iter().any(|(_, known)| known == url) {
                 return Err(wrong(format!("--initial-cluster has {url} twice")));
             }
@@ -509,14 +516,18 @@ fn endpoint(flag: &'static str, text: &str) -> Result<Endpoint, ArgumentsError> 
     }
 }
 
-/// The certificates, where an endpoint needs them. TLS is always mutual: a certificate is the only identity there is.
-fn tls<'a>(
-    mut endpoints: impl Iterator<Item = &'a Endpoint>,
+fn is_tls(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Tls(_))
+}
+
+/// The certificates, where something needs them. TLS is always mutual: a certificate is the only identity there is.
+fn tls(
+    needed: bool,
     prefix: &str,
     files: [&Option<PathBuf>; 3],
     client_certificates: Option<bool>,
 ) -> Result<Option<Files>, ArgumentsError> {
-    if !endpoints.any(|endpoint| matches!(endpoint, Endpoint::Tls(_))) {
+    if !needed {
         return Ok(None);
     }
     if client_certificates == Some(false) {

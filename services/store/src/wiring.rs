@@ -20,7 +20,7 @@ use crate::{
 };
 use prometheus_client::collector::Collector;
 use service::{Context, RunError, process::Process};
-use std::{error::Error, net::TcpListener, sync::Arc};
+use std::{error::Error, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 
 /// Name of the service.
@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<(), RunError> {
 async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
     let clients = listen(&checked.clients, checked.client_tls.as_ref()).await?;
     let metrics_only = listen(&checked.metrics, checked.client_tls.as_ref()).await?;
-    let peers = peer_listener(&checked.peers)?;
+    let peers = listen(&checked.peers, checked.peer_tls.as_ref()).await?;
     let name = checked.member.name.clone();
     let member = Member::open(&checked.data_dir, checked.member, peers).await?;
     let collectors: Vec<Box<dyn Collector>> =
@@ -139,23 +139,4 @@ async fn listen(
         listeners.push(listener);
     }
     Ok(listeners)
-}
-
-/// Where peers connect: one plain listener on loopback.
-fn peer_listener(endpoints: &[Endpoint]) -> Result<Option<TcpListener>, WiringError> {
-    match endpoints {
-        [] => Ok(None),
-        [Endpoint::Plain(address)] => {
-            let listener = TcpListener::bind(address).map_err(|source| ListenError::Tcp {
-                address: *address,
-                source,
-            })?;
-            Ok(Some(listener))
-        }
-        _ => Err(MemberError::Configuration(
-            "--listen-peer-urls takes one http URL on loopback until there is TLS between members"
-                .to_owned(),
-        )
-        .into()),
-    }
 }

@@ -59,6 +59,7 @@ fn a_member_of_three_with_certificates() {
     assert_eq!(checked.member.quota_bytes, u64::MAX);
     assert_eq!(checked.limits.lease_seconds_min, 8);
     assert_eq!(checked.client_tls.unwrap().key, PathBuf::from("k"));
+    assert_eq!(checked.member.peer_certificates, checked.peer_tls);
     assert_eq!(checked.peer_tls.unwrap().trusted, PathBuf::from("pt"));
 }
 
@@ -108,6 +109,18 @@ fn what_cannot_work_is_refused_with_its_reason() {
         "missing from --initial-advertise-peer-urls",
     );
     refuse("--initial-cluster default", "is not NAME=URL");
+    refuse(
+        "--initial-advertise-peer-urls http://10.0.0.1:2380",
+        "for loopback only: use https",
+    );
+    refuse(
+        "--initial-cluster default=http://localhost:2380,b=http://b.test:2380",
+        "for loopback only: use https",
+    );
+    refuse(
+        "--initial-cluster default=http://localhost:2380,b=https://b.test:2380",
+        "https needs --peer-cert-file",
+    );
     refuse("--heartbeat-interval 300", "at least as 5 times");
     refuse("--election-timeout 60000", "too long");
     refuse("--heartbeat-interval 0", "must be >0");

@@ -2,6 +2,7 @@
 
 use super::{
     gateway::Gateway,
+    listener::Answer,
     metrics::Metrics,
     server::{Backend, CLUSTER_VERSION, GRPC_PREFIX, Services, VERSION},
 };
@@ -34,6 +35,17 @@ pub struct Http<B> {
     store: bool,
 }
 
+impl<B: Backend> Answer for Http<B> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {
+            return self.services.call(request).await;
+        }
+        // What is rare is kept out of the future of what is not: that one is moved several times.
+        Box::pin(self.answer_other(request)).await
+    }
+}
+
 impl<B: Backend> Http<B> {
     /// Over these services, whose calls `metrics` counts.
     pub fn new(services: Services<B>, metrics: Metrics) -> Self {
@@ -52,16 +64,6 @@ impl<B: Backend> Http<B> {
             store: false,
             ..self.clone()
         }
-    }
-
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
-        if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {
-            return self.services.call(request).await;
-        }
-        // What is rare is kept out of the future of what is not: that one is moved several times.
-        Box::pin(self.answer_other(request)).await
     }
 
     /// Everything but gRPC.

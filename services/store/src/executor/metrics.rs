@@ -3,7 +3,9 @@
 //! Only what this process really measures is here: a name with nothing behind it would be a graph that lies.
 
 use super::{calls::Calls, member::MemberStatus};
-use prometheus_client::{encoding::text::encode, metrics::gauge::Gauge, registry::Registry};
+use prometheus_client::{
+    collector::Collector, encoding::text::encode, metrics::gauge::Gauge, registry::Registry,
+};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},

@@ -4,11 +4,11 @@ use super::{ClusterState, MemberError, Settings, types::chain};
 use crate::executor::{
     cell::Cell,
     disk::Disk,
-    peer::client::{list_members, url_fault},
+    peer::{address::PeerUrl, client::list_members, dial::Dialer},
     raft::NodeInfo,
 };
 use aws_lc_rs::digest::{Context, SHA256};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const IDENTITY: Cell = Cell::new("identity");
 /// How long one member is asked for the others.
@@ -25,9 +25,7 @@ pub(super) struct Identity {
 pub(super) fn initial_members(settings: &Settings) -> Result<BTreeMap<u64, NodeInfo>, MemberError> {
     let mut by_name: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, url) in &settings.initial_cluster {
-        if let Some(fault) = url_fault(url) {
-            return Err(MemberError::Configuration(fault));
-        }
+        PeerUrl::parse(url).map_err(MemberError::Configuration)?;
         by_name.entry(name).or_default().push(url.clone());
     }
     if !by_name.contains_key(settings.name.as_str()) {
@@ -94,11 +92,15 @@ pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
 }
 
 /// Chooses, and keeps what was chosen.
-pub(super) async fn choose(disk: &impl Disk, settings: &Settings) -> Result<Identity, MemberError> {
+pub(super) async fn choose(
+    disk: &impl Disk,
+    settings: &Settings,
+    dialer: &Arc<Dialer>,
+) -> Result<Identity, MemberError> {
     let members = initial_members(settings)?;
     let identity = match settings.cluster_state {
         ClusterState::New => begun(&members, settings, &[]),
-        ClusterState::Existing => joined(settings).await?,
+        ClusterState::Existing => joined(settings, dialer).await?,
     };
     keep(disk, identity)?;
     Ok(identity)
@@ -132,7 +134,7 @@ pub(super) fn begun(
 }
 
 /// Asks the others which number they gave to the one with our peer URLs.
-async fn joined(settings: &Settings) -> Result<Identity, MemberError> {
+async fn joined(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Identity, MemberError> {
     let ours: Vec<_> = settings
         .initial_cluster
         .iter()
@@ -145,7 +147,7 @@ async fn joined(settings: &Settings) -> Result<Identity, MemberError> {
         .filter(|(name, _)| *name != settings.name);
     let mut faults = Vec::new();
     for (name, url) in others {
-        match list_members(url, ASK_TIMEOUT).await {
+        match list_members(dialer, url, ASK_TIMEOUT).await {
             Ok(members) => {
                 let nodes = members.membership.unwrap_or_default().nodes;
                 let found = nodes
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn members_agree_on_numbers_whatever_their_order() {
-        let (a, b) = (("a", "http://a:1"), ("b", "http://b:1"));
+        let (a, b) = (("a", "https://a:1"), ("b", "https://b:1"));
         let here = initial_members(&settings("a", &[a, b])).expect("named");
         let there = initial_members(&settings("b", &[b, a])).expect("named");
         assert_eq!(here, there);
@@ -210,19 +212,19 @@ mod tests {
         };
         check(
             "c",
-            &[("a", "http://a:1")],
+            &[("a", "https://a:1")],
             "the initial cluster does not name this member, c",
         );
         check(
             "a",
-            &[("a", "http://a:1"), ("b", "http://a:1")],
+            &[("a", "https://a:1"), ("b", "https://a:1")],
             "member b has the peer URLs of another",
         );
         check(
             "a",
-            &[("a", "https://a:1")],
-            "https://a:1: TLS between members is not there yet",
+            &[("a", "http://a:1")],
+            "http://a:1: plain HTTP between members is for loopback only: use https",
         );
-        check("a", &[("a", "a:1")], "a:1 is no http URL");
+        check("a", &[("a", "a:1")], "a:1 is no http or https URL");
     }
 }

@@ -4,12 +4,16 @@ use super::{
     ClusterState, Inner, Leader, Member, MemberError, Settings,
     identity::{self, Identity},
     reads::Reads,
+    types::chain,
 };
 use crate::executor::{
     disk::{Directory, Disk},
+    listener::Listener,
     peer::{
-        MESSAGE_BYTES_MAX, client::Peers, network::Network, proto::peer_server::PeerServer,
-        service::PeerService,
+        client::Peers,
+        dial::Dialer,
+        network::Network,
+        service::{PeerService, Peering},
     },
     raft::{
         machine::{self, Machine},
@@ -26,14 +30,11 @@ use openraft::{
 };
 use std::{
     fs,
-    net::TcpListener,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{sync::watch, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
 
 /// Entries that one message to a peer holds at most, whatever their size.
 const APPEND_ENTRIES_MAX: u64 = 4096;
@@ -41,7 +42,7 @@ const APPEND_ENTRIES_MAX: u64 = 4096;
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Member<Directory> {
-    /// Starts a member on a directory, which is made if need be. `listener` is where its peers reach it; one that is
+    /// Starts a member on a directory, which is made if need be. `listeners` are where its peers reach it; one that is
     /// alone needs none.
     ///
     /// # Errors
@@ -49,12 +50,12 @@ impl Member<Directory> {
     pub async fn open(
         directory: &Path,
         settings: Settings,
-        listener: Option<TcpListener>,
+        listeners: Vec<Listener>,
     ) -> Result<Self, MemberError> {
         let disk = Directory::open(directory)?;
         let lock = lock(directory)?;
         let segments = Directory::open(&directory.join("log"))?;
-        Self::start(Arc::new(disk), segments, settings, listener, Some(lock)).await
+        Self::start(Arc::new(disk), segments, settings, listeners, Some(lock)).await
     }
 }
 
@@ -102,13 +103,17 @@ impl<D: Disk> Member<D> {
         disk: Arc<D>,
         segments: D,
         settings: Settings,
-        listener: Option<TcpListener>,
+        listeners: Vec<Listener>,
         lock: Option<fs::File>,
     ) -> Result<Self, MemberError> {
         let config = Arc::new(configuration(&settings)?);
+        let certificates = settings.peer_certificates.clone();
+        let dialer = Dialer::new(certificates, settings.resolv_conf.clone());
+        let dialer = dialer.map_err(|error| MemberError::Configuration(chain(&error)))?;
+        let dialer = Arc::new(dialer);
         let identity = match identity::kept(&*disk)? {
             Some(identity) => identity,
-            None => identity::choose(&*disk, &settings).await?,
+            None => identity::choose(&*disk, &settings, &dialer).await?,
         };
         let machine = machine::Settings {
             cache: CacheBytes {
@@ -119,7 +124,7 @@ impl<D: Disk> Member<D> {
         };
         let machine = Machine::open(disk, segments, machine, Box::new(random))?;
         let machine = Arc::new(machine);
-        let peers = Peers::new(identity.cluster);
+        let peers = Peers::new(identity.cluster, identity.member, dialer);
         let network = Network {
             peers: peers.clone(),
         };
@@ -152,9 +157,7 @@ impl<D: Disk> Member<D> {
                 _lock: lock,
             }),
         };
-        if let Some(listener) = listener {
-            member.serve_peers(listener)?;
-        }
+        member.serve_peers(listeners);
         member.begin_cluster(identity).await?;
         member.start_tasks();
         Ok(member)
@@ -183,22 +186,12 @@ impl<D: Disk> Member<D> {
         }
     }
 
-    fn serve_peers(&self, listener: TcpListener) -> Result<(), MemberError> {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let service = PeerServer::new(PeerService::new(self.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let server = Server::builder()
-            .tcp_nodelay(true)
-            .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        self.keep(tokio::spawn(async move {
-            if let Err(error) = server.await {
-                tracing::error!(%error, "serve peers");
-            }
-        }));
-        Ok(())
+    fn serve_peers(&self, listeners: Vec<Listener>) {
+        let peering = Peering::new(PeerService::new(self.clone()));
+        for listener in listeners {
+            let stopping = self.inner.stopping.subscribe();
+            self.keep(tokio::spawn(listener.serve(peering.clone(), stopping)));
+        }
     }
 
     /// Keeps a task until the member stops.

@@ -53,6 +53,8 @@ impl<D: Disk> Member<D> {
         let member = self.clone();
         self.run("voters", async move { member.keep_voters().await });
         let member = self.clone();
+        self.run("routes", async move { member.follow_members().await });
+        let member = self.clone();
         self.run("publish", async move { member.publish().await });
     }
 
@@ -131,6 +133,22 @@ impl<D: Disk> Member<D> {
                 peer.read_index(patience).await
             }
             Leader::Nobody => Err(MemberError::NoLeader),
+        }
+    }
+
+    /// Peers are called where the membership says that they are.
+    async fn follow_members(&self) -> Result<(), MemberError> {
+        let mut metrics = self.raft().server_metrics();
+        let mut told = None;
+        loop {
+            let now = metrics.borrow_watched().membership_config.clone();
+            if told != *now.log_id() {
+                told = *now.log_id();
+                self.inner.peers.told(now.membership());
+            }
+            if metrics.changed().await.is_err() {
+                return Err(MemberError::Stopped);
+            }
         }
     }
 

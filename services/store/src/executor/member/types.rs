@@ -1,8 +1,9 @@
 //! What a member is told at its start, what it says of itself, and why it may have no answer.
 
+use crate::executor::tls::Files;
 use crate::planner::{compaction::Policy, records::StorageError, state::Alarm};
 use etcd_proto::errors::Refusal;
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 /// Why a member has no answer. [`MemberError::refusal`] is what etcd's clients are told.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -155,6 +156,10 @@ pub struct Settings {
     pub cluster_state: ClusterState,
     /// Tells clusters of equal members apart.
     pub token: String,
+    /// Certificates for https between members.
+    pub peer_certificates: Option<Files>,
+    /// Whose nameservers look up the names of peers.
+    pub resolv_conf: PathBuf,
     /// Told to clients in the list of members.
     pub client_urls: Vec<String>,
     /// Between two signs of life of the leader.
@@ -192,6 +197,8 @@ impl Default for Settings {
             initial_cluster: vec![("default".to_owned(), "http://127.0.0.1:2380".to_owned())],
             cluster_state: ClusterState::New,
             token: "etcd-cluster".to_owned(),
+            peer_certificates: None,
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
             client_urls: Vec::new(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(1000),

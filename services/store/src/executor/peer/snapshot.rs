@@ -5,7 +5,10 @@ use crate::{
     executor::{
         disk::Disk,
         raft::{
-            encoding::Position, machine::Machine, state_machine::SnapshotData, storage::blocking,
+            encoding::{Malformed, Position, malformed},
+            machine::Machine,
+            state_machine::SnapshotData,
+            storage::blocking,
         },
         records::{Incoming, View},
     },
@@ -15,9 +18,10 @@ use crate::{
     },
 };
 use bytes::Bytes;
+use etcd_proto::{mvccpb::KeyValue, prost::Message};
 use openraft::Snapshot;
-use std::{io, ops::ControlFlow};
-use tokio::sync::mpsc;
+use std::{io, ops::ControlFlow, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::Status;
 
@@ -25,6 +29,9 @@ use tonic::Status;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for a slow peer.
 const CHUNKS_WAITING: usize = 4;
+
+/// Longest wait for a chunk. Then the next sender may have the file: this one may be gone without a word.
+const CHUNK_MAX: Duration = Duration::from_secs(30);
 
 /// A snapshot as a stream of chunks, read on a thread of its own as fast as they are taken. A stream that breaks off
 /// (the disk failed) has no end, and is refused by who takes it.
@@ -121,10 +128,9 @@ pub async fn receive<D: Disk>(
     machine: &Machine<D>,
     mut chunks: impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin,
 ) -> Result<Received, Status> {
-    let mut first = chunks
-        .next()
-        .await
-        .ok_or_else(|| Status::invalid_argument("an empty snapshot"))??;
+    let mut first = next(&mut chunks)
+        .await?
+        .ok_or_else(|| Status::invalid_argument("an empty snapshot"))?;
     let begin = first
         .begin
         .take()
@@ -137,6 +143,8 @@ pub async fn receive<D: Disk>(
     let mut incoming = machine.incoming().map_err(internal)?;
     let mut chunk = first;
     loop {
+        check_records(&chunk.records, kept.revision)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let end = chunk.end;
         let added = blocking(move || add(incoming, &chunk)).await;
         incoming = added.map_err(internal)?;
@@ -150,11 +158,36 @@ pub async fn receive<D: Disk>(
             let snapshot = SnapshotData::Theirs(finished.await.map_err(internal)?);
             return Ok((vote, Snapshot { meta, snapshot }));
         }
-        chunk = chunks
-            .next()
-            .await
-            .ok_or_else(|| Status::aborted("a snapshot broke off"))??;
+        chunk = next(&mut chunks)
+            .await?
+            .ok_or_else(|| Status::aborted("a snapshot broke off"))?;
     }
+}
+
+async fn next(
+    chunks: &mut (impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin),
+) -> Result<Option<SnapshotChunk>, Status> {
+    let late = |_| Status::deadline_exceeded(format!("a snapshot stood still for {CHUNK_MAX:?}"));
+    timeout(CHUNK_MAX, chunks.next())
+        .await
+        .map_err(late)?
+        .transpose()
+}
+
+/// Refuses records that are none, before they come near our own.
+///
+/// # Errors
+/// The first that is not a pair of the revision that it claims, at or before `newest`.
+pub fn check_records(records: &[proto::Record], newest: i64) -> Result<(), Malformed> {
+    for record in records {
+        let pair = KeyValue::decode(record.pair.clone())
+            .map_err(|_| malformed("a record of a snapshot is no pair"))?;
+        let of_its_time = (1..=newest).contains(&record.main) && pair.mod_revision == record.main;
+        if !of_its_time || pair.key.is_empty() {
+            return Err(malformed("a record of a snapshot is not of its revision"));
+        }
+    }
+    Ok(())
 }
 
 fn add(mut incoming: Incoming, chunk: &SnapshotChunk) -> io::Result<Incoming> {
