@@ -28,7 +28,7 @@ impl Disks {
 
     async fn start(&self, settings: Settings) -> Member<Simulated> {
         let records = Arc::new(self.records.clone());
-        let member = Member::start(records, self.segments.clone(), settings, None, None);
+        let member = Member::start(records, self.segments.clone(), settings, Vec::new(), None);
         let member = member.await.expect("good disks");
         tokio::time::timeout(PATIENCE, member.wait_ready())
             .await
