@@ -10,6 +10,7 @@
 pub mod arguments;
 pub mod executor;
 pub mod planner;
+mod tools;
 mod wiring;
 
 pub use wiring::{Args, NAME, WiringError, run};

@@ -17,6 +17,7 @@ use crate::{
         server::{Api, Services},
         tls::{Files, Tls, TlsError},
     },
+    tools::Tool,
 };
 use prometheus_client::collector::Collector;
 use service::{Context, RunError, process::Process};
@@ -35,6 +36,9 @@ pub struct Args {
     /// etcd's flags.
     #[command(flatten)]
     pub flags: arguments::Args,
+    /// Something else than running a member.
+    #[command(subcommand)]
+    pub tool: Option<Tool>,
 }
 
 /// Why the store does not run.
@@ -54,11 +58,20 @@ pub enum WiringError {
     Member(#[from] MemberError),
 }
 
-/// Runs one member until it is asked to stop.
+/// Runs one member until it is asked to stop, or does what a tool does.
 ///
 /// # Errors
-/// [`RunError`], already logged.
+/// [`RunError`], already told.
 pub fn run(args: Args) -> Result<(), RunError> {
+    if let Some(tool) = args.tool {
+        return tool.run().map_err(|error| {
+            eprintln!("orlop store: {}", service::chain(&error));
+            RunError::Failed {
+                name: NAME,
+                source: Box::new(error),
+            }
+        });
+    }
     let mut arguments = args.service;
     // openraft tells each step of an election at `info`. A filter that names it goes first.
     arguments.log_level = format!("openraft=warn,{}", arguments.log_level);

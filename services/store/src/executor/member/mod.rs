@@ -8,6 +8,7 @@
 //!
 //! Whoever is asked answers from his own state, once that has come far enough: replies need no way back over the wire.
 
+mod corruption;
 mod identity;
 mod lead;
 mod membership;

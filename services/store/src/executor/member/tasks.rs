@@ -49,6 +49,8 @@ impl<D: Disk> Member<D> {
         let member = self.clone();
         self.run("history", async move { member.compact_history().await });
         let member = self.clone();
+        self.run("corruption", async move { member.check_corruption().await });
+        let member = self.clone();
         self.run("progress", async move { member.tell_progress().await });
         let member = self.clone();
         self.run("voters", async move { member.keep_voters().await });

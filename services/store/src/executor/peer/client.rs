@@ -4,14 +4,15 @@ use super::{
     CLUSTER, FROM, MESSAGE_BYTES_MAX, TO,
     dial::{Dialer, Route},
     proto::{
-        ChangeMembersRequest, LeaseRequest, LeaseResponse, ListMembersRequest, Members,
-        ProposeRequest, ReadIndexRequest, peer_client::PeerClient,
+        ChangeMembersRequest, HashRequest, LeaseRequest, LeaseResponse, ListMembersRequest,
+        Members, ProposeRequest, ReadIndexRequest, peer_client::PeerClient,
     },
 };
 use crate::executor::{
     member::MemberError,
     raft::{Membership, NodeInfo},
 };
+use crate::planner::hash::Hashed;
 use bytes::Bytes;
 use etcd_proto::errors::Refusal;
 use std::{
@@ -233,6 +234,21 @@ impl Peer {
         let mut client = self.urgent().map_err(failure)?;
         let response = client.lease_remaining(request).await.map_err(failure)?;
         Ok(response.into_inner())
+    }
+
+    /// Asks for the hash of all keys and values up to a revision.
+    ///
+    /// # Errors
+    /// See [`failure`].
+    pub async fn hash(&self, revision: i64, timeout: Duration) -> Result<Hashed, MemberError> {
+        let request = self.request(HashRequest { revision }, timeout);
+        let mut client = self.bulk().map_err(failure)?;
+        let response = client.hash(request).await.map_err(failure)?.into_inner();
+        Ok(Hashed {
+            hash: response.hash,
+            revision: response.revision,
+            compacted: response.compacted,
+        })
     }
 
     /// Asks the leader to change the membership.

@@ -4,15 +4,16 @@ use super::{
     CLUSTER, FROM, MESSAGE_BYTES_MAX, TO, append,
     client::status,
     proto::{
-        AppendRequest, AppendResponse, ChangeMembersRequest, InstallResponse, LeaseRequest,
-        LeaseResponse, ListMembersRequest, Members, ProposeRequest, ProposeResponse,
-        ReadIndexRequest, ReadIndexResponse, SnapshotChunk, TransferRequest, TransferResponse,
-        VoteRequest, VoteResponse,
+        AppendRequest, AppendResponse, ChangeMembersRequest, HashRequest, HashResponse,
+        InstallResponse, LeaseRequest, LeaseResponse, ListMembersRequest, Members, ProposeRequest,
+        ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotChunk, TransferRequest,
+        TransferResponse, VoteRequest, VoteResponse,
         append_response::Outcome,
         peer_server::{self, PeerServer},
     },
     snapshot,
 };
+use crate::executor::server::hashing::hash;
 use crate::executor::{
     disk::Disk,
     listener::Answer,
@@ -263,6 +264,17 @@ impl<D: Disk> peer_server::Peer for PeerService<D> {
         let index = self.member.lead_read_index().await;
         let index = index.map_err(|error| status(&error))?;
         Ok(Response::new(ReadIndexResponse { index }))
+    }
+
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let request = self.admit(request)?;
+        let hashed = hash(&self.member, request.revision).await;
+        let hashed = hashed.map_err(|error| status(&error))?;
+        Ok(Response::new(HashResponse {
+            hash: hashed.hash,
+            revision: hashed.revision,
+            compacted: hashed.compacted,
+        }))
     }
 
     async fn renew_lease(

@@ -2,14 +2,12 @@
 
 use super::{
     Api, Backend, VERSION,
-    api::{refused, reply, unread},
+    api::{refused, reply},
+    hashing,
 };
 use crate::planner::{
     command::Command,
-    hash::{Hash, Hashed},
-    records::Records,
-    revision::Revision,
-    state::{Alarm, ReadError, Reply, State},
+    state::{Alarm, Reply},
 };
 use bytes::Bytes;
 use etcd_proto::{
@@ -22,14 +20,9 @@ use etcd_proto::{
         maintenance_server::Maintenance,
     },
 };
-use std::{ops::ControlFlow, pin::Pin};
+use std::pin::Pin;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
-
-/// Records that a hash takes in before writes get their turn again: some milliseconds.
-const HASH_STEP_RECORDS: usize = 4096;
-/// Compaction may overtake a hash; then it begins again, this often.
-const HASH_ATTEMPTS_MAX: usize = 3;
 
 #[async_trait]
 impl<B: Backend> Maintenance for Api<B> {
@@ -85,7 +78,7 @@ impl<B: Backend> Maintenance for Api<B> {
     /// etcd's is over its file's bytes, which are of no use to anybody else; ours is that of keys and values.
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.admit(request.metadata(), false)?;
-        let hashed = self.hash_keys_and_values(0).await?;
+        let hashed = hashing::hash(&self.backend, 0).await.map_err(refused)?;
         Ok(Response::new(HashResponse {
             header: self.header(),
             hash: hashed.hash,
@@ -97,9 +90,10 @@ impl<B: Backend> Maintenance for Api<B> {
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
         self.admit(request.metadata(), false)?;
-        let hashed = self
-            .hash_keys_and_values(request.into_inner().revision)
-            .await?;
+        let revision = request.into_inner().revision;
+        let hashed = hashing::hash(&self.backend, revision)
+            .await
+            .map_err(refused)?;
         Ok(Response::new(HashKvResponse {
             header: self.header(),
             hash: hashed.hash,
@@ -177,65 +171,6 @@ impl<B: Backend> Maintenance for Api<B> {
         };
         Err(refusal.into())
     }
-}
-
-impl<B: Backend> Api<B> {
-    /// Hashes in steps, between which the store goes on.
-    async fn hash_keys_and_values(&self, revision: i64) -> Result<Hashed, Status> {
-        for attempt in 1.. {
-            match self.hash_once(revision).await? {
-                Err(ReadError::Refused(Refusal::Compacted))
-                    if revision == 0 && attempt < HASH_ATTEMPTS_MAX => {}
-                result => return result.map_err(unread),
-            }
-        }
-        unreachable!("the last attempt returns")
-    }
-
-    async fn hash_once(&self, revision: i64) -> Result<Result<Hashed, ReadError>, Status> {
-        let begun = self.backend.read(|state, _| Hash::begin(state, revision));
-        let mut hash = match begun.map_err(refused)? {
-            Ok(hash) => hash,
-            Err(refusal) => return Ok(Err(refusal.into())),
-        };
-        let mut from = Some(Revision { main: 0, sub: 0 });
-        while let Some(start) = from {
-            let step = self
-                .backend
-                .read(|state, records| hash_step(&mut hash, start, state, records));
-            match step.map_err(refused)? {
-                Ok(next) => from = next,
-                Err(error) => return Ok(Err(error)),
-            }
-            tokio::task::yield_now().await;
-        }
-        let hashed = self.backend.read(|state, _| hash.finish(state));
-        Ok(hashed.map_err(refused)?.map_err(ReadError::Refused))
-    }
-}
-
-/// Takes in the next records; returns where to go on, None at the end.
-fn hash_step(
-    hash: &mut Hash,
-    start: Revision,
-    state: &State,
-    records: &impl Records,
-) -> Result<Option<Revision>, ReadError> {
-    let mut next = None;
-    let mut count = 0;
-    records.scan(start, &mut |revision, record| {
-        if count == HASH_STEP_RECORDS {
-            next = Some(revision);
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        if hash.add(state, revision, &record) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
-    Ok(next)
 }
 
 /// As etcd prints an alarm: protobuf's text form, with its trailing space.
