@@ -103,6 +103,11 @@ pub const SUITES: &[Suite] = &[
         120,
     ),
     integration(
+        "store_faults",
+        "the store is killed 200 times, stopped, its log damaged: nothing is lost",
+        150,
+    ),
+    integration(
         "qemu_direct",
         "config by fw_cfg, failed phases, watchdog, full disk, read-only root",
         480,
