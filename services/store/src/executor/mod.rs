@@ -1,5 +1,6 @@
 //! Acts: files, Raft, peers and clients.
 
+pub mod beside;
 pub mod cell;
 pub mod commit;
 pub mod descriptors;
@@ -15,6 +16,7 @@ pub mod member;
 pub mod metrics;
 pub mod peer;
 pub mod raft;
+pub mod random;
 pub mod records;
 #[cfg(test)]
 mod recovery_tests;

@@ -4,7 +4,10 @@ use super::{ClusterState, MemberError, Settings, types::chain};
 use crate::executor::{
     cell::Cell,
     disk::Disk,
-    peer::client::{list_members, url_fault},
+    peer::{
+        client::{list_members, url_fault},
+        transport::Connect,
+    },
     raft::NodeInfo,
 };
 use aws_lc_rs::digest::{Context, SHA256};
@@ -94,11 +97,15 @@ pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
 }
 
 /// Chooses, and keeps what was chosen.
-pub(super) async fn choose(disk: &impl Disk, settings: &Settings) -> Result<Identity, MemberError> {
+pub(super) async fn choose(
+    disk: &impl Disk,
+    connector: &dyn Connect,
+    settings: &Settings,
+) -> Result<Identity, MemberError> {
     let members = initial_members(settings)?;
     let identity = match settings.cluster_state {
         ClusterState::New => begun(&members, settings),
-        ClusterState::Existing => joined(settings).await?,
+        ClusterState::Existing => joined(connector, settings).await?,
     };
     let mut bytes = identity.cluster.to_be_bytes().to_vec();
     bytes.extend_from_slice(&identity.member.to_be_bytes());
@@ -120,7 +127,7 @@ fn begun(members: &BTreeMap<u64, NodeInfo>, settings: &Settings) -> Identity {
 }
 
 /// Asks the others which number they gave to the one with our peer URLs.
-async fn joined(settings: &Settings) -> Result<Identity, MemberError> {
+async fn joined(connector: &dyn Connect, settings: &Settings) -> Result<Identity, MemberError> {
     let ours: Vec<_> = settings
         .initial_cluster
         .iter()
@@ -133,7 +140,7 @@ async fn joined(settings: &Settings) -> Result<Identity, MemberError> {
         .filter(|(name, _)| *name != settings.name);
     let mut faults = Vec::new();
     for (name, url) in others {
-        match list_members(url, ASK_TIMEOUT).await {
+        match list_members(connector, url, ASK_TIMEOUT).await {
             Ok(members) => {
                 let nodes = members.membership.unwrap_or_default().nodes;
                 let found = nodes

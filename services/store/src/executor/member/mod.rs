@@ -37,6 +37,7 @@ use etcd_proto::{
     etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
 };
 use openraft::{Raft, async_runtime::WatchReceiver};
+pub use start::Surroundings;
 use std::{
     fs,
     sync::{Arc, Mutex},
@@ -268,6 +269,7 @@ impl<D: Disk> Member<D> {
     ) -> Result<T, MemberError> {
         let mut stopping = self.inner.stopping.subscribe();
         tokio::select! {
+            biased;
             done = request => done,
             () = sleep_until(deadline) => Err(match self.leader() {
                 Leader::Nobody => MemberError::NoLeader,
@@ -322,6 +324,7 @@ impl<D: Disk> Member<D> {
             let submit = self.submit(proposal);
             tokio::pin!(submit);
             tokio::select! {
+                biased;
                 outcome = waiter.outcome() => return outcome_of(outcome),
                 submitted = &mut submit => match submitted {
                     // The connection was lost, and nobody knows what came of it: it may yet be applied here.

@@ -7,15 +7,17 @@ use super::{
 use crate::executor::{
     disk::{Directory, Disk},
     peer::{
-        MESSAGE_BYTES_MAX, client::Peers, network::Network, proto::peer_server::PeerServer,
+        client::{Peers, Tcp},
+        network::Network,
         service::PeerService,
+        transport::Connector,
     },
     raft::{
         machine::{self, Machine},
         state_machine::StateMachine,
     },
+    random,
 };
-use aws_lc_rs::rand;
 use openraft::{
     Config, Raft, SnapshotPolicy,
     async_runtime::WatchReceiver,
@@ -51,8 +53,23 @@ impl Member<Directory> {
         let disk = Directory::open(directory)?;
         let lock = lock(directory)?;
         let segments = Directory::open(&directory.join("log"))?;
-        Self::start(Arc::new(disk), segments, settings, listener, Some(lock)).await
+        let surroundings = Surroundings {
+            disk: Arc::new(disk),
+            segments,
+            connector: Arc::new(Tcp),
+        };
+        Self::start(surroundings, settings, listener, Some(lock)).await
     }
+}
+
+/// What a member stands on: real disks and connections, or simulated ones.
+pub struct Surroundings<D> {
+    /// For records, and small values.
+    pub disk: Arc<D>,
+    /// For the log.
+    pub segments: D,
+    /// To the other members.
+    pub connector: Connector,
 }
 
 /// Two processes on one directory would ruin it.
@@ -64,13 +81,6 @@ fn lock(directory: &Path) -> Result<fs::File, MemberError> {
         MemberError::Configuration(format!("another process uses {directory}: {error}"))
     })?;
     Ok(file)
-}
-
-/// Random numbers of the system.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    rand::fill(&mut bytes).expect("the system has random numbers");
-    u64::from_be_bytes(bytes)
 }
 
 fn configuration(settings: &Settings) -> Result<Config, MemberError> {
@@ -94,28 +104,36 @@ fn configuration(settings: &Settings) -> Result<Config, MemberError> {
 }
 
 impl<D: Disk> Member<D> {
-    /// Starts a member on any disks.
-    pub(crate) async fn start(
-        disk: Arc<D>,
-        segments: D,
+    /// Starts a member. Who gives it no listener has [`PeerService`] answer its peers.
+    ///
+    /// # Errors
+    /// [`MemberError::Configuration`], [`MemberError::Storage`].
+    pub async fn start(
+        surroundings: Surroundings<D>,
         settings: Settings,
         listener: Option<TcpListener>,
         lock: Option<fs::File>,
     ) -> Result<Self, MemberError> {
+        let Surroundings {
+            disk,
+            segments,
+            connector,
+        } = surroundings;
         let config = Arc::new(configuration(&settings)?);
         let identity = match identity::kept(&*disk)? {
             Some(identity) => identity,
-            None => identity::choose(&*disk, &settings).await?,
+            None => identity::choose(&*disk, &*connector, &settings).await?,
         };
         let machine = machine::Settings {
             cache_bytes: settings.cache_bytes,
             checkpoint_entries: settings.checkpoint_entries,
         };
-        let machine = Machine::open(disk, segments, machine, Box::new(random))?;
+        let machine = Machine::open(disk.clone(), segments, machine, Box::new(random::number))?;
         let machine = Arc::new(machine);
-        let peers = Peers::new(identity.cluster);
+        let peers = Peers::new(identity.cluster, connector);
         let network = Network {
             peers: peers.clone(),
+            disk,
         };
         let state_machine = StateMachine(machine.clone());
         let raft = Raft::new(
@@ -175,12 +193,9 @@ impl<D: Disk> Member<D> {
     fn serve_peers(&self, listener: TcpListener) -> Result<(), MemberError> {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let service = PeerServer::new(PeerService::new(self.clone()))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let server = Server::builder()
             .tcp_nodelay(true)
-            .add_service(service)
+            .add_service(PeerService::server(self.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         self.keep(tokio::spawn(async move {
             if let Err(error) = server.await {

@@ -6,6 +6,7 @@ use super::{
         ChangeMembersRequest, LeaseRequest, LeaseResponse, ListMembersRequest, Members,
         ProposeRequest, ReadIndexRequest, peer_client::PeerClient,
     },
+    transport::{Broken, Connect, Connector, Transport},
 };
 use crate::executor::{member::MemberError, raft::NodeInfo};
 use bytes::Bytes;
@@ -15,10 +16,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tonic::{
-    Request, Status,
-    transport::{Channel, Endpoint},
-};
+use tonic::{Request, Status, transport::Endpoint};
+use tower::{ServiceExt, util::BoxCloneSyncService};
 
 /// A connection that cannot be made in this time counts as none.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,15 +26,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Channels {
     /// For what must not wait.
-    pub urgent: Channel,
+    pub urgent: Transport,
     /// For what is large.
-    pub bulk: Channel,
+    pub bulk: Transport,
 }
 
 /// Connections to all members, made when they are first needed.
-#[derive(Debug)]
 pub struct Peers {
     cluster: u64,
+    connector: Connector,
     known: Mutex<BTreeMap<String, Channels>>,
 }
 
@@ -61,23 +60,33 @@ pub fn url_fault(url: &str) -> Option<String> {
         .map(|error| format!("{url}: {error}"))
 }
 
-fn channel(url: &str) -> Result<Channel, String> {
-    if let Some(fault) = url_fault(url) {
-        return Err(fault);
+/// Connections over TCP.
+#[derive(Debug, Clone, Copy)]
+pub struct Tcp;
+
+impl Connect for Tcp {
+    fn connect(&self, url: &str) -> Result<Transport, String> {
+        if let Some(fault) = url_fault(url) {
+            return Err(fault);
+        }
+        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| error.to_string())?;
+        let channel = endpoint
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .connect_lazy();
+        Ok(BoxCloneSyncService::new(
+            channel.map_err(|error| Broken(error.into())),
+        ))
     }
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| error.to_string())?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .connect_lazy())
 }
 
 impl Peers {
     /// Nobody yet.
     #[must_use]
-    pub fn new(cluster: u64) -> Arc<Self> {
+    pub fn new(cluster: u64, connector: Connector) -> Arc<Self> {
         Arc::new(Self {
             cluster,
+            connector,
             known: Mutex::default(),
         })
     }
@@ -103,8 +112,8 @@ impl Peers {
             return Ok(channels.clone());
         }
         let channels = Channels {
-            urgent: channel(url)?,
-            bulk: channel(url)?,
+            urgent: self.connector.connect(url)?,
+            bulk: self.connector.connect(url)?,
         };
         known.insert(url.to_owned(), channels.clone());
         Ok(channels)
@@ -115,8 +124,12 @@ impl Peers {
 ///
 /// # Errors
 /// It is out of reach.
-pub async fn list_members(url: &str, timeout: Duration) -> Result<Members, Status> {
-    let channel = channel(url).map_err(Status::invalid_argument)?;
+pub async fn list_members(
+    connector: &dyn Connect,
+    url: &str,
+    timeout: Duration,
+) -> Result<Members, Status> {
+    let channel = connector.connect(url).map_err(Status::invalid_argument)?;
     let mut client = PeerClient::new(channel);
     let mut request = Request::new(ListMembersRequest {});
     request.set_timeout(timeout);
@@ -128,7 +141,7 @@ impl Peer {
     ///
     /// # Errors
     /// The member has no URL that can be called.
-    pub fn urgent(&self) -> Result<PeerClient<Channel>, Status> {
+    pub fn urgent(&self) -> Result<PeerClient<Transport>, Status> {
         self.client(|channels| &channels.urgent)
     }
 
@@ -136,14 +149,14 @@ impl Peer {
     ///
     /// # Errors
     /// As for [`Peer::urgent`].
-    pub fn bulk(&self) -> Result<PeerClient<Channel>, Status> {
+    pub fn bulk(&self) -> Result<PeerClient<Transport>, Status> {
         self.client(|channels| &channels.bulk)
     }
 
     fn client(
         &self,
-        choose: impl FnOnce(&Channels) -> &Channel,
-    ) -> Result<PeerClient<Channel>, Status> {
+        choose: impl FnOnce(&Channels) -> &Transport,
+    ) -> Result<PeerClient<Transport>, Status> {
         let channels = self.channels.as_ref().map_err(Status::unavailable)?;
         Ok(PeerClient::new(choose(channels).clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -12,6 +12,7 @@ pub mod client;
 pub mod network;
 pub mod service;
 pub mod snapshot;
+pub mod transport;
 
 /// Messages and service, generated.
 #[allow(

@@ -1,13 +1,15 @@
 //! What a member answers to its peers.
 
 use super::{
-    CLUSTER, TO,
+    CLUSTER, MESSAGE_BYTES_MAX, TO,
     client::status,
     proto::{
         AppendRequest, AppendResponse, ChangeMembersRequest, InstallResponse, LeaseRequest,
         LeaseResponse, ListMembersRequest, Members, ProposeRequest, ProposeResponse,
         ReadIndexRequest, ReadIndexResponse, SnapshotChunk, TransferRequest, TransferResponse,
-        VoteRequest, VoteResponse, append_response::Outcome, peer_server,
+        VoteRequest, VoteResponse,
+        append_response::Outcome,
+        peer_server::{self, PeerServer},
     },
     snapshot,
 };
@@ -36,13 +38,16 @@ pub struct PeerService<D: Disk> {
 }
 
 impl<D: Disk> PeerService<D> {
-    /// The service of this member.
+    /// The service of this member, as gRPC serves it.
     #[must_use]
-    pub fn new(member: Member<D>) -> Self {
-        Self {
+    pub fn server(member: Member<D>) -> PeerServer<Self> {
+        let service = Self {
             member,
             installing: tokio::sync::Mutex::new(()),
-        }
+        };
+        PeerServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Refuses what is meant for somebody else.

@@ -4,9 +4,7 @@ use super::proto::{self, SnapshotBegin, SnapshotChunk, SnapshotEnd};
 use crate::{
     executor::{
         disk::Disk,
-        raft::{
-            encoding::Position, machine::Machine, state_machine::SnapshotData, storage::blocking,
-        },
+        raft::{encoding::Position, machine::Machine, state_machine::SnapshotData},
         records::{Incoming, View},
     },
     planner::{
@@ -17,7 +15,7 @@ use crate::{
 };
 use etcd_proto::prost::Message;
 use openraft::Snapshot;
-use std::{io, ops::ControlFlow};
+use std::{io, ops::ControlFlow, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::Status;
@@ -27,62 +25,91 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for a slow peer.
 const CHUNKS_WAITING: usize = 4;
 
-/// A snapshot as a stream of chunks, read on a thread of its own as fast as they are taken. A stream that breaks off
-/// (the disk failed) has no end, and is refused by who takes it.
-pub fn send(
+/// A snapshot as a stream of chunks, read as fast as they are taken. A stream that breaks off (the disk failed) has no
+/// end, and is refused by who takes it.
+pub fn send<D: Disk>(
+    disk: Arc<D>,
     view: View,
-    position: Position,
-    vote: proto::Vote,
-) -> impl Stream<Item = SnapshotChunk> + Send + 'static {
-    let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = read_all(&view, &position, vote, &sender) {
-            tracing::error!(%error, "read a snapshot");
-        }
-    });
-    ReceiverStream::new(chunks)
-}
-
-fn read_all(
-    view: &View,
     position: &Position,
     vote: proto::Vote,
-    sender: &mpsc::Sender<SnapshotChunk>,
-) -> io::Result<()> {
+) -> io::Result<impl Stream<Item = SnapshotChunk> + Send + 'static> {
     let (kept, _) = view.kept().map_err(io::Error::other)?;
-    let mut chunk = SnapshotChunk {
+    let mut outgoing = Outgoing {
+        view,
         begin: Some(begin(&kept, position, vote)),
-        ..SnapshotChunk::default()
+        from: Revision { main: 0, sub: 0 },
+        records: 0,
     };
-    let (mut bytes, mut records, mut gone) = (0, 0, false);
-    let start = Revision { main: 0, sub: 0 };
-    let reader = view.records().map_err(io::Error::other)?;
-    reader
-        .scan(start, &mut |revision, record| {
-            let pair = record.encode_to_vec();
-            bytes += pair.len();
-            records += 1;
-            chunk.records.push(proto::Record {
-                main: revision.main,
-                sub: revision.sub,
-                pair: pair.into(),
-            });
-            if bytes >= CHUNK_BYTES {
-                bytes = 0;
-                gone = sender.blocking_send(std::mem::take(&mut chunk)).is_err();
+    let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
+    tokio::spawn(async move {
+        loop {
+            let read = move || {
+                let chunk = outgoing.read()?;
+                Ok((outgoing, chunk))
+            };
+            let chunk;
+            (outgoing, chunk) = match disk.run(read).await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::error!(%error, "read a snapshot");
+                    return;
+                }
+            };
+            let ends = chunk.end.is_some();
+            // Who took it may have gone: openraft begins again.
+            if sender.send(chunk).await.is_err() || ends {
+                return;
             }
-            if gone {
-                return ControlFlow::Break(());
+        }
+    });
+    Ok(ReceiverStream::new(chunks))
+}
+
+/// A snapshot on its way out.
+struct Outgoing {
+    view: View,
+    begin: Option<SnapshotBegin>,
+    /// Where the next chunk begins.
+    from: Revision,
+    /// How many have been read.
+    records: u64,
+}
+
+impl Outgoing {
+    fn read(&mut self) -> io::Result<SnapshotChunk> {
+        let mut chunk = SnapshotChunk {
+            begin: self.begin.take(),
+            ..SnapshotChunk::default()
+        };
+        let (mut bytes, mut next) = (0, None);
+        let reader = self.view.records().map_err(io::Error::other)?;
+        reader
+            .scan(self.from, &mut |revision, record| {
+                if bytes >= CHUNK_BYTES {
+                    next = Some(revision);
+                    return ControlFlow::Break(());
+                }
+                let pair = record.encode_to_vec();
+                bytes += pair.len();
+                chunk.records.push(proto::Record {
+                    main: revision.main,
+                    sub: revision.sub,
+                    pair: pair.into(),
+                });
+                ControlFlow::Continue(())
+            })
+            .map_err(io::Error::other)?;
+        self.records += u64::try_from(chunk.records.len()).expect("64 bits");
+        match next {
+            Some(next) => self.from = next,
+            None => {
+                chunk.end = Some(SnapshotEnd {
+                    records: self.records,
+                });
             }
-            ControlFlow::Continue(())
-        })
-        .map_err(io::Error::other)?;
-    if !gone {
-        chunk.end = Some(SnapshotEnd { records });
-        // Who took it may have gone: openraft begins again.
-        let _ = sender.blocking_send(chunk);
+        }
+        Ok(chunk)
     }
-    Ok(())
 }
 
 fn begin(kept: &Kept, position: &Position, vote: proto::Vote) -> SnapshotBegin {
@@ -142,11 +169,11 @@ pub async fn receive<D: Disk>(
     let mut chunk = first;
     loop {
         let end = chunk.end;
-        let added = blocking(move || add(incoming, &chunk)).await;
-        incoming = added.map_err(internal)?;
+        let added = machine.disk().run(move || add(incoming, &chunk));
+        incoming = added.await.map_err(internal)?;
         if let Some(end) = end {
             let meta = position.meta();
-            let finished = blocking(move || {
+            let finished = machine.disk().run(move || {
                 incoming
                     .finish(&kept, &position.encode(), end.records)
                     .map_err(io::Error::other)

@@ -13,7 +13,7 @@
 use super::{
     Entry, Proposal, StoredMembership,
     encoding::Position,
-    storage::{LogStorage, blocking},
+    storage::LogStorage,
     waiters::{Outcome, Waiters},
 };
 use crate::{
@@ -134,6 +134,11 @@ impl<D: Disk> Machine<D> {
         Ok(machine)
     }
 
+    /// The disk of its records.
+    pub(crate) fn disk(&self) -> &Arc<D> {
+        &self.disk
+    }
+
     /// The log beside it.
     #[must_use]
     pub fn log(&self) -> LogStorage<D> {
@@ -234,7 +239,7 @@ impl<D: Disk> Machine<D> {
             )
         };
         let end = position.next_index();
-        blocking(move || {
+        let checkpoint = move || {
             let commit = Commit {
                 changes: &[],
                 bookkeeping: &[],
@@ -244,8 +249,8 @@ impl<D: Disk> Machine<D> {
                 durable: true,
             };
             file.commit(commit).map_err(io::Error::other)
-        })
-        .await?;
+        };
+        self.disk.run(checkpoint).await?;
         self.log.checkpointed(end);
         writer.fresh = 0;
         Ok(())
@@ -257,14 +262,15 @@ impl<D: Disk> Machine<D> {
     /// The disk's, or damage.
     pub async fn install(&self, file: RecordFile) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
-        let (file, state, applied) = blocking(move || {
+        let restore = move || {
             let (state, applied) = file.restore().map_err(io::Error::other)?;
             Ok((file, state, applied))
-        })
-        .await?;
+        };
+        let (file, state, applied) = self.disk.run(restore).await?;
         let position = Position::decode(applied.as_deref())?;
         let disk = self.disk.clone();
-        blocking(move || RecordFile::take_place(&*disk).map_err(io::Error::other)).await?;
+        let take_place = move || RecordFile::take_place(&*disk).map_err(io::Error::other);
+        self.disk.run(take_place).await?;
         let next = position.next_index();
         let mut held = self.held_mut();
         let (revision, compacted) = (state.revision(), state.compacted());

@@ -12,6 +12,7 @@
 
 pub mod encoding;
 pub mod machine;
+pub mod runtime;
 pub mod state_machine;
 pub mod storage;
 #[cfg(test)]
@@ -29,6 +30,7 @@ openraft::declare_raft_types!(
         R = (),
         NodeId = u64,
         Node = NodeInfo,
+        AsyncRuntime = runtime::Runtime,
 );
 
 /// A log position.

@@ -89,6 +89,7 @@ impl<D: Disk> LogStorage<D> {
             checkpointed: if position.installed { 0 } else { applied },
             random,
         };
+        let commit = GroupCommit::start(&segments)?;
         let (mut log, recovered) = Log::open(segments, settings).map_err(io::Error::other)?;
         if recovered.cut_bytes > 0 {
             tracing::info!(
@@ -117,18 +118,19 @@ impl<D: Disk> LogStorage<D> {
                 disk,
                 log: Mutex::new(log),
                 kept: Mutex::new(kept),
-                commit: GroupCommit::start()?,
+                commit,
             }),
         })
     }
 
-    /// Makes everything that was appended durable, on a thread of its own.
+    /// Makes everything that was appended durable.
     ///
     /// # Errors
     /// The disk's; the log takes nothing more then.
     pub async fn sync(&self) -> io::Result<()> {
         let unsynced = self.log().unsynced();
-        blocking(move || log::Unsynced::sync(&unsynced)).await
+        let disk = &self.shared.disk;
+        disk.run(move || log::Unsynced::sync(&unsynced)).await
     }
 
     /// Entries before this are in a durable checkpoint of the records.
@@ -172,15 +174,6 @@ impl<D: Disk> LogStorage<D> {
         }
         Ok(entries)
     }
-}
-
-/// Runs what waits for a disk beside the runtime's threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
 }
 
 impl<D: Disk> RaftLogReader<TypeConfig> for LogStorage<D> {
@@ -235,7 +228,8 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
         self.sync().await?;
         let bytes = encode_vote(vote).encode_to_vec();
         let disk = self.shared.disk.clone();
-        blocking(move || VOTE.replace(&*disk, &bytes).map_err(io::Error::other)).await?;
+        let replace = move || VOTE.replace(&*disk, &bytes).map_err(io::Error::other);
+        self.shared.disk.run(replace).await?;
         self.kept().vote = Some(*vote);
         Ok(())
     }
@@ -287,7 +281,7 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         let storage = self.clone();
-        blocking(move || {
+        let purge = move || {
             let end = upto.index + 1;
             // Before anything is removed: a start must know what is missing on purpose.
             let mut log = storage.log();
@@ -302,8 +296,8 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
             kept.purged = Some(upto);
             kept.last = kept.last.max(Some(upto));
             Ok(())
-        })
-        .await
+        };
+        self.shared.disk.run(purge).await
     }
 }
 
