@@ -39,7 +39,12 @@ fn a_skipped_flush() {
 fn a_reply_before_the_commit() {
     check(
         Bug::EarlyReply,
-        &[Promise::Durable, Promise::Fresh, Promise::Agreed],
+        &[
+            Promise::Durable,
+            Promise::Fresh,
+            Promise::Agreed,
+            Promise::Alive,
+        ],
     );
 }
 

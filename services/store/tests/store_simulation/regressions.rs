@@ -7,7 +7,7 @@ use crate::{
     dice::{Dice, Trace},
     history::{Answer, Operation},
     nemesis::hold,
-    run::{Plan, simulate, within},
+    run::{Bug, Plan, simulate, within},
     simulated::Crash,
 };
 use etcd_proto::{
@@ -386,5 +386,19 @@ fn a_stale_read_after_a_pause() {
     };
     for seed in 0..10 {
         holds(seed, within(seed, scenario));
+    }
+}
+
+/// All lose their power, and the leader leads again: it must not read as of its last checkpoint.
+#[test]
+fn a_stale_read_from_a_leader_that_was_restarted() {
+    for seed in 0..3 {
+        let plan = Plan {
+            machines: 3,
+            trouble: Duration::from_secs(15),
+            bug: Some(Bug::SkippedFlush),
+            planted: false,
+        };
+        holds(seed, simulate(seed, plan).map(|_| ()));
     }
 }

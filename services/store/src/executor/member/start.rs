@@ -96,6 +96,8 @@ fn configuration(settings: &Settings) -> Result<Config, MemberError> {
         // Each purge is a flush of its own.
         purge_batch_size: settings.log_entries_kept.max(1),
         enable_pre_vote: Some(true),
+        // A leader that goes on leading after a restart knows only what its checkpoint had committed, and would read as of then.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config
