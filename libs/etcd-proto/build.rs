@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build_transport(false)
         // Keys and values are slices of the buffer that came in: a request of a megabyte is not copied.
         .bytes(".")
+        .codec_path("crate::codec::MessageCodec")
         .compile_fds(descriptors.clone())?;
     name_as_published(&mut descriptors);
     let mut bytes = Vec::new();

@@ -45,6 +45,12 @@ impl Guarded {
         Ok(Self { guard, name })
     }
 
+    /// The process id of the guard: the program is its only child.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.guard.id()
+    }
+
     /// The program's standard output; once.
     ///
     /// # Errors

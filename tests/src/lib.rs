@@ -7,6 +7,8 @@
 //!   control   talks to a node's `init` over its own socket
 //!   host      what a test must not change on this host
 //!   servers   an HTTP and an NTP server in a lab
+//!   store     the store and etcd as programs, held against each other
+//!   load      what `cargo xtask bench store` measures of both
 //!   toys      small services with bad manners, and plans for them
 //!   wait      every wait is on a condition, with a bound
 //!   programs  the programs under test and how to make them
@@ -20,9 +22,11 @@ pub mod control;
 pub mod guard;
 pub mod host;
 pub mod leftovers;
+pub mod load;
 pub mod programs;
 pub mod qemu;
 pub mod sandbox;
 pub mod servers;
+pub mod store;
 pub mod toys;
 pub mod wait;

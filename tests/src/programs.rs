@@ -6,20 +6,15 @@ use std::process::Command;
 use xtask::image::{self, Artifacts, Flavour};
 use xtask::workspace;
 
-/// A program of this workspace: `orlopctl`, or one of this crate's own.
+/// A program of this workspace: `orlopctl`, `orlop`, or one of this crate's own.
 ///
 /// # Errors
 /// It is not built; the error says which command builds it.
 pub fn built(name: &str) -> Result<PathBuf> {
     let path = workspace::release_directory().join(name);
     if !path.is_file() {
-        let package = if name == "orlopctl" {
-            "orlop-cli"
-        } else {
-            "orlop-tests"
-        };
         bail!(
-            "{} is missing: make it with `cargo build --release -p {package}`",
+            "{} is missing: make it with `cargo build --release --workspace --bin {name}`",
             path.display()
         );
     }

@@ -4,6 +4,7 @@
 //!   verbs/*      one file per verb: arguments in, calls into the modules below
 //!   image        stages, seals and checks a release            (image::build, image::built)
 //!   tools        the trixie tools tree: QEMU, mkfs, nft, ...   (tools::program)
+//!   peers        programs that ours are compared with          (peers::etcd)
 //!   machine, qmp one QEMU machine for a person, and QEMU's monitor
 //!   packages     Debian packages: resolve, lock, fetch, index
 //!   host         the few packages that the host itself must have
@@ -23,6 +24,7 @@ pub mod layers;
 pub mod machine;
 pub mod mkosi;
 pub mod packages;
+pub mod peers;
 pub mod qmp;
 pub mod suites;
 pub mod tools;

@@ -61,7 +61,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        about: "measure: `bench image` for sizes of the release",
+        about: "measure: `bench image` the release, `bench store` the store against etcd",
         run: verbs::bench::run,
     },
 ];

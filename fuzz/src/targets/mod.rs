@@ -2,8 +2,10 @@
 
 mod config;
 mod disk;
+mod memory;
 mod network;
 mod node;
+mod store;
 mod volumes;
 
 use crate::Target;
@@ -128,5 +130,54 @@ pub const TARGETS: &[Target] = &[
         run: node::kernel_log,
         made: Vec::new,
         runs: 500_000,
+    },
+    Target {
+        name: "store_log",
+        about: "a segment of the store's log, which a power cut may have torn",
+        run: store::log,
+        made: store::logs,
+        runs: 50_000,
+    },
+    Target {
+        name: "store_cell",
+        about: "the store's vote, purged position and identity",
+        run: store::cell,
+        made: store::cells,
+        runs: 200_000,
+    },
+    Target {
+        name: "store_entry",
+        about: "an entry of the store's log",
+        run: store::entry,
+        made: store::entries,
+        runs: 200_000,
+    },
+    Target {
+        name: "store_peer",
+        about: "what members of the store send each other, and where their records stand",
+        run: store::peer_messages,
+        made: store::messages,
+        runs: 200_000,
+    },
+    Target {
+        name: "store_commands",
+        about: "commands that every member of the store applies",
+        run: store::commands,
+        made: store::command_lists,
+        runs: 50_000,
+    },
+    Target {
+        name: "store_gateway",
+        about: "JSON of the store's clients",
+        run: store::gateway,
+        made: Vec::new,
+        runs: 20_000,
+    },
+    Target {
+        name: "store_arguments",
+        about: "the command line of the store and its URLs",
+        run: store::arguments,
+        made: Vec::new,
+        runs: 5_000,
     },
 ];

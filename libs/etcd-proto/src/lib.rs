@@ -12,6 +12,7 @@
 //! assert_eq!(put.encode_to_vec(), b"\x0a\x01a\x12\x011");
 //! ```
 
+pub mod codec;
 pub mod errors;
 
 pub use prost;

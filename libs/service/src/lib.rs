@@ -21,6 +21,7 @@ pub mod init_client;
 pub mod logs;
 pub mod metrics;
 pub mod notify;
+pub mod process;
 mod run;
 
 pub use arguments::Arguments;

@@ -1,6 +1,6 @@
 //! The frame around a service's own future.
 
-use crate::{Arguments, Context, metrics, notify::Notifier};
+use crate::{Arguments, Context, metrics, notify::Notifier, process::Process};
 use prometheus_client::{
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
@@ -160,6 +160,7 @@ fn base_registry(name: &str) -> Registry {
         ])
         .set(1);
     registry.register("orlop_build_info", "Version of the running service", build);
+    registry.register_collector(Box::new(Process));
     registry
 }
 

@@ -10,6 +10,10 @@ use std::{
     process::{ExitCode, Termination as _},
 };
 
+/// Servers allocate and free by the hundred thousand a second: glibc's allocator took a seventh of the store's time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code for wrong arguments, as clap's own.
 const USAGE_ERROR: u8 = 2;
 
@@ -48,6 +52,7 @@ services! {
     "machine-api", "Management API: gRPC over mutual TLS on port 50000", orlop_machine_api;
     "network", "Links, addresses, routes, DHCP, resolvers, host name", orlop_network;
     "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
+    "store", "Cluster store: etcd v3 on Raft", orlop_store;
     "time", "NTP, clock floor", orlop_time;
 }
 

@@ -2,11 +2,16 @@
 //!
 //! Only flags that something is done about are here; others are refused as unknown rather than taken in silence.
 
-use crate::executor::{
-    member::{ClusterState, Settings},
-    server::Limits,
-    tls::Files,
+use crate::{
+    executor::{
+        member::{ClusterState, Settings},
+        peer::address::PeerUrl,
+        server::Limits,
+        tls::Files,
+    },
+    planner::compaction::{PERIOD_MAX, Policy},
 };
+use jiff::SignedDuration;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -19,15 +24,37 @@ const ELECTION_MAX: u64 = 50_000;
 /// Heartbeats that an election timeout must leave room for (etcd's bound).
 const HEARTBEATS_PER_ELECTION_MIN: u64 = 5;
 
-/// Flags of `orlop store`.
+/// Flags that say which member of which cluster this is.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Args {
+pub struct Cluster {
     /// Name of this member.
     #[arg(long, default_value = "default")]
     pub name: String,
     /// Where the store keeps its files [default: NAME.etcd].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where peers are told to connect.
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        default_value = "http://localhost:2380"
+    )]
+    pub initial_advertise_peer_urls: Vec<String>,
+    /// Names and peer URLs of all first members [default: NAME= each of --initial-advertise-peer-urls].
+    #[arg(long, value_name = "NAME=URL", value_delimiter = ',')]
+    pub initial_cluster: Vec<String>,
+    /// Tells clusters of equal members apart.
+    #[arg(long, default_value = "etcd-cluster")]
+    pub initial_cluster_token: String,
+}
+
+/// Flags of `orlop store`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Which member of which cluster this is.
+    #[command(flatten)]
+    pub cluster: Cluster,
     /// Where clients connect: http on loopback, https elsewhere, or unix:///PATH.
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub listen_client_urls: Vec<String>,
@@ -45,23 +72,9 @@ pub struct Args {
         default_value = "http://localhost:2380"
     )]
     pub listen_peer_urls: Vec<String>,
-    /// Where peers are told to connect.
-    #[arg(
-        long,
-        value_name = "URL",
-        value_delimiter = ',',
-        default_value = "http://localhost:2380"
-    )]
-    pub initial_advertise_peer_urls: Vec<String>,
-    /// Names and peer URLs of all first members [default: NAME= each of --initial-advertise-peer-urls].
-    #[arg(long, value_name = "NAME=URL", value_delimiter = ',')]
-    pub initial_cluster: Vec<String>,
     /// Whether the cluster begins now.
     #[arg(long, value_enum, default_value = "new")]
     pub initial_cluster_state: InitialState,
-    /// Tells clusters of equal members apart.
-    #[arg(long, default_value = "etcd-cluster")]
-    pub initial_cluster_token: String,
     /// The certificate for clients (PEM).
     #[arg(long, value_name = "FILE")]
     pub cert_file: Option<PathBuf>,
@@ -94,6 +107,15 @@ pub struct Args {
         allow_negative_numbers = true
     )]
     pub quota_backend_bytes: i64,
+    /// What --auto-compaction-retention counts.
+    #[arg(long, value_enum, default_value = "periodic")]
+    pub auto_compaction_mode: AutoCompactionMode,
+    /// History that is kept: hours or a time such as 30m (periodic), a number (revision); 0 for all.
+    #[arg(long, value_name = "RETENTION", default_value = "0")]
+    pub auto_compaction_retention: String,
+    /// Time between two comparisons of all members' data, such as 10m; 0 for never.
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    pub experimental_corrupt_check_time: String,
     /// Operations of a transaction.
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().transaction_operations)]
     pub max_txn_ops: usize,
@@ -118,6 +140,15 @@ pub enum InitialState {
     New,
     /// The cluster is there and has been told of this member.
     Existing,
+}
+
+/// `--auto-compaction-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum AutoCompactionMode {
+    /// By age.
+    Periodic,
+    /// By number.
+    Revision,
 }
 
 /// Where to listen.
@@ -148,7 +179,7 @@ pub struct Checked {
     pub peers: Vec<Endpoint>,
     /// Certificates for clients, where one of their endpoints needs them.
     pub client_tls: Option<Files>,
-    /// Certificates for peers, likewise.
+    /// Certificates for peers, where they listen or are called by https.
     pub peer_tls: Option<Files>,
 }
 
@@ -194,13 +225,14 @@ impl Args {
         for url in &client_urls {
             advertised("advertise-client-urls", url)?;
         }
-        for url in &self.initial_advertise_peer_urls {
-            advertised("initial-advertise-peer-urls", url)?;
-        }
         let clients = endpoints("listen-client-urls", &listen)?;
         let metrics = endpoints("listen-metrics-urls", &self.listen_metrics_urls)?;
         let peers = endpoints("listen-peer-urls", &self.listen_peer_urls)?;
-        let initial_cluster = self.cluster()?;
+        let auto_compaction = self.auto_compaction()?;
+        let corruption_check = duration(&self.experimental_corrupt_check_time)
+            .map_err(|fault| wrong(format!("--experimental-corrupt-check-time: {fault}")))?;
+        let data_dir = self.cluster.directory();
+        let identity = self.cluster.check()?;
         let election = Duration::from_millis(self.election_timeout);
         let quota_bytes = match u64::try_from(self.quota_backend_bytes) {
             Ok(0) => Settings::default().quota_bytes,
@@ -209,6 +241,17 @@ impl Args {
         };
         // etcd's rule: one and a half elections, in whole seconds, rounded up.
         let lease_seconds_min = (election * 3 / 2).as_millis().div_ceil(1000);
+        let called = |(_, url): &(String, String)| url.starts_with("https:");
+        let peer_tls = tls(
+            peers.iter().any(is_tls) || identity.initial_cluster.iter().any(called),
+            "peer-",
+            [
+                &self.peer_cert_file,
+                &self.peer_key_file,
+                &self.peer_trusted_ca_file,
+            ],
+            self.peer_client_cert_auth,
+        )?;
         Ok(Checked {
             limits: Limits {
                 request_bytes: self.max_request_bytes,
@@ -219,43 +262,61 @@ impl Args {
                 leaderless_max: election * 3,
             },
             client_tls: tls(
-                clients.iter().chain(&metrics),
+                clients.iter().chain(&metrics).any(is_tls),
                 "",
                 [&self.cert_file, &self.key_file, &self.trusted_ca_file],
                 self.client_cert_auth,
             )?,
-            peer_tls: tls(
-                peers.iter(),
-                "peer-",
-                [
-                    &self.peer_cert_file,
-                    &self.peer_key_file,
-                    &self.peer_trusted_ca_file,
-                ],
-                self.peer_client_cert_auth,
-            )?,
-            data_dir: self
-                .data_dir
-                .unwrap_or_else(|| PathBuf::from(format!("{}.etcd", self.name))),
+            peer_tls: peer_tls.clone(),
+            data_dir,
             member: Settings {
-                name: self.name,
-                initial_cluster,
                 cluster_state: match self.initial_cluster_state {
                     InitialState::New => ClusterState::New,
                     InitialState::Existing => ClusterState::Existing,
                 },
-                token: self.initial_cluster_token,
+                peer_certificates: peer_tls,
                 client_urls,
                 heartbeat: Duration::from_millis(self.heartbeat_interval),
                 election,
                 quota_bytes,
+                auto_compaction,
+                corruption_check: Some(corruption_check).filter(|time| !time.is_zero()),
                 checkpoint_entries: self.snapshot_count,
-                ..Settings::default()
+                ..identity
             },
             clients,
             metrics,
             peers,
         })
+    }
+
+    fn auto_compaction(&self) -> Result<Policy, ArgumentsError> {
+        let text = self.auto_compaction_retention.as_str();
+        let fault = |fault: &str| wrong(format!("--auto-compaction-retention={text}: {fault}"));
+        let number = text.parse::<i64>().ok();
+        match (self.auto_compaction_mode, number) {
+            (_, Some(0)) => Ok(Policy::Off),
+            (_, Some(number)) if number < 0 => Err(fault("must not be below zero")),
+            (AutoCompactionMode::Revision, Some(number)) => Ok(Policy::Revisions(number)),
+            (AutoCompactionMode::Revision, None) => Err(fault("must be a number of revisions")),
+            (AutoCompactionMode::Periodic, number) => {
+                let period = match number {
+                    Some(hours) => u64::try_from(hours)
+                        .ok()
+                        .and_then(|hours| hours.checked_mul(3600))
+                        .map(Duration::from_secs)
+                        .ok_or_else(|| fault("too long"))?,
+                    None => duration(text).map_err(|error| fault(&error))?,
+                };
+                if period.is_zero() {
+                    return Ok(Policy::Off);
+                }
+                if period > PERIOD_MAX {
+                    return Err(fault("longer than ten years"));
+                }
+                Ok(Policy::Periodic(period))
+            }
+        }
     }
 
     fn check_numbers(&self) -> Result<(), ArgumentsError> {
@@ -276,7 +337,6 @@ impl Args {
             )));
         }
         for (flag, zero) in [
-            ("name", self.name.is_empty()),
             ("max-txn-ops", self.max_txn_ops == 0),
             ("max-request-bytes", self.max_request_bytes == 0),
             ("snapshot-count", self.snapshot_count == 0),
@@ -287,9 +347,39 @@ impl Args {
         }
         Ok(())
     }
+}
+
+impl Cluster {
+    /// The member's settings as far as they are here; everything else has its default.
+    ///
+    /// # Errors
+    /// [`ArgumentsError`].
+    pub fn check(self) -> Result<Settings, ArgumentsError> {
+        if self.name.is_empty() {
+            return Err(wrong("--name must not be empty or zero"));
+        }
+        for url in &self.initial_advertise_peer_urls {
+            advertised("initial-advertise-peer-urls", url)?;
+            PeerUrl::parse(url)
+                .map_err(|fault| wrong(format!("--initial-advertise-peer-urls: {fault}")))?;
+        }
+        Ok(Settings {
+            initial_cluster: self.members()?,
+            name: self.name,
+            token: self.initial_cluster_token,
+            ..Settings::default()
+        })
+    }
+
+    /// Where the member's files are.
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        let named = || PathBuf::from(format!("{}.etcd", self.name));
+        self.data_dir.clone().unwrap_or_else(named)
+    }
 
     /// Names and peer URLs of the first members; ours are those that we advertise.
-    fn cluster(&self) -> Result<Vec<(String, String)>, ArgumentsError> {
+    fn members(&self) -> Result<Vec<(String, String)>, ArgumentsError> {
         let ours = &self.initial_advertise_peer_urls;
         if self.initial_cluster.is_empty() {
             let member = |url: &String| (self.name.clone(), url.clone());
@@ -304,6 +394,7 @@ impl Args {
                 )));
             };
             advertised("initial-cluster", url)?;
+            PeerUrl::parse(url).map_err(|fault| wrong(format!("--initial-cluster: {fault}")))?;
             if cluster.iter().any(|(_, known)| known == url) {
                 return Err(wrong(format!("--initial-cluster has {url} twice")));
             }
@@ -335,6 +426,17 @@ impl Args {
         }
         Ok(cluster)
     }
+}
+
+/// A time as Go writes it (`1h30m`, `10s`), at least 0.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let duration: SignedDuration = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no time such as 10m or 1h30m"))?;
+    Duration::try_from(duration).map_err(|_| format!("{text:?} is below zero"))
 }
 
 fn wrong(text: impl Into<String>) -> ArgumentsError {
@@ -414,14 +516,18 @@ fn endpoint(flag: &'static str, text: &str) -> Result<Endpoint, ArgumentsError> 
     }
 }
 
-/// The certificates, where an endpoint needs them. TLS is always mutual: a certificate is the only identity there is.
-fn tls<'a>(
-    mut endpoints: impl Iterator<Item = &'a Endpoint>,
+fn is_tls(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Tls(_))
+}
+
+/// The certificates, where something needs them. TLS is always mutual: a certificate is the only identity there is.
+fn tls(
+    needed: bool,
     prefix: &str,
     files: [&Option<PathBuf>; 3],
     client_certificates: Option<bool>,
 ) -> Result<Option<Files>, ArgumentsError> {
-    if !endpoints.any(|endpoint| matches!(endpoint, Endpoint::Tls(_))) {
+    if !needed {
         return Ok(None);
     }
     if client_certificates == Some(false) {

@@ -1,5 +1,4 @@
-//! The cluster store: etcd v3 on Raft. Under construction: members run and agree, the surface that clients see is there, and the
-//! two are not joined to a service yet; `services/store/README.md` says what is there.
+//! The cluster store: etcd v3 on Raft. `services/store/README.md` is the design and says what is there.
 //!
 //! ```text
 //!   client ──gRPC──> check ──> propose ──> log ──committed──> State::apply ──> reply
@@ -11,3 +10,7 @@
 pub mod arguments;
 pub mod executor;
 pub mod planner;
+mod tools;
+mod wiring;
+
+pub use wiring::{Args, NAME, WiringError, run};

@@ -3,199 +3,21 @@
 //! A member that is killed loses its runtime in mid-air, and its files are left as they are; so what the kernel has it keeps. Power
 //! cuts are simulated elsewhere.
 
+mod cluster;
+
+use cluster::{Node, PATIENCE, cluster, leading, wait};
 use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{
-        CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest, WatchCreateRequest,
-        WatchRequest, watch_request::RequestUnion,
+        CompactionRequest, LeaseGrantRequest, PutRequest, WatchCreateRequest, WatchRequest,
+        watch_request::RequestUnion,
     },
-    mvccpb::KeyValue,
 };
 use orlop_store::{
-    executor::member::{ClusterState, Member, MemberError, Settings},
-    planner::{command::Command, state::Reply},
+    executor::member::{ClusterState, Member, MemberError},
+    planner::command::Command,
 };
-use std::{
-    future::Future,
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
-    sync::atomic::{AtomicU16, Ordering},
-    time::{Duration, Instant},
-};
-use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
-
-/// Ten times what an election and a few writes take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(20);
-
-/// A loopback address that no other test has, so that a member finds its own again after a restart.
-fn address() -> Ipv4Addr {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    let own = NEXT.fetch_add(1, Ordering::Relaxed);
-    let process = std::process::id();
-    let byte = |number: u32| u8::try_from(number & 0xff).expect("masked");
-    let last = u8::try_from(own).expect("a few members a test");
-    Ipv4Addr::new(127, byte(process >> 8) | 1, byte(process), last)
-}
-
-/// One member: its directory, and its process, as it were.
-struct Node {
-    directory: TempDir,
-    settings: Settings,
-    address: Ipv4Addr,
-    running: Option<(Runtime, Member)>,
-}
-
-const PORT: u16 = 2380;
-
-impl Node {
-    fn new(name: &str) -> Self {
-        Self {
-            directory: tempfile::tempdir().expect("a directory"),
-            settings: Settings {
-                name: name.to_owned(),
-                heartbeat: Duration::from_millis(50),
-                election: Duration::from_millis(400),
-                request_timeout: Duration::from_secs(5),
-                ..Settings::default()
-            },
-            address: address(),
-            running: None,
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}:{PORT}", self.address)
-    }
-
-    fn data(&self) -> PathBuf {
-        self.directory.path().join("data")
-    }
-
-    fn try_start(&mut self) -> Result<(), MemberError> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let listener = TcpListener::bind((self.address, PORT)).expect("our own address");
-        let member = runtime.block_on(Member::open(
-            &self.data(),
-            self.settings.clone(),
-            Some(listener),
-        ))?;
-        self.running = Some((runtime, member));
-        Ok(())
-    }
-
-    fn start(&mut self) {
-        self.try_start().expect("a member starts");
-    }
-
-    fn member(&self) -> &Member {
-        &self.running.as_ref().expect("it runs").1
-    }
-
-    /// Has a request answered on the member's own runtime.
-    fn run<T>(&self, request: impl Future<Output = T>) -> T {
-        let (runtime, _) = self.running.as_ref().expect("it runs");
-        runtime.block_on(request)
-    }
-
-    fn ready(&self) {
-        let ready = async { tokio::time::timeout(PATIENCE, self.member().wait_ready()).await };
-        self.run(ready).expect("in time").expect("ready");
-    }
-
-    fn kill(&mut self) {
-        let (runtime, member) = self.running.take().expect("it runs");
-        drop(member);
-        runtime.shutdown_timeout(PATIENCE);
-    }
-
-    fn stop(&mut self) {
-        self.run(self.member().stop()).expect("an orderly end");
-        self.kill();
-    }
-
-    fn try_put(&self, key: &str, value: &str) -> Result<i64, MemberError> {
-        let request = PutRequest {
-            key: key.to_owned().into(),
-            value: value.to_owned().into(),
-            ..PutRequest::default()
-        };
-        match self.run(self.member().propose(Command::Put(request)))? {
-            Reply::Put(response) => Ok(response.header.expect("a header").revision),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn put(&self, key: &str, value: &str) -> i64 {
-        self.try_put(key, value).expect("put")
-    }
-
-    /// What this member itself knows, with no regard to others.
-    fn get(&self, key: &str) -> Option<KeyValue> {
-        let request = RangeRequest {
-            key: key.to_owned().into(),
-            ..RangeRequest::default()
-        };
-        let response = self
-            .member()
-            .read(|state, records| state.range(&request, records));
-        let mut found = response.expect("a disk").expect("a range").kvs;
-        found.pop()
-    }
-
-    fn value(&self, key: &str) -> Option<String> {
-        let found = self.get(key)?;
-        Some(String::from_utf8(found.value.to_vec()).expect("text"))
-    }
-
-    fn leader(&self) -> u64 {
-        self.member().status().expect("a status").leader_id
-    }
-}
-
-/// Waits for a condition.
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(LOOK);
-    }
-}
-
-fn cluster<const N: usize>(change: impl Fn(&mut Settings)) -> [Node; N] {
-    let mut nodes: [Node; N] = std::array::from_fn(|position| Node::new(&format!("m{position}")));
-    let all: Vec<_> = nodes
-        .iter()
-        .map(|node| (node.settings.name.clone(), node.url()))
-        .collect();
-    for node in &mut nodes {
-        node.settings.initial_cluster = all.clone();
-        change(&mut node.settings);
-        node.start();
-    }
-    for node in &nodes {
-        node.ready();
-    }
-    nodes
-}
-
-/// Position of the member that leads.
-fn leading(nodes: &[Node]) -> usize {
-    let mut found = None;
-    wait("a leader", || {
-        found = nodes
-            .iter()
-            .position(|node| node.running.is_some() && node.leader() == node.member().id());
-        found.is_some()
-    });
-    found.expect("waited for")
-}
+use std::time::Duration;
 
 #[test]
 fn one_member_keeps_what_it_acknowledged() {
@@ -246,7 +68,11 @@ fn a_log_that_is_purged_by_checkpoints_loses_nothing() {
 fn a_directory_has_one_member() {
     let [mut node] = cluster(|_| {});
     let (runtime, member) = node.running.take().expect("it runs");
-    let second = runtime.block_on(Member::open(&node.data(), node.settings.clone(), None));
+    let second = runtime.block_on(Member::open(
+        &node.data(),
+        node.settings.clone(),
+        Vec::new(),
+    ));
     let error = second.err().expect("refused");
     assert!(
         error.to_string().starts_with("another process uses "),
@@ -275,7 +101,7 @@ fn three_members_survive_their_leader() {
     let revisions = || {
         nodes
             .iter()
-            .map(|node| node.member().status().expect("a status").revision)
+            .map(|node| node.member().status().expect("a status").standing.revision)
     };
     wait("all agree", || {
         let first = revisions().next();
@@ -400,7 +226,14 @@ fn members_come_and_go() {
     second.ready();
     assert_eq!(second.member().id(), added.id);
     assert_eq!(second.value("a").as_deref(), Some("1"));
-    assert!(second.member().status().expect("a status").is_learner);
+    assert!(
+        second
+            .member()
+            .status()
+            .expect("a status")
+            .standing
+            .is_learner
+    );
     wait("it tells its name", || {
         let members = nodes[0].member().members();
         members.iter().any(|member| {
@@ -419,7 +252,12 @@ fn members_come_and_go() {
         }
     });
     wait("it has a vote", || {
-        !second.member().status().expect("a status").is_learner
+        !second
+            .member()
+            .status()
+            .expect("a status")
+            .standing
+            .is_learner
     });
     second.put("b", "2");
     let removed = nodes[0].run(nodes[0].member().remove_member(added.id));

@@ -1,8 +1,9 @@
-//! `cargo xtask bench image`: measures the release.
+//! `cargo xtask bench image` measures the release; `cargo xtask bench store` runs `orlop-store-load`, which measures the
+//! store against etcd and is a program of the crate `tests`, so that this one stays quick to build.
 
 use crate::image::{self, Artifacts, Flavour};
 use crate::machine::{self, Machine};
-use crate::{cargo, command, tools, workspace};
+use crate::{cargo, command, peers, tools, workspace};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -31,16 +32,37 @@ struct Arguments {
 enum What {
     /// Sizes and boot times of the release that was built last.
     Image,
+    /// The store against etcd: `bench store --help` says more.
+    #[command(disable_help_flag = true)]
+    Store {
+        /// Handed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Runs the verb.
 ///
 /// # Errors
-/// Nothing was built yet.
+/// Nothing was built yet, or a program fails.
 pub fn run(arguments: &[String]) -> Result<()> {
     let name = "cargo xtask bench".to_string();
-    let Arguments { what: What::Image } =
-        Arguments::parse_from(std::iter::once(&name).chain(arguments));
+    match Arguments::parse_from(std::iter::once(&name).chain(arguments)).what {
+        What::Image => image(),
+        What::Store { arguments } => store(&arguments),
+    }
+}
+
+/// Builds the programs and runs the comparison.
+fn store(arguments: &[String]) -> Result<()> {
+    cargo::build(&["orlop", "orlop-guard", "orlop-store-load"], None)?;
+    peers::etcd()?;
+    let program = workspace::release_directory().join("orlop-store-load");
+    command::show(Command::new(program).args(arguments))
+}
+
+/// Sizes and boot times.
+fn image() -> Result<()> {
     let vm = image::built(Flavour::Vm)?;
     println!("{:<28} {:>10}", "what", "MiB");
     row("release file, vm", &vm.efi)?;

@@ -59,6 +59,7 @@ fn a_member_of_three_with_certificates() {
     assert_eq!(checked.member.quota_bytes, u64::MAX);
     assert_eq!(checked.limits.lease_seconds_min, 8);
     assert_eq!(checked.client_tls.unwrap().key, PathBuf::from("k"));
+    assert_eq!(checked.member.peer_certificates, checked.peer_tls);
     assert_eq!(checked.peer_tls.unwrap().trusted, PathBuf::from("pt"));
 }
 
@@ -108,10 +109,39 @@ fn what_cannot_work_is_refused_with_its_reason() {
         "missing from --initial-advertise-peer-urls",
     );
     refuse("--initial-cluster default", "is not NAME=URL");
+    refuse(
+        "--initial-advertise-peer-urls http://10.0.0.1:2380",
+        "for loopback only: use https",
+    );
+    refuse(
+        "--initial-cluster default=http://localhost:2380,b=http://b.test:2380",
+        "for loopback only: use https",
+    );
+    refuse(
+        "--initial-cluster default=http://localhost:2380,b=https://b.test:2380",
+        "https needs --peer-cert-file",
+    );
     refuse("--heartbeat-interval 300", "at least as 5 times");
     refuse("--election-timeout 60000", "too long");
     refuse("--heartbeat-interval 0", "must be >0");
     refuse("--max-txn-ops 0", "--max-txn-ops");
     refuse("--enable-v2", "unexpected argument");
-    refuse("--auto-compaction-mode periodic", "unexpected argument");
+}
+
+#[test]
+fn retention_is_read_as_etcd_reads_it() {
+    let kept = |flags: &str| check(flags).map(|checked| checked.member.auto_compaction);
+    assert_eq!(kept(""), Ok(Policy::Off));
+    let hours = Policy::Periodic(Duration::from_secs(3 * 3600));
+    assert_eq!(kept("--auto-compaction-retention 3"), Ok(hours));
+    assert_eq!(kept("--auto-compaction-retention 2h60m"), Ok(hours));
+    let revisions = "--auto-compaction-mode revision --auto-compaction-retention 1000";
+    assert_eq!(kept(revisions), Ok(Policy::Revisions(1000)));
+    refuse("--auto-compaction-retention=-1", "must not be below zero");
+    refuse("--auto-compaction-retention soon", "no time such as");
+    refuse(
+        "--auto-compaction-mode revision --auto-compaction-retention 1h",
+        "must be a number of revisions",
+    );
+    refuse("--experimental-corrupt-check-time x", "no time such as");
 }

@@ -70,6 +70,12 @@ pub trait Disk: Send + Sync + 'static {
     fn worker(&self, name: &str, step: Step) -> io::Result<Box<dyn Worker>> {
         Ok(Box::new(Thread::start(name, step)?))
     }
+
+    /// Bytes that can still be written.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn free(&self) -> io::Result<u64>;
 }
 
 /// A file, shared by whoever reads, writes and flushes it.
@@ -168,6 +174,11 @@ impl Disk for Directory {
 
     fn sync(&self) -> io::Result<()> {
         fs::File::open(&self.path)?.sync_all()
+    }
+
+    fn free(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     gateway::Gateway,
+    listener::Answer,
     metrics::Metrics,
     server::{Backend, CLUSTER_VERSION, GRPC_PREFIX, Services, VERSION},
 };
@@ -30,6 +31,19 @@ pub struct Http<B> {
     services: Services<B>,
     gateway: Gateway<B>,
     metrics: Metrics,
+    /// Whether keys are served, or only what says how the member is.
+    store: bool,
+}
+
+impl<B: Backend> Answer for Http<B> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {
+            return self.services.call(request).await;
+        }
+        // What is rare is kept out of the future of what is not: that one is moved several times.
+        Box::pin(self.answer_other(request)).await
+    }
 }
 
 impl<B: Backend> Http<B> {
@@ -39,16 +53,23 @@ impl<B: Backend> Http<B> {
             gateway: Gateway::new(services.clone()),
             services,
             metrics,
+            store: true,
         }
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
-        if path.starts_with(GRPC_PREFIX) || is_grpc(&request) {
-            return self.services.call(request).await;
+    /// The same without keys: health, version and metrics (`--listen-metrics-urls`).
+    #[must_use]
+    pub fn without_store(&self) -> Self {
+        Self {
+            store: false,
+            ..self.clone()
         }
-        if Gateway::<B>::serves(path) {
+    }
+
+    /// Everything but gRPC.
+    async fn answer_other(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        if self.store && Gateway::<B>::serves(path) {
             return self.gateway.answer(request).await;
         }
         let query = Query::of(&request);
@@ -65,14 +86,7 @@ impl<B: Backend> Http<B> {
                 });
                 respond(StatusCode::OK, JSON, body.to_string())
             }
-            "/metrics" => match self.metrics.text(&self.services.api().backend().status()) {
-                Ok(text) => respond(StatusCode::OK, OPEN_METRICS, text),
-                Err(error) => respond(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    TEXT,
-                    format!("encode metrics: {error}\n"),
-                ),
-            },
+            "/metrics" => self.metrics(),
             _ => match (live, ready) {
                 (Some(_), _) | (_, Some(_)) if !get => not_allowed(),
                 (Some(rest), _) => self.checks("/livez", rest, Check::LIVE, &query).await,
@@ -82,18 +96,35 @@ impl<B: Backend> Http<B> {
         }
     }
 
+    fn metrics(&self) -> Response<Body> {
+        let status = self.services.api().backend().status();
+        let text = status.map_err(|error| told(&error)).and_then(|status| {
+            self.metrics
+                .text(&status)
+                .map_err(|error| error.to_string())
+        });
+        match text {
+            Ok(text) => respond(StatusCode::OK, OPEN_METRICS, text),
+            Err(error) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, error + "\n"),
+        }
+    }
+
     async fn health(&self, query: &Query) -> Response<Body> {
         let serializable = query.is_true("serializable");
-        let status = self.services.api().backend().status();
-        let read = if !serializable && status.leader_id == 0 {
+        let has_leader = self.services.api().backend().standing().leader_id != 0;
+        let read = if !serializable && !has_leader {
             // Known already, and the read would wait for its timeout.
             Ok(())
         } else {
             self.read(serializable).await
         };
+        let (alarms, read) = match self.alarms() {
+            Ok(alarms) => (alarms, read),
+            Err(error) => (BTreeSet::new(), Err(error)),
+        };
         let observed = Observed {
-            alarms: status.alarms,
-            has_leader: status.leader_id != 0,
+            alarms,
+            has_leader,
             read,
         };
         let illness = health::illness(&observed, &query.all("exclude"), serializable);
@@ -145,7 +176,7 @@ impl<B: Backend> Http<B> {
     async fn check(&self, check: Check) -> Result<(), String> {
         match check {
             Check::DataCorruption => {
-                let alarms: BTreeSet<Alarm> = self.services.api().backend().status().alarms;
+                let alarms = self.alarms()?;
                 let corrupt = i32::from(AlarmType::Corrupt);
                 if alarms.iter().any(|alarm| alarm.kind == corrupt) {
                     return Err("alarm activated: CORRUPT".to_owned());
@@ -155,6 +186,12 @@ impl<B: Backend> Http<B> {
             Check::SerializableRead => self.read(true).await,
             Check::LinearizableRead => self.read(false).await,
         }
+    }
+
+    fn alarms(&self) -> Result<BTreeSet<Alarm>, String> {
+        let backend = self.services.api().backend();
+        let alarms = backend.read(|state, _| state.alarms().clone());
+        alarms.map_err(|error| told(&error))
     }
 
     /// A small read, as etcd makes one to see whether it can.

@@ -2,31 +2,46 @@
 //!
 //! ```text
 //!   TCP on loopback, Unix socket ─────────────────────┐
-//!   TCP elsewhere ──> mutual TLS (handshake bounded) ─┴──> HTTP, by what the client says first ──> http.rs
+//!   TCP elsewhere ──> mutual TLS (handshake bounded) ─┴──> HTTP, by what the client says first ──> Answer
 //! ```
 
-use super::{http::Http, server::Backend, tls::Tls};
-use hyper::{Request, body::Incoming, service::service_fn};
+use super::{tls::Tls, watch};
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
+use tonic::body::Body;
 
 /// Connections of one listener; the next waits to be accepted. A thousand nodes with a few each.
 pub const CONNECTIONS_MAX: usize = 8192;
 /// Longest TLS handshake.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// Longest wait for the headers of an HTTP/1 request.
+/// Longest wait for the headers of an HTTP/1 request, and for the first bytes of any connection.
 pub const HEADERS_MAX: Duration = Duration::from_secs(30);
+/// Who has said this much speaks HTTP/2, whose signs of life begin then, or HTTP/1, whose headers have their own bound.
+const PREFACE_BYTES: usize = 24;
 /// Calls at once on one connection: an API server has all its watches on a few.
 pub const CALLS_PER_CONNECTION_MAX: u32 = 16_384;
 /// How long calls may go on when the service stops.
@@ -38,6 +53,12 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const RESET_STREAMS_MAX: usize = 64;
 /// Wait after accept failed, for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What answers requests.
+pub trait Answer: Clone + Send + Sync + 'static {
+    /// Answers one.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
 
 /// Where connections come in.
 #[derive(Debug)]
@@ -125,11 +146,11 @@ impl Listener {
     }
 
     /// Serves until `stopping` is true, and then until the calls have ended, at most [`GRACE`].
-    pub async fn serve<B: Backend>(self, http: Http<B>, mut stopping: watch::Receiver<bool>) {
+    pub async fn serve<A: Answer>(self, answers: A, mut stopping: watch::Receiver<bool>) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         let connection = Connection {
-            http,
+            answers,
             stopping: stopping.clone(),
         };
         let stop = async move {
@@ -149,7 +170,7 @@ impl Listener {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -187,12 +208,12 @@ enum Stream {
 }
 
 #[derive(Clone)]
-struct Connection<B> {
-    http: Http<B>,
+struct Connection<A> {
+    answers: A,
     stopping: watch::Receiver<bool>,
 }
 
-impl<B: Backend> Connection<B> {
+impl<A: Answer> Connection<A> {
     async fn run(self, stream: Stream, _slot: OwnedSemaphorePermit) {
         match stream {
             Stream::Unix(stream) => self.serve(stream).await,
@@ -214,10 +235,10 @@ impl<B: Backend> Connection<B> {
     }
 
     async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let http = self.http.clone();
+        let answers = Arc::new(self.answers.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let http = http.clone();
-            async move { Ok::<_, Infallible>(http.answer(request).await) }
+            let answers = Arc::clone(&answers);
+            async move { Ok::<_, Infallible>(answers.answer(request).await) }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
@@ -231,14 +252,79 @@ impl<B: Backend> Connection<B> {
             .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+        let heard = Arc::new(AtomicUsize::new(0));
+        let stream = Heard {
+            stream,
+            bytes: heard.clone(),
+        };
         let serving = builder.serve_connection(TokioIo::new(stream), service);
         let mut serving = std::pin::pin!(serving);
+        let silent = async {
+            sleep(HEADERS_MAX).await;
+            if heard.load(Ordering::Relaxed) >= PREFACE_BYTES {
+                std::future::pending().await
+            }
+        };
         tokio::select! {
             result = serving.as_mut() => return ended(result),
+            () = silent => {
+                tracing::debug!("connection is cut: nothing was said within {HEADERS_MAX:?}");
+                return;
+            }
             _ = self.stopping.wait_for(|stopping| *stopping) => {}
         }
         serving.as_mut().graceful_shutdown();
         ended(serving.await);
+    }
+}
+
+/// Counts what came.
+struct Heard<S> {
+    stream: S,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let came = buffer.filled().len() - before;
+        self.bytes.fetch_add(came, Ordering::Relaxed);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Acts: files, Raft, peers and clients.
 
 pub mod beside;
+pub mod calls;
 pub mod cell;
 pub mod commit;
 pub mod descriptors;
 pub mod disk;
+#[cfg(test)]
+mod full_disk_tests;
 pub mod gateway;
 pub mod http;
 #[cfg(test)]
@@ -23,5 +26,8 @@ mod recovery_tests;
 pub mod server;
 #[cfg(test)]
 mod simulated;
+pub mod snapshot_file;
+mod space;
 pub mod tls;
+pub mod watch;
 pub mod watches;

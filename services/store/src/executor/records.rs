@@ -1,35 +1,52 @@
-//! Records on disk: redb, written with every batch of applied commands and made durable now and then.
+//! Records on disk: redb, and before it what is to be written to it, and a cache of records.
 //!
 //! ```text
-//!   records   revision ──> KeyValue in protobuf        version 0: a delete
-//!   leases    number ──> granted life, what was left when last told
-//!   alarms    member, kind
-//!   facts     "format", "revision", "compacted", "applied"
+//!   commit ──> pending ──write, in groups──> redb:   records   revision ──> KeyValue in protobuf     version 0: a delete
+//!      │          │                           │      leases    number ──> granted life, what was left when last told
+//!      └─> cache  │                           │      alarms    member, kind
+//!            │    │                           │      facts     "format", "revision", "compacted", "applied"
+//!            └────┴──────────> reader <───────┘
 //! ```
 //!
-//! Every commit holds what its commands did together with the log position that they came from, so that after a crash the
-//! file is as it was at one such position, and the log is applied again from there. A commit that is not
-//! durable costs no flush; the next durable one takes it along.
+//! A commit holds what commands did together with the log position that they came from, and a write takes all commits so
+//! far: after a crash the file is as it was at one such position, and the log is applied again from there. A write that is
+//! not durable costs no flush; the next durable one takes it along.
 
+mod cache;
+mod pending;
+mod reader;
 mod snapshot;
 mod view;
 
-use super::disk::{Disk, File};
+use super::{
+    disk::{Disk, File},
+    space::Patience,
+};
 use crate::planner::{
     index::Restore,
-    records::{Change, Records, StorageError},
+    records::{Change, StorageError},
     revision::Revision,
     state::{Bookkeeping, State, add_record},
 };
 use bytes::Bytes;
+use cache::Cache;
 use etcd_proto::{mvccpb::KeyValue, prost::Message};
+use pending::{Pending, Rest};
 use redb::{
-    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend,
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
-use std::{fmt, io, ops::ControlFlow};
+use std::{
+    fmt, io,
+    ops::ControlFlow,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
-pub use snapshot::Incoming;
+pub use reader::Reader;
+pub use snapshot::{COPY, INCOMING, Incoming};
 pub use view::View;
 
 /// The file.
@@ -90,22 +107,41 @@ pub struct Commit<'a> {
     pub revision: i64,
     /// The log position afterwards, as the log's owner writes it.
     pub applied: &'a [u8],
-    /// Whether the commit, and every one before it, is durable when it returns.
-    pub durable: bool,
+}
+
+/// How much is kept in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheBytes {
+    /// Of the file's pages, by redb.
+    pub pages: usize,
+    /// Of records by themselves.
+    pub records: usize,
 }
 
 /// The file of records.
 pub struct RecordFile {
-    database: Database,
+    shared: Arc<Shared>,
     length: Box<dyn Fn() -> io::Result<u64> + Send + Sync>,
+    patience: Arc<Patience>,
+}
+
+/// What readers share with the file.
+struct Shared {
+    database: Database,
+    cache: Arc<Cache>,
+    pending: Mutex<Pending>,
+    /// One write at a time.
+    writing: Mutex<()>,
+    /// Bytes that the records in the file take, as [`taken_bytes`] has it.
+    taken: AtomicU64,
 }
 
 impl RecordFile {
-    /// Opens the file, or makes it. redb keeps at most `cache_bytes` of it in memory.
+    /// Opens the file, or makes it.
     ///
     /// # Errors
     /// The disk's; or the file is damaged, or of a later release.
-    pub fn open(disk: &impl Disk, cache_bytes: usize) -> Result<Self, RecordsError> {
+    pub fn open(disk: &impl Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
         let failed = |operation| move |source| RecordsError::Disk { operation, source };
         let file = match disk.open(NAME) {
             Ok(file) => file,
@@ -116,21 +152,38 @@ impl RecordFile {
             }
             Err(error) => return Err(failed("open")(error)),
         };
-        Self::of(file, cache_bytes)
+        Self::of(file, cache.pages, Arc::new(Cache::new(cache.records)))
     }
 
-    fn of(file: impl File, cache_bytes: usize) -> Result<Self, RecordsError> {
+    fn of(file: impl File, page_bytes: usize, cache: Arc<Cache>) -> Result<Self, RecordsError> {
         let measured = file.clone();
+        let patience = Arc::new(Patience::default());
+        let backend = Backend {
+            file,
+            patience: patience.clone(),
+        };
         let database = Builder::new()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(Backend(file))
+            .set_cache_size(page_bytes)
+            .create_with_backend(backend)
             .map_err(database("open"))?;
         let file = Self {
-            database,
+            shared: Arc::new(Shared {
+                database,
+                cache,
+                pending: Mutex::default(),
+                writing: Mutex::default(),
+                taken: AtomicU64::new(0),
+            }),
             length: Box::new(move || measured.length()),
+            patience,
         };
         file.prepare()?;
         Ok(file)
+    }
+
+    /// Whether writes wait while the disk is full. Until told to, they fail.
+    pub(super) fn patience(&self) -> &Patience {
+        &self.patience
     }
 
     /// Bytes of the file.
@@ -144,6 +197,15 @@ impl RecordFile {
         })
     }
 
+    /// Bytes of it, and of what is to be written to it, that records take: what is left of [`RecordFile::bytes`] is free
+    /// for others. Known once the state was restored.
+    #[must_use]
+    pub fn bytes_in_use(&self) -> u64 {
+        let pending = self.shared.pending().bytes();
+        let pending = u64::try_from(pending).expect("64 bits");
+        self.shared.taken.load(Ordering::Relaxed) + pending
+    }
+
     /// The state that the file holds, and the log position that it was made at; None for a new file.
     ///
     /// # Errors
@@ -153,54 +215,53 @@ impl RecordFile {
         let (kept, applied) = view.kept()?;
         let newest = kept.revision;
         let mut index = Restore::default();
-        let start = Revision { main: 0, sub: 0 };
-        let mut beyond = None;
-        view.records()?
-            .scan(start, &mut |revision, record| {
-                if revision.main > newest {
-                    beyond = Some(revision);
-                    return ControlFlow::Break(());
-                }
-                add_record(&mut index, revision, &record);
-                ControlFlow::Continue(())
-            })
-            .map_err(|error| RecordsError::Damaged {
-                what: error.to_string(),
-            })?;
-        if let Some(revision) = beyond {
-            let what = format!("record {revision} is newer than the store, which is at {newest}");
+        let (mut taken, mut wrong) = (0, None);
+        view.scan(Revision { main: 0, sub: 0 }, &mut |revision, record| {
+            taken += taken_bytes(record.len());
+            wrong = restore_record(&mut index, revision, record, newest).err();
+            match wrong {
+                None => ControlFlow::Continue(()),
+                Some(_) => ControlFlow::Break(()),
+            }
+        })?;
+        if let Some(what) = wrong {
             return Err(RecordsError::Damaged { what });
         }
+        self.shared.taken.store(taken, Ordering::Relaxed);
         Ok((State::restore(kept, index.finish()), applied))
     }
 
-    /// Commits what commands did.
+    /// Takes in what commands did: readers see it from now on, and the next write has it.
+    pub fn commit(&self, commit: Commit<'_>) {
+        let records: Vec<_> = commit
+            .changes
+            .iter()
+            .map(|change| (change.revision, Bytes::from(change.record.encode_to_vec())))
+            .collect();
+        self.shared.pending().add(commit, &records);
+        self.shared.cache.remove(commit.dropped);
+        self.shared.cache.add(records);
+    }
+
+    /// Whether enough waits to be written.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.shared.pending().is_full()
+    }
+
+    /// Writes every commit so far. If `durable`, they are, and every one before, when this returns.
     ///
     /// # Errors
     /// The disk's. What is in the file is then unknown until it is opened again.
-    pub fn commit(&self, commit: Commit<'_>) -> Result<(), RecordsError> {
-        let mut write = self.database.begin_write().map_err(database("write"))?;
-        if commit.durable {
-            // A crash would else cost a walk over the whole file at the next start.
-            write.set_quick_repair(true);
-        } else {
-            write
-                .set_durability(Durability::None)
-                .map_err(database("write"))?;
-        }
-        fill(&write, commit).map_err(|source| RecordsError::Database {
-            operation: "write",
-            source,
-        })?;
-        write.commit().map_err(database("commit"))
+    pub fn write(&self, durable: bool) -> Result<(), RecordsError> {
+        let _one = self.shared.one_writer();
+        self.shared.write(durable)
     }
 
     /// Reads as of the last commit.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn reader(&self) -> Result<Reader, RecordsError> {
-        self.view()?.records()
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.shared.clone())
     }
 
     /// Everything as of the last commit, whatever is committed later. Its pages are kept while it is there.
@@ -208,13 +269,19 @@ impl RecordFile {
     /// # Errors
     /// The disk's.
     pub fn view(&self) -> Result<View, RecordsError> {
-        let read = self.database.begin_read().map_err(database("read"))?;
+        let _one = self.shared.one_writer();
+        if !self.shared.pending().is_empty() {
+            self.shared.write(false)?;
+        }
+        let read = self.shared.database.begin_read();
+        let read = read.map_err(database("read"))?;
         Ok(View { read })
     }
 
     /// Checks the format, and makes the tables.
     fn prepare(&self) -> Result<(), RecordsError> {
-        let write = self.database.begin_write().map_err(database("prepare"))?;
+        let write = self.shared.database.begin_write();
+        let write = write.map_err(database("prepare"))?;
         let known = {
             let mut facts = write.open_table(FACTS).map_err(database("prepare"))?;
             let known = facts
@@ -244,81 +311,109 @@ impl RecordFile {
     }
 }
 
-fn fill(write: &WriteTransaction, commit: Commit<'_>) -> Result<(), redb::Error> {
-    let mut records = write.open_table(RECORDS)?;
-    for change in commit.changes {
-        let record = change.record.encode_to_vec();
-        records.insert(&change.revision.to_bytes(), record.as_slice())?;
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    for revision in commit.dropped {
-        records.remove(&revision.to_bytes())?;
+
+    fn one_writer(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let mut facts = write.open_table(FACTS)?;
-    facts.insert("revision", commit.revision.to_be_bytes().as_slice())?;
-    facts.insert("applied", commit.applied)?;
-    for bookkeeping in commit.bookkeeping {
-        match bookkeeping {
-            Bookkeeping::Compacted(revision) => {
-                facts.insert("compacted", revision.to_be_bytes().as_slice())?;
-            }
-            Bookkeeping::Lease(id, Some(lease)) => {
-                let mut leases = write.open_table(LEASES)?;
-                leases.insert(id, (lease.time_to_live, lease.remaining))?;
-            }
-            Bookkeeping::Lease(id, None) => {
-                write.open_table(LEASES)?.remove(id)?;
-            }
-            Bookkeeping::Alarms(raised) => {
-                let mut alarms = write.open_table(ALARMS)?;
-                alarms.retain(|_, ()| false)?;
-                for alarm in raised {
-                    alarms.insert((alarm.member, alarm.kind), ())?;
-                }
-            }
+
+    fn write(&self, durable: bool) -> Result<(), RecordsError> {
+        let (records, rest) = self.pending().take();
+        let mut write = self.database.begin_write().map_err(database("write"))?;
+        if durable {
+            // A crash would else cost a walk over the whole file at the next start.
+            write.set_quick_repair(true);
+        } else {
+            write
+                .set_durability(Durability::None)
+                .map_err(database("write"))?;
         }
-    }
-    Ok(())
-}
-
-/// The records as of one commit, whatever is committed later.
-pub struct Reader {
-    records: ReadOnlyTable<&'static [u8; Revision::LENGTH], &'static [u8]>,
-}
-
-impl Records for Reader {
-    fn get(&self, revision: Revision) -> Result<KeyValue, StorageError> {
-        let record = self
-            .records
-            .get(&revision.to_bytes())
-            .map_err(|error| unreadable(revision, error))?
-            .ok_or(StorageError::Missing { revision })?;
-        decode(revision, record.value())
-    }
-
-    fn scan(
-        &self,
-        from: Revision,
-        visit: &mut dyn FnMut(Revision, KeyValue) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
-        let start = from.to_bytes();
-        let records = self
-            .records
-            .range::<&[u8; Revision::LENGTH]>(&start..)
-            .map_err(|error| unreadable(from, error))?;
-        for record in records {
-            let (revision, record) = record.map_err(|error| unreadable(from, error))?;
-            let revision = Revision::from_bytes(*revision.value());
-            if visit(revision, decode(revision, record.value())?).is_break() {
-                break;
-            }
-        }
+        let (added, removed) =
+            fill(&write, &records, rest).map_err(|source| RecordsError::Database {
+                operation: "write",
+                source,
+            })?;
+        write.commit().map_err(database("commit"))?;
+        self.taken.fetch_add(added, Ordering::Relaxed);
+        self.taken.fetch_sub(removed, Ordering::Relaxed);
+        self.pending().written(&records);
         Ok(())
     }
 }
 
-fn decode(revision: Revision, bytes: &[u8]) -> Result<KeyValue, StorageError> {
-    // One copy, which key and value then share.
-    KeyValue::decode(Bytes::copy_from_slice(bytes)).map_err(|error| unreadable(revision, error))
+/// Returns the bytes that were added, and those that were removed.
+fn fill(
+    write: &WriteTransaction,
+    changed: &[(Revision, Bytes)],
+    rest: Rest,
+) -> Result<(u64, u64), redb::Error> {
+    let (mut added, mut removed) = (0, 0);
+    let mut records = write.open_table(RECORDS)?;
+    for (revision, record) in changed {
+        records.insert(&revision.to_bytes(), record.as_ref())?;
+        added += taken_bytes(record.len());
+    }
+    for revision in &rest.dropped {
+        if let Some(record) = records.remove(&revision.to_bytes())? {
+            removed += taken_bytes(record.value().len());
+        }
+    }
+    let mut facts = write.open_table(FACTS)?;
+    if let Some((revision, applied)) = rest.position {
+        facts.insert("revision", revision.to_be_bytes().as_slice())?;
+        facts.insert("applied", applied.as_slice())?;
+    }
+    if let Some(revision) = rest.compacted {
+        facts.insert("compacted", revision.to_be_bytes().as_slice())?;
+    }
+    if !rest.leases.is_empty() {
+        let mut leases = write.open_table(LEASES)?;
+        for (id, lease) in rest.leases {
+            match lease {
+                Some(lease) => leases.insert(id, (lease.time_to_live, lease.remaining))?,
+                None => leases.remove(id)?,
+            };
+        }
+    }
+    if let Some(raised) = rest.alarms {
+        let mut alarms = write.open_table(ALARMS)?;
+        alarms.retain(|_, ()| false)?;
+        for alarm in raised {
+            alarms.insert((alarm.member, alarm.kind), ())?;
+        }
+    }
+    Ok((added, removed))
+}
+
+/// What a record takes in the file: its bytes, its key, and where they are.
+fn taken_bytes(record: usize) -> u64 {
+    u64::try_from(record + Revision::LENGTH + size_of::<u32>()).expect("64 bits")
+}
+
+/// Takes a record of the file into an index in the making.
+fn restore_record(
+    index: &mut Restore,
+    revision: Revision,
+    record: &[u8],
+    newest: i64,
+) -> Result<(), String> {
+    if revision.main > newest {
+        return Err(format!(
+            "record {revision} is newer than the store, which is at {newest}"
+        ));
+    }
+    let record = decode(revision, Bytes::copy_from_slice(record));
+    let record = record.map_err(|error| super::member::chain(&error))?;
+    add_record(index, revision, &record);
+    Ok(())
+}
+
+/// Key and value share the bytes.
+fn decode(revision: Revision, bytes: Bytes) -> Result<KeyValue, StorageError> {
+    KeyValue::decode(bytes).map_err(|error| unreadable(revision, error))
 }
 
 fn unreadable(
@@ -339,7 +434,10 @@ fn database<E: Into<redb::Error>>(operation: &'static str) -> impl Fn(E) -> Reco
 }
 
 /// redb's view of one of our files.
-struct Backend<F>(F);
+struct Backend<F> {
+    file: F,
+    patience: Arc<Patience>,
+}
 
 impl<F> fmt::Debug for Backend<F> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,23 +447,23 @@ impl<F> fmt::Debug for Backend<F> {
 
 impl<F: File> StorageBackend for Backend<F> {
     fn len(&self) -> io::Result<u64> {
-        self.0.length()
+        self.file.length()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(out, offset)
+        self.file.read(out, offset)
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_length(length)
+        self.patience.wait(|| self.file.set_length(length))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
+        self.file.sync()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(data, offset)
+        self.patience.wait(|| self.file.write(data, offset))
     }
 }
 

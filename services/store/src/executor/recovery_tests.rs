@@ -5,7 +5,7 @@
 use super::{
     cell::Cell,
     log::{Log, Settings},
-    records::{Commit, RecordFile},
+    records::{CacheBytes, Commit, RecordFile},
     simulated::{Crash, Simulated},
 };
 use crate::planner::{command::Command, index::Found, state::State};
@@ -14,6 +14,11 @@ use proptest::prelude::*;
 use std::error::Error;
 
 const PURGED: Cell = Cell::new("purged");
+
+const CACHE: CacheBytes = CacheBytes {
+    pages: 1024 * 1024,
+    records: 1024,
+};
 
 type Failure = Box<dyn Error>;
 
@@ -36,7 +41,7 @@ struct Member {
 impl Member {
     fn start(disk: Simulated) -> Result<Self, Failure> {
         let purged = number(PURGED.read(&disk)?);
-        let file = RecordFile::open(&disk, 1024 * 1024)?;
+        let file = RecordFile::open(&disk, CACHE)?;
         let (state, applied) = file.restore()?;
         let applied = number(applied);
         let mut salt = 0;
@@ -74,7 +79,7 @@ impl Member {
 
     /// Applies everything in the log, as one commit.
     fn apply(&mut self, durable: bool) -> Result<(), Failure> {
-        let reader = self.file.reader()?;
+        let reader = self.file.reader();
         let mut changes = Vec::new();
         for index in self.applied..self.log.next() {
             let command = Command::decode(self.log.read(index)?.into())?;
@@ -87,9 +92,8 @@ impl Member {
             dropped: &[],
             revision: self.state.revision(),
             applied: &self.applied.to_be_bytes(),
-            durable,
-        })?;
-        Ok(())
+        });
+        Ok(self.file.write(durable)?)
     }
 
     fn checkpoint(&mut self) -> Result<(), Failure> {

@@ -212,6 +212,11 @@ impl Disk for Simulated {
         state.unflushed_names.clear();
         Ok(())
     }
+
+    fn free(&self) -> io::Result<u64> {
+        let left = self.lock().space_left;
+        Ok(left.map_or(u64::MAX, |left| u64::try_from(left).expect("64 bits")))
+    }
 }
 
 /// A file of the disk.

@@ -4,7 +4,7 @@
 //! last, since certificates are replaced one file after the other.
 
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     server::{VerifierBuilderError, WebPkiClientVerifier},
@@ -23,7 +23,7 @@ pub struct Files {
     pub certificate: PathBuf,
     /// Its key (PEM).
     pub key: PathBuf,
-    /// The CAs of those who may connect (PEM).
+    /// The CAs of those at the other end (PEM).
     pub trusted: PathBuf,
 }
 
@@ -60,43 +60,64 @@ pub enum TlsError {
     #[error("use the certificates for TLS")]
     Refused(#[from] rustls::Error),
     /// rustls refused the CAs.
-    #[error("use the CAs for clients")]
+    #[error("use the CAs")]
     Verifier(#[from] VerifierBuilderError),
 }
 
 /// What tells one content of a file from the next: device, inode, size, time of change.
 type Stamp = (u64, u64, u64, i64, i64);
 
-/// TLS as the files are.
+/// TLS as the files are: for those who connect to us, or ([`ClientTls`]) for those to whom we connect.
 #[derive(Debug)]
-pub struct Tls {
+pub struct Tls<C = ServerConfig> {
     files: Files,
-    current: Mutex<Current>,
+    read: fn(&Files) -> Result<C, TlsError>,
+    current: Mutex<Current<C>>,
 }
 
+/// TLS for connections that we make. Who answers must have a certificate of a trusted CA, for the name that was called.
+pub type ClientTls = Tls<ClientConfig>;
+
 #[derive(Debug)]
-struct Current {
-    config: Arc<ServerConfig>,
+struct Current<C> {
+    config: Arc<C>,
     stamps: Option<[Stamp; 3]>,
 }
 
-impl Tls {
-    /// Reads the files.
+impl Tls<ServerConfig> {
+    /// Reads the files, for a listener.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn new(files: Files) -> Result<Self, TlsError> {
+        Self::of(files, server)
+    }
+}
+
+impl ClientTls {
+    /// Reads the files, for connections that we make.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn client(files: Files) -> Result<Self, TlsError> {
+        Self::of(files, client)
+    }
+}
+
+impl<C> Tls<C> {
+    fn of(files: Files, read: fn(&Files) -> Result<C, TlsError>) -> Result<Self, TlsError> {
         // Before reading: what changes meanwhile is read again.
         let stamps = stamps(&files).ok();
         let config = Arc::new(read(&files)?);
         Ok(Self {
             files,
+            read,
             current: Mutex::new(Current { config, stamps }),
         })
     }
 
     /// For the next connection: reads the files again where one has changed.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    pub fn config(&self) -> Arc<C> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = match stamps(&self.files) {
             Ok(seen) => seen,
@@ -108,7 +129,7 @@ impl Tls {
         if current.stamps != Some(seen) {
             // Noted in any case: a bad file is reported once, not at every connection.
             current.stamps = Some(seen);
-            match read(&self.files) {
+            match (self.read)(&self.files) {
                 Ok(config) => {
                     tracing::info!("certificates read again");
                     current.config = Arc::new(config);
@@ -139,7 +160,33 @@ fn stamps(files: &Files) -> io::Result<[Stamp; 3]> {
     ])
 }
 
-fn read(files: &Files) -> Result<ServerConfig, TlsError> {
+fn server(files: &Files) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let trusted = Arc::new(trusted(files)?);
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(trusted, Arc::clone(&provider)).build()?;
+    let (chain, key) = identity(files)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn client(files: &Files) -> Result<ClientConfig, TlsError> {
+    let (chain, key) = identity(files)?;
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(trusted(files)?)
+        .with_client_auth_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn identity(
+    files: &Files,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
     let chain = certificates(&files.certificate)?;
     let key =
         PrivateKeyDer::from_pem_slice(&bytes(&files.key)?).map_err(|source| TlsError::Pem {
@@ -147,20 +194,15 @@ fn read(files: &Files) -> Result<ServerConfig, TlsError> {
             path: files.key.clone(),
             source,
         })?;
+    Ok((chain, key))
+}
+
+fn trusted(files: &Files) -> Result<RootCertStore, TlsError> {
     let mut trusted = RootCertStore::empty();
     for certificate in certificates(&files.trusted)? {
         trusted.add(certificate)?;
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), Arc::clone(&provider))
-            .build()?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(trusted)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

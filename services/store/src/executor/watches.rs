@@ -84,10 +84,12 @@ impl WatchHub {
         }
     }
 
-    /// Watches in all, and how many of them are behind.
+    /// Streams, watches in all, and how many of them are behind.
     #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        self.lock().watches.counts()
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let streams = self.lock();
+        let (watches, behind) = streams.watches.counts();
+        (streams.queues.len(), watches, behind)
     }
 
     /// Changes were applied, and perhaps a compaction.

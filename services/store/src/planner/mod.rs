@@ -10,6 +10,8 @@
 
 pub mod check;
 pub mod command;
+pub mod compaction;
+pub mod corruption;
 pub mod expiry;
 pub mod hash;
 pub mod health;

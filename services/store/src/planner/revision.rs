@@ -33,6 +33,18 @@ impl Revision {
         bytes
     }
 
+    /// The one right after it, whether or not there is such a change.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self.sub.checked_add(1) {
+            Some(sub) => Self { sub, ..self },
+            None => Self {
+                main: self.main + 1,
+                sub: 0,
+            },
+        }
+    }
+
     /// The reverse of [`Revision::to_bytes`].
     #[must_use]
     pub fn from_bytes(bytes: [u8; Self::LENGTH]) -> Self {
@@ -61,6 +73,7 @@ mod tests {
             let (left, right) = (Revision { main: a, sub: c }, Revision { main: b, sub: d });
             prop_assert_eq!(left.cmp(&right), left.to_bytes().cmp(&right.to_bytes()));
             prop_assert_eq!(Revision::from_bytes(left.to_bytes()), left);
+            prop_assert!(left < left.next() && (right <= left || left.next() <= right));
         }
     }
 }

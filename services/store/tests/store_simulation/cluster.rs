@@ -9,12 +9,12 @@ use crate::{
 use orlop_store::executor::{
     member::{ClusterState, Member, MemberError, Settings, Surroundings},
     peer::service::PeerService,
+    watch,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::watch;
 
 /// A member that runs, until its process is gone.
 #[derive(Clone)]
@@ -112,7 +112,7 @@ impl Cluster {
             segments,
             connector: self.network.connector(machine, process),
         };
-        let started = Member::start(surroundings, settings, None, None).await;
+        let started = Member::start(surroundings, settings, Vec::new(), None).await;
         let outcome = started
             .as_ref()
             .map_or_else(ToString::to_string, |_| "up".to_owned());
@@ -177,7 +177,7 @@ impl Cluster {
     pub(crate) async fn any(&self, dice: &Dice) -> Running {
         let mut started = self.started.subscribe();
         loop {
-            started.mark_unchanged();
+            drop(started.borrow_and_update());
             if let Some(running) = dice.choose(&self.all()) {
                 return running.clone();
             }
@@ -190,7 +190,7 @@ impl Cluster {
     pub(crate) fn leader(&self) -> Option<Running> {
         self.all().into_iter().find(|running| {
             let status = running.member.status();
-            status.is_ok_and(|status| status.leader_id == status.member_id)
+            status.is_ok_and(|status| status.standing.leader_id == status.standing.member_id)
         })
     }
 

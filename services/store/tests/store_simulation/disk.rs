@@ -8,8 +8,11 @@ use crate::{
     dice::Dice,
     simulated::{Crash, Simulated, SimulatedFile},
 };
-use orlop_store::executor::beside::{Step, Work, Worker};
 pub(crate) use orlop_store::executor::disk::{Disk, File};
+use orlop_store::executor::{
+    beside::{Step, Work, Worker},
+    watch,
+};
 use std::{
     io,
     sync::{
@@ -17,11 +20,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::{
-    sync::{Notify, watch},
-    task::JoinHandle,
-    time::sleep,
-};
+use tokio::{sync::Notify, task::JoinHandle, time::sleep};
 
 /// The disks of one machine, and what is wrong with them.
 pub(crate) struct Storage {
@@ -85,9 +84,9 @@ impl Storage {
         self.delay.store(delay_millis_max, Ordering::Relaxed);
     }
 
-    /// Has flushes of the log do nothing from now on.
-    pub(crate) fn lie(&self) {
-        self.lies.store(true, Ordering::Relaxed);
+    /// Has flushes of the log do nothing, or what they should, from now on.
+    pub(crate) fn lie(&self, lies: bool) {
+        self.lies.store(lies, Ordering::Relaxed);
     }
 
     async fn wait(&self) {
@@ -173,6 +172,12 @@ impl Disk for SimulatedDisk {
     fn sync(&self) -> io::Result<()> {
         self.process.lives()?;
         self.disk.sync()
+    }
+
+    /// Only the log's disk fills up: the store waits for space on that of the records by blocking a thread, and here is but one.
+    fn free(&self) -> io::Result<u64> {
+        self.process.lives()?;
+        self.process.storage.segments.free()
     }
 
     fn run<T: Send + 'static>(

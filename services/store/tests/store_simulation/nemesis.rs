@@ -79,7 +79,6 @@ async fn step(cluster: &Arc<Cluster>, dice: &Dice) {
         80..86 => hold(cluster, machine, dice.millis(200, 5000)).await,
         86..89 => storage.slow(dice.number() % 80),
         89..92 => {
-            storage.records.space(Some(dice.below(20_000)));
             storage.segments.space(Some(dice.below(5_000)));
             sleep(dice.millis(500, 3000)).await;
             // Started again when there is space: a member does not do so by itself.

@@ -11,7 +11,7 @@ use tonic::{Code, Status};
 ///
 /// # Errors
 /// INVALID_ARGUMENT: it is not such a message. Fields that it does not have are refused, as etcd does.
-pub(super) fn to_protobuf(kind: &MessageDescriptor, value: Value) -> Result<Vec<u8>, Status> {
+pub fn to_protobuf(kind: &MessageDescriptor, value: Value) -> Result<Vec<u8>, Status> {
     let options = DeserializeOptions::new().deny_unknown_fields(true);
     DynamicMessage::deserialize_with_options(kind.clone(), value, &options)
         .map(|message| message.encode_to_vec())
@@ -22,7 +22,7 @@ pub(super) fn to_protobuf(kind: &MessageDescriptor, value: Value) -> Result<Vec<
 ///
 /// # Errors
 /// INTERNAL: our own services sent something else.
-pub(super) fn from_protobuf(kind: &MessageDescriptor, bytes: &[u8]) -> Result<Value, Status> {
+pub fn from_protobuf(kind: &MessageDescriptor, bytes: &[u8]) -> Result<Value, Status> {
     let internal = |error: String| Status::internal(format!("{}: {error}", kind.name()));
     let message =
         DynamicMessage::decode(kind.clone(), bytes).map_err(|error| internal(error.to_string()))?;

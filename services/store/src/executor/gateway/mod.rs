@@ -8,7 +8,7 @@
 //! gateway cannot answer otherwise than gRPC does.
 
 mod frames;
-mod json;
+pub mod json;
 mod routes;
 
 use super::{

@@ -4,10 +4,7 @@ use super::{ClusterState, MemberError, Settings, types::chain};
 use crate::executor::{
     cell::Cell,
     disk::Disk,
-    peer::{
-        client::{list_members, url_fault},
-        transport::Connect,
-    },
+    peer::{address::PeerUrl, client::list_members, transport::Connector},
     raft::NodeInfo,
 };
 use aws_lc_rs::digest::{Context, SHA256};
@@ -28,9 +25,7 @@ pub(super) struct Identity {
 pub(super) fn initial_members(settings: &Settings) -> Result<BTreeMap<u64, NodeInfo>, MemberError> {
     let mut by_name: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, url) in &settings.initial_cluster {
-        if let Some(fault) = url_fault(url) {
-            return Err(MemberError::Configuration(fault));
-        }
+        PeerUrl::parse(url).map_err(MemberError::Configuration)?;
         by_name.entry(name).or_default().push(url.clone());
     }
     if !by_name.contains_key(settings.name.as_str()) {
@@ -99,26 +94,38 @@ pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
 /// Chooses, and keeps what was chosen.
 pub(super) async fn choose(
     disk: &impl Disk,
-    connector: &dyn Connect,
     settings: &Settings,
+    connector: &Connector,
 ) -> Result<Identity, MemberError> {
     let members = initial_members(settings)?;
     let identity = match settings.cluster_state {
-        ClusterState::New => begun(&members, settings),
-        ClusterState::Existing => joined(connector, settings).await?,
+        ClusterState::New => begun(&members, settings, &[]),
+        ClusterState::Existing => joined(settings, connector).await?,
     };
+    keep(disk, identity)?;
+    Ok(identity)
+}
+
+/// Keeps what was chosen.
+pub(super) fn keep(disk: &impl Disk, identity: Identity) -> Result<(), MemberError> {
     let mut bytes = identity.cluster.to_be_bytes().to_vec();
     bytes.extend_from_slice(&identity.member.to_be_bytes());
     IDENTITY
         .replace(disk, &bytes)
-        .map_err(|error| MemberError::Storage(chain(&error)))?;
-    Ok(identity)
+        .map_err(|error| MemberError::Storage(chain(&error)))
 }
 
-fn begun(members: &BTreeMap<u64, NodeInfo>, settings: &Settings) -> Identity {
+/// A new cluster of these members, told apart by the token, and by what it begins with where that is not nothing.
+pub(super) fn begun(
+    members: &BTreeMap<u64, NodeInfo>,
+    settings: &Settings,
+    content: &[u8],
+) -> Identity {
     let ids: Vec<_> = members.keys().map(|id| id.to_be_bytes()).collect();
     let parts = std::iter::once(settings.token.as_bytes());
-    let cluster = number(parts.chain(ids.iter().map(<[u8; 8]>::as_slice)));
+    let content = (!content.is_empty()).then_some(content);
+    let ids = ids.iter().map(<[u8; 8]>::as_slice);
+    let cluster = number(parts.chain(ids).chain(content));
     let member = members
         .iter()
         .find(|(_, node)| node.name == settings.name)
@@ -127,7 +134,7 @@ fn begun(members: &BTreeMap<u64, NodeInfo>, settings: &Settings) -> Identity {
 }
 
 /// Asks the others which number they gave to the one with our peer URLs.
-async fn joined(connector: &dyn Connect, settings: &Settings) -> Result<Identity, MemberError> {
+async fn joined(settings: &Settings, connector: &Connector) -> Result<Identity, MemberError> {
     let ours: Vec<_> = settings
         .initial_cluster
         .iter()
@@ -182,17 +189,19 @@ mod tests {
 
     #[test]
     fn members_agree_on_numbers_whatever_their_order() {
-        let (a, b) = (("a", "http://a:1"), ("b", "http://b:1"));
+        let (a, b) = (("a", "https://a:1"), ("b", "https://b:1"));
         let here = initial_members(&settings("a", &[a, b])).expect("named");
         let there = initial_members(&settings("b", &[b, a])).expect("named");
         assert_eq!(here, there);
         assert_eq!(here.len(), 2);
         let (one, other) = (
-            begun(&here, &settings("a", &[a, b])),
-            begun(&there, &settings("b", &[b, a])),
+            begun(&here, &settings("a", &[a, b]), &[]),
+            begun(&there, &settings("b", &[b, a]), &[]),
         );
         assert_eq!(one.cluster, other.cluster);
         assert_ne!(one.member, other.member);
+        let restored = begun(&here, &settings("a", &[a, b]), b"a snapshot");
+        assert_ne!(one.cluster, restored.cluster);
     }
 
     #[test]
@@ -203,19 +212,19 @@ mod tests {
         };
         check(
             "c",
-            &[("a", "http://a:1")],
+            &[("a", "https://a:1")],
             "the initial cluster does not name this member, c",
         );
         check(
             "a",
-            &[("a", "http://a:1"), ("b", "http://a:1")],
+            &[("a", "https://a:1"), ("b", "https://a:1")],
             "member b has the peer URLs of another",
         );
         check(
             "a",
-            &[("a", "https://a:1")],
-            "https://a:1: TLS between members is not there yet",
+            &[("a", "http://a:1")],
+            "http://a:1: plain HTTP between members is for loopback only: use https",
         );
-        check("a", &[("a", "a:1")], "a:1 is no http URL");
+        check("a", &[("a", "a:1")], "a:1 is no http or https URL");
     }
 }

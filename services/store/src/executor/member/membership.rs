@@ -13,7 +13,8 @@ use super::{Leader, Member, MemberError, MemberInfo, identity::added_member, lea
 use crate::executor::{
     disk::Disk,
     peer::{
-        client::url_fault,
+        address::PeerUrl,
+        dial::URLS_MAX,
         proto::{ChangeMembersRequest, Members, Node, change_members_request::Change},
     },
     raft::{Membership, NodeInfo},
@@ -336,7 +337,8 @@ fn infos(members: &Members) -> Vec<MemberInfo> {
 }
 
 fn check_urls(urls: &[String]) -> Result<(), MemberError> {
-    if urls.is_empty() || urls.iter().any(|url| url_fault(url).is_some()) {
+    let fits = (1..=URLS_MAX).contains(&urls.len());
+    if !fits || urls.iter().any(|url| PeerUrl::parse(url).is_err()) {
         return Err(Refusal::MemberBadUrls.into());
     }
     Ok(())

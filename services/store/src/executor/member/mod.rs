@@ -8,9 +8,14 @@
 //!
 //! Whoever is asked answers from his own state, once that has come far enough: replies need no way back over the wire.
 
+mod corruption;
 mod identity;
 mod lead;
 mod membership;
+mod metrics;
+mod reads;
+mod restore;
+mod serve;
 mod start;
 mod tasks;
 mod types;
@@ -18,13 +23,11 @@ mod types;
 pub use super::watches::WatchStream;
 use super::{
     disk::{Directory, Disk},
-    peer::{client::Peers, proto},
-    raft::{
-        NodeInfo, TypeConfig,
-        machine::Machine,
-        state_machine::{SnapshotData, StateMachine},
-    },
+    peer::{self, client::Peers, proto},
+    raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine, tally::Count},
     records::Reader,
+    snapshot_file::{self, Blobs},
+    watch,
     watches::WatchHub,
 };
 use crate::planner::{
@@ -36,20 +39,24 @@ use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
 };
-use openraft::{Raft, async_runtime::WatchReceiver};
+pub use metrics::MemberMetrics;
+use openraft::{
+    Raft, RaftMetrics, async_runtime::WatchReceiver, type_config::alias::WatchReceiverOf,
+};
+use reads::Reads;
+pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
 pub use start::Surroundings;
 use std::{
-    fs,
+    fs, io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
-    sync::watch,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 pub(crate) use types::chain;
-pub use types::{ClusterState, MemberError, MemberInfo, MemberStatus, Settings};
+pub use types::{ClusterState, MemberError, MemberInfo, MemberStatus, Settings, Standing};
 
 /// Between two attempts to find a leader, or to have one confirm that it leads.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -72,7 +79,14 @@ struct Inner<D: Disk> {
     id: u64,
     machine: Arc<Machine<D>>,
     raft: Raft<TypeConfig, StateMachine<D>>,
+    /// What openraft says of itself.
+    metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     peers: Arc<Peers>,
+    /// Linearizable reads that wait for their index.
+    reads: Reads,
+    leaders_seen: Count,
+    proposals_failed: Count,
+    reads_failed: Count,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Membership changes that this member leads, one at a time.
@@ -107,6 +121,7 @@ impl<D: Disk> Member<D> {
     /// # Errors
     /// [`MemberError::Refused`]: nothing was changed. After any other, it may still be carried out.
     pub async fn propose(&self, command: Command) -> Result<Reply, MemberError> {
+        self.keep_space(&command)?;
         self.keep_quota(&command).await?;
         let deadline = self.deadline();
         let physical = match &command {
@@ -131,16 +146,8 @@ impl<D: Disk> Member<D> {
         let deadline = self.deadline();
         self.until(deadline, async {
             loop {
-                let index = match self.leader() {
-                    Leader::Me => self.lead_read_index().await,
-                    Leader::Other(id, node) => {
-                        let peer = self.inner.peers.peer(id, &node);
-                        peer.read_index(self.inner.settings.request_timeout).await
-                    }
-                    Leader::Nobody => Err(MemberError::NoLeader),
-                };
                 // To ask again has no consequences, whatever went wrong.
-                match index {
+                match self.inner.reads.index().await {
                     Ok(index) => {
                         self.machine().wait_applied(index).await;
                         return Ok(());
@@ -161,13 +168,27 @@ impl<D: Disk> Member<D> {
         Ok(self.machine().read(look)?)
     }
 
-    /// Everything as of now, for a snapshot, whatever is applied later.
+    /// Everything as of now as the bytes of a file, whatever is applied while they are taken.
     ///
     /// # Errors
     /// The disk's.
-    pub fn snapshot(&self) -> Result<SnapshotData, MemberError> {
+    pub fn snapshot(&self) -> Result<Blobs, MemberError> {
         let (view, position) = self.machine().view()?;
-        Ok(SnapshotData::Ours(Box::new(view), position))
+        let disk = self.machine().disk().clone();
+        let chunks = peer::snapshot::send(disk, view, position, proto::Vote::default());
+        Ok(snapshot_file::encode(chunks))
+    }
+
+    /// Gives back the space in this member's file that deleted records took. Reads and writes go on.
+    ///
+    /// # Errors
+    /// [`MemberError::Busy`]: it runs already. Else the disk's; everything is then as before.
+    pub async fn defragment(&self) -> Result<(), MemberError> {
+        let defragmented = self.machine().defragment().await;
+        defragmented.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => MemberError::Busy(error.to_string()),
+            _ => error.into(),
+        })
     }
 
     /// Opens a watch stream.
@@ -211,27 +232,41 @@ impl<D: Disk> Member<D> {
         Ok((lease.time_to_live, remaining))
     }
 
+    /// Where this member stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let revision = self.machine().revision();
+        let metrics = self.inner.metrics.borrow_watched();
+        Standing {
+            cluster_id: self.inner.cluster,
+            member_id: self.inner.id,
+            leader_id: metrics.current_leader.unwrap_or(0),
+            term: metrics.current_term,
+            is_learner: !self.votes(&metrics),
+            revision,
+        }
+    }
+
     /// What this member knows of itself.
     ///
     /// # Errors
     /// The disk's.
     pub fn status(&self) -> Result<MemberStatus, MemberError> {
-        let metrics = self.inner.raft.metrics().borrow_watched().clone();
-        let (revision, alarms) =
-            self.read(|state, _| (state.revision(), state.alarms().clone()))?;
+        let standing = self.standing();
+        let (log_index, purged_index) = {
+            let metrics = self.inner.metrics.borrow_watched();
+            let purged = metrics.purged.map_or(0, |purged| purged.index);
+            (metrics.last_log_index.unwrap_or(0), purged)
+        };
         let position = self.machine().position();
         Ok(MemberStatus {
-            cluster_id: self.inner.cluster,
-            member_id: self.inner.id,
-            leader_id: metrics.current_leader.unwrap_or(0),
-            term: metrics.current_term,
-            log_index: metrics.last_log_index.unwrap_or(0),
-            purged_index: metrics.purged.map_or(0, |purged| purged.index),
+            standing,
+            log_index,
+            purged_index,
             applied_index: position.applied.map_or(0, |applied| applied.index),
-            revision,
             database_bytes: self.machine().bytes()?,
-            is_learner: self.is_learner(),
-            alarms,
+            database_bytes_in_use: self.machine().bytes_in_use(),
+            alarms: self.read(|state, _| state.alarms().clone())?,
         })
     }
 
@@ -245,6 +280,20 @@ impl<D: Disk> Member<D> {
                 Ok(()) => return Ok(()),
                 Err(MemberError::Stopped) => return Err(MemberError::Stopped),
                 Err(_) => {}
+            }
+        }
+    }
+
+    /// Waits until the member has stopped by itself or was stopped; says why.
+    pub async fn ended(&self) -> MemberError {
+        let mut metrics = self.inner.metrics.clone();
+        loop {
+            let state = metrics.borrow_watched().running_state.clone();
+            if let Err(fatal) = state {
+                return lead::fatal(&fatal);
+            }
+            if metrics.changed().await.is_err() {
+                return MemberError::Stopped;
             }
         }
     }
@@ -280,8 +329,7 @@ impl<D: Disk> Member<D> {
     }
 
     fn leader(&self) -> Leader {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.inner.metrics.borrow_watched();
         match metrics.current_leader {
             Some(id) if id == self.inner.id => Leader::Me,
             Some(id) => match metrics.membership_config.get_node(&id) {
@@ -320,7 +368,7 @@ impl<D: Disk> Member<D> {
     async fn commit(&self, command: &Command, deadline: Instant) -> Result<Reply, MemberError> {
         let waiters = &self.machine().waiters;
         let (proposal, mut waiter) = waiters.add(command.encode())?;
-        self.until(deadline, async {
+        let committed = self.until(deadline, async {
             let submit = self.submit(proposal);
             tokio::pin!(submit);
             tokio::select! {
@@ -333,8 +381,15 @@ impl<D: Disk> Member<D> {
                 },
             }
             outcome_of(waiter.outcome().await)
-        })
-        .await
+        });
+        let committed = committed.await;
+        if committed
+            .as_ref()
+            .is_err_and(|error| !matches!(error, MemberError::Refused(_)))
+        {
+            self.inner.proposals_failed.one();
+        }
+        committed
     }
 
     async fn submit(&self, proposal: super::raft::Proposal) -> Result<(), MemberError> {
@@ -357,14 +412,28 @@ impl<D: Disk> Member<D> {
         }
     }
 
+    /// Refuses what would fill the disk. Whatever makes space passes as long as there is any.
+    fn keep_space(&self, command: &Command) -> Result<(), MemberError> {
+        let min = self.inner.settings.free_bytes_min;
+        let needed_bytes = match command {
+            Command::Compact(_) | Command::Alarm(_) => return Ok(()),
+            command if takes_space(command) => min,
+            _ => min / 4,
+        };
+        let free_bytes = self.machine().free_bytes()?;
+        if free_bytes < needed_bytes {
+            return Err(MemberError::DiskFull {
+                free_bytes,
+                needed_bytes,
+            });
+        }
+        Ok(())
+    }
+
     /// Raises the alarm before a put that would go beyond the quota: from its place in the log on, all refuse puts.
     async fn keep_quota(&self, command: &Command) -> Result<(), MemberError> {
-        let takes_space = match command {
-            Command::Put(_) | Command::LeaseGrant(_) => true,
-            Command::Transaction(request) => check::takes_space(request),
-            _ => false,
-        };
-        if !takes_space || self.machine().bytes()? < self.inner.settings.quota_bytes {
+        if !takes_space(command) || self.machine().bytes_in_use() < self.inner.settings.quota_bytes
+        {
             return Ok(());
         }
         let alarm = Alarm {
@@ -390,23 +459,28 @@ impl<D: Disk> Member<D> {
     }
 }
 
+fn takes_space(command: &Command) -> bool {
+    match command {
+        Command::Put(_) | Command::LeaseGrant(_) => true,
+        Command::Transaction(request) => check::takes_space(request),
+        _ => false,
+    }
+}
+
 fn outcome_of(outcome: Option<super::raft::waiters::Outcome>) -> Result<Reply, MemberError> {
     let outcome = outcome.ok_or(MemberError::Stopped)?;
     Ok(outcome?)
 }
 
 impl<D: Disk> Member<D> {
-    fn is_learner(&self) -> bool {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
+    fn votes(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
         let mut voters = metrics.membership_config.voter_ids();
-        !voters.any(|id| id == self.inner.id)
+        voters.any(|id| id == self.inner.id)
     }
 
     /// The membership as peers have it.
     pub(crate) fn membership(&self) -> proto::Members {
-        let metrics = self.inner.raft.metrics();
-        let metrics = metrics.borrow_watched();
+        let metrics = self.inner.metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
         proto::Members {
             cluster_id: self.inner.cluster,

@@ -3,20 +3,21 @@
 use super::{
     ClusterState, Inner, Leader, Member, MemberError, Settings,
     identity::{self, Identity},
+    reads::Reads,
+    types::chain,
 };
 use crate::executor::{
     disk::{Directory, Disk},
-    peer::{
-        client::{Peers, Tcp},
-        network::Network,
-        service::PeerService,
-        transport::Connector,
-    },
+    listener::Listener,
+    peer::{client::Peers, dial::Dialer, network::Network, service::Peering, transport::Connector},
     raft::{
         machine::{self, Machine},
         state_machine::StateMachine,
+        tally::Count,
     },
     random,
+    records::CacheBytes,
+    watch,
 };
 use openraft::{
     Config, Raft, SnapshotPolicy,
@@ -25,14 +26,11 @@ use openraft::{
 };
 use std::{
     fs,
-    net::TcpListener,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tokio::task::JoinHandle;
 
 /// Entries that one message to a peer holds at most, whatever their size.
 const APPEND_ENTRIES_MAX: u64 = 4096;
@@ -40,7 +38,7 @@ const APPEND_ENTRIES_MAX: u64 = 4096;
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Member<Directory> {
-    /// Starts a member on a directory, which is made if need be. `listener` is where its peers reach it; one that is
+    /// Starts a member on a directory, which is made if need be. `listeners` are where its peers reach it; one that is
     /// alone needs none.
     ///
     /// # Errors
@@ -48,17 +46,22 @@ impl Member<Directory> {
     pub async fn open(
         directory: &Path,
         settings: Settings,
-        listener: Option<TcpListener>,
+        listeners: Vec<Listener>,
     ) -> Result<Self, MemberError> {
         let disk = Directory::open(directory)?;
         let lock = lock(directory)?;
         let segments = Directory::open(&directory.join("log"))?;
+        let dialer = Dialer::new(
+            settings.peer_certificates.clone(),
+            settings.resolv_conf.clone(),
+        );
+        let dialer = dialer.map_err(|error| MemberError::Configuration(chain(&error)))?;
         let surroundings = Surroundings {
             disk: Arc::new(disk),
             segments,
-            connector: Arc::new(Tcp),
+            connector: Arc::new(dialer),
         };
-        Self::start(surroundings, settings, listener, Some(lock)).await
+        Self::start(surroundings, settings, listeners, Some(lock)).await
     }
 }
 
@@ -106,14 +109,14 @@ fn configuration(settings: &Settings) -> Result<Config, MemberError> {
 }
 
 impl<D: Disk> Member<D> {
-    /// Starts a member. Who gives it no listener has [`PeerService`] answer its peers.
+    /// Starts a member. Who gives it no listener has [`PeerService`](crate::executor::peer::service::PeerService) answer its peers.
     ///
     /// # Errors
     /// [`MemberError::Configuration`], [`MemberError::Storage`].
     pub async fn start(
         surroundings: Surroundings<D>,
         settings: Settings,
-        listener: Option<TcpListener>,
+        listeners: Vec<Listener>,
         lock: Option<fs::File>,
     ) -> Result<Self, MemberError> {
         let Surroundings {
@@ -124,15 +127,18 @@ impl<D: Disk> Member<D> {
         let config = Arc::new(configuration(&settings)?);
         let identity = match identity::kept(&*disk)? {
             Some(identity) => identity,
-            None => identity::choose(&*disk, &*connector, &settings).await?,
+            None => identity::choose(&*disk, &settings, &connector).await?,
         };
         let machine = machine::Settings {
-            cache_bytes: settings.cache_bytes,
+            cache: CacheBytes {
+                pages: settings.cache_bytes,
+                records: settings.record_cache_bytes,
+            },
             checkpoint_entries: settings.checkpoint_entries,
         };
         let machine = Machine::open(disk.clone(), segments, machine, Box::new(random::number))?;
         let machine = Arc::new(machine);
-        let peers = Peers::new(identity.cluster, connector);
+        let peers = Peers::new(identity.cluster, identity.member, connector);
         let network = Network {
             peers: peers.clone(),
             disk,
@@ -153,17 +159,20 @@ impl<D: Disk> Member<D> {
                 cluster: identity.cluster,
                 id: identity.member,
                 machine,
+                metrics: raft.metrics(),
                 raft,
                 peers,
+                reads: Reads::default(),
+                leaders_seen: Count::default(),
+                proposals_failed: Count::default(),
+                reads_failed: Count::default(),
                 stopping: watch::Sender::new(false),
                 tasks: Mutex::default(),
                 changing: tokio::sync::Mutex::new(()),
                 _lock: lock,
             }),
         };
-        if let Some(listener) = listener {
-            member.serve_peers(listener)?;
-        }
+        member.serve_peers(listeners);
         member.begin_cluster(identity).await?;
         member.start_tasks();
         Ok(member)
@@ -192,19 +201,12 @@ impl<D: Disk> Member<D> {
         }
     }
 
-    fn serve_peers(&self, listener: TcpListener) -> Result<(), MemberError> {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let server = Server::builder()
-            .tcp_nodelay(true)
-            .add_service(PeerService::server(self.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        self.keep(tokio::spawn(async move {
-            if let Err(error) = server.await {
-                tracing::error!(%error, "serve peers");
-            }
-        }));
-        Ok(())
+    fn serve_peers(&self, listeners: Vec<Listener>) {
+        let peering = Peering::new(self.clone());
+        for listener in listeners {
+            let stopping = self.inner.stopping.subscribe();
+            self.keep(tokio::spawn(listener.serve(peering.clone(), stopping)));
+        }
     }
 
     /// Keeps a task until the member stops.
@@ -220,6 +222,7 @@ impl<D: Disk> Member<D> {
     pub async fn stop(&self) -> Result<(), MemberError> {
         self.give_leadership_away().await;
         self.inner.stopping.send_replace(true);
+        self.machine().stop_waiting();
         self.watches().stop();
         let stopped = self.raft().shutdown().await;
         let tasks = {

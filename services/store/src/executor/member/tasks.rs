@@ -1,13 +1,18 @@
 //! What a member does by itself: leases that end, checkpoints, compaction, watches that are behind, new voters.
 
-use super::{Member, MemberError};
-use crate::{executor::disk::Disk, planner::command::Command};
-use etcd_proto::etcdserverpb::{LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest};
+use super::{Leader, Member, MemberError};
+use crate::{
+    executor::disk::Disk,
+    planner::{command::Command, compaction::Compactor},
+};
+use etcd_proto::etcdserverpb::{
+    CompactionRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest,
+};
 use openraft::async_runtime::WatchReceiver;
 use std::{future::Future, io, time::Duration};
 use tokio::{
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 /// A member with little to do makes a durable checkpoint this often, so that a restart has little to apply again.
@@ -23,6 +28,8 @@ impl<D: Disk> Member<D> {
             "leadership",
             async move { member.follow_leadership().await },
         );
+        let member = self.clone();
+        self.run("reads", async move { member.serve_reads().await });
         let member = self.clone();
         self.run("leases", async move { member.end_leases().await });
         let member = self.clone();
@@ -40,9 +47,15 @@ impl<D: Disk> Member<D> {
             async move { member.keep_checkpoints().await },
         );
         let member = self.clone();
+        self.run("history", async move { member.compact_history().await });
+        let member = self.clone();
+        self.run("corruption", async move { member.check_corruption().await });
+        let member = self.clone();
         self.run("progress", async move { member.tell_progress().await });
         let member = self.clone();
         self.run("voters", async move { member.keep_voters().await });
+        let member = self.clone();
+        self.run("routes", async move { member.follow_members().await });
         let member = self.clone();
         self.run("publish", async move { member.publish().await });
     }
@@ -70,8 +83,14 @@ impl<D: Disk> Member<D> {
     /// The clock of leases runs where this member leads, and nowhere else.
     async fn follow_leadership(&self) -> Result<(), MemberError> {
         let mut metrics = self.raft().server_metrics();
+        let mut last = None;
         loop {
-            let leads = metrics.borrow_watched().current_leader == Some(self.id());
+            let leader = metrics.borrow_watched().current_leader;
+            if leader.is_some() && leader != last {
+                self.inner.leaders_seen.one();
+                last = leader;
+            }
+            let leads = leader == Some(self.id());
             let running = self.machine().leases.is_running();
             if leads && !running {
                 // All that earlier leaders committed must be applied: it may grant and revoke.
@@ -87,6 +106,47 @@ impl<D: Disk> Member<D> {
             }
             if !leads && running {
                 self.machine().leases.end();
+            }
+            if metrics.changed().await.is_err() {
+                return Err(MemberError::Stopped);
+            }
+        }
+    }
+
+    /// Has read indices confirmed. A leader that does not answer within an election is perhaps none any more.
+    async fn serve_reads(&self) -> Result<(), MemberError> {
+        let patience = self.inner.settings.election;
+        loop {
+            let round = self.inner.reads.round().await;
+            let answer = tokio::time::timeout(patience, self.read_index(patience)).await;
+            let answer = answer.unwrap_or(Err(MemberError::Timeout));
+            if answer.is_err() {
+                self.inner.reads_failed.one();
+            }
+            round.end(&answer);
+        }
+    }
+
+    async fn read_index(&self, patience: Duration) -> Result<u64, MemberError> {
+        match self.leader() {
+            Leader::Me => self.lead_read_index().await,
+            Leader::Other(id, node) => {
+                let peer = self.inner.peers.peer(id, &node);
+                peer.read_index(patience).await
+            }
+            Leader::Nobody => Err(MemberError::NoLeader),
+        }
+    }
+
+    /// Peers are called where the membership says that they are.
+    async fn follow_members(&self) -> Result<(), MemberError> {
+        let mut metrics = self.raft().server_metrics();
+        let mut told = None;
+        loop {
+            let now = metrics.borrow_watched().membership_config.clone();
+            if told != *now.log_id() {
+                told = *now.log_id();
+                self.inner.peers.told(now.membership());
             }
             if metrics.changed().await.is_err() {
                 return Err(MemberError::Stopped);
@@ -145,6 +205,40 @@ impl<D: Disk> Member<D> {
         let stopped = |error| super::lead::fatal(&error);
         trigger.snapshot().await.map_err(stopped)?;
         trigger.purge_log(applied.index).await.map_err(stopped)
+    }
+
+    /// Compacts by the policy, where this member leads.
+    async fn compact_history(&self) -> Result<(), MemberError> {
+        let policy = self.inner.settings.auto_compaction;
+        let Some(every) = Compactor::new(policy).interval() else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let mut compactor = None;
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if !matches!(self.leader(), Leader::Me) {
+                compactor = None;
+                continue;
+            }
+            let revision = self.machine().revision();
+            let target = compactor
+                .get_or_insert_with(|| Compactor::new(policy))
+                .observe(begun.elapsed(), revision);
+            let Some(revision) = target else { continue };
+            let request = CompactionRequest {
+                revision,
+                physical: false,
+            };
+            let compact = Command::Compact(request);
+            match self.commit(&compact, self.deadline()).await {
+                Ok(_) => tracing::info!(revision, "history is compacted by the policy"),
+                // Somebody compacted further, or the next time will do.
+                Err(error) => tracing::info!(revision, %error, "history was not compacted"),
+            }
+        }
     }
 
     async fn tell_progress(&self) -> Result<(), MemberError> {

@@ -1,8 +1,9 @@
 //! What a member is told at its start, what it says of itself, and why it may have no answer.
 
-use crate::planner::{records::StorageError, state::Alarm};
+use crate::executor::tls::Files;
+use crate::planner::{compaction::Policy, records::StorageError, state::Alarm};
 use etcd_proto::errors::Refusal;
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 /// Why a member has no answer. [`MemberError::refusal`] is what etcd's clients are told.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -22,6 +23,19 @@ pub enum MemberError {
     /// The member is stopping.
     #[error("the member is stopping")]
     Stopped,
+    /// It is at it already, or something came between; to be asked again later.
+    #[error("{0}")]
+    Busy(String),
+    /// The disk is nearly full. Nothing was written.
+    #[error(
+        "the disk of the member is full: {free_bytes} bytes are free, {needed_bytes} are kept for what is under way; make space on it"
+    )]
+    DiskFull {
+        /// Bytes that are free.
+        free_bytes: u64,
+        /// Bytes that must be free for such a request.
+        needed_bytes: u64,
+    },
     /// What it was told at its start cannot be.
     #[error("{0}")]
     Configuration(String),
@@ -40,7 +54,9 @@ impl MemberError {
             Self::Timeout => Some(Refusal::Timeout),
             Self::LeaderChanged => Some(Refusal::LeaderChanged),
             Self::Stopped => Some(Refusal::Stopped),
-            Self::Storage(_) | Self::Configuration(_) => None,
+            Self::Busy(_) | Self::DiskFull { .. } | Self::Storage(_) | Self::Configuration(_) => {
+                None
+            }
         }
     }
 }
@@ -84,9 +100,9 @@ pub struct MemberInfo {
     pub is_learner: bool,
 }
 
-/// What a member knows of itself and its cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberStatus {
+/// Where a member stands at one moment: what every answer says of who gave it. Cheap to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
     /// Of the cluster.
     pub cluster_id: u64,
     /// Of this member.
@@ -95,18 +111,27 @@ pub struct MemberStatus {
     pub leader_id: u64,
     /// Raft's term.
     pub term: u64,
+    /// It has no vote.
+    pub is_learner: bool,
+    /// The store's revision.
+    pub revision: i64,
+}
+
+/// What a member knows of itself and its cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Where it stands.
+    pub standing: Standing,
     /// Index of the last entry of its log.
     pub log_index: u64,
     /// Index of the last entry that its log has forgotten; 0: none.
     pub purged_index: u64,
     /// Index of the last entry that it has applied.
     pub applied_index: u64,
-    /// The store's revision.
-    pub revision: i64,
     /// Bytes of the file of records.
     pub database_bytes: u64,
-    /// It has no vote.
-    pub is_learner: bool,
+    /// What of it the records take; deletes and compaction make it less.
+    pub database_bytes_in_use: u64,
     /// Raised alarms.
     pub alarms: BTreeSet<Alarm>,
 }
@@ -131,20 +156,33 @@ pub struct Settings {
     pub cluster_state: ClusterState,
     /// Tells clusters of equal members apart.
     pub token: String,
+    /// Certificates for https between members.
+    pub peer_certificates: Option<Files>,
+    /// Whose nameservers look up the names of peers.
+    pub resolv_conf: PathBuf,
     /// Told to clients in the list of members.
     pub client_urls: Vec<String>,
     /// Between two signs of life of the leader.
     pub heartbeat: Duration,
     /// Without a sign of life, an election begins after this or up to twice as long.
     pub election: Duration,
-    /// Bytes of records beyond which puts are refused.
+    /// Bytes of records in use beyond which puts are refused.
     pub quota_bytes: u64,
+    /// Which history is compacted by itself.
+    pub auto_compaction: Policy,
+    /// Between two comparisons of all members' data; None: never.
+    pub corruption_check: Option<Duration>,
+    /// Bytes that are kept free on the disk, for the log and checkpoints of what is under way: with less, puts are
+    /// refused; with a quarter of it, so are deletes.
+    pub free_bytes_min: u64,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
     /// Entries before the last checkpoint that the log keeps, for members that are a little behind.
     pub log_entries_kept: u64,
-    /// Bytes of records that are kept in memory.
+    /// Bytes of the file's pages that are kept in memory.
     pub cache_bytes: usize,
+    /// Bytes of records that are kept in memory beside it: those that were written or read last.
+    pub record_cache_bytes: usize,
     /// How long a request may wait.
     pub request_timeout: Duration,
     /// Between notices to watches that asked for them.
@@ -159,14 +197,23 @@ impl Default for Settings {
             initial_cluster: vec![("default".to_owned(), "http://127.0.0.1:2380".to_owned())],
             cluster_state: ClusterState::New,
             token: "etcd-cluster".to_owned(),
+            peer_certificates: None,
+            resolv_conf: PathBuf::from("/etc/resolv.conf"),
             client_urls: Vec::new(),
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(1000),
             quota_bytes: 2 * 1024 * 1024 * 1024,
+            auto_compaction: Policy::Off,
+            // A hash reads every record: a second or so for a million of them.
+            corruption_check: Some(Duration::from_secs(600)),
+            // Four segments of the log, or a checkpoint of everything that the caches hold.
+            free_bytes_min: 64 * 1024 * 1024,
             // What a restart applies again: some hundred milliseconds of it.
             checkpoint_entries: 50_000,
             log_entries_kept: 5_000,
             cache_bytes: 16 * 1024 * 1024,
+            // Some 150,000 records of 256 bytes: what the watch caches of an API server read when they start.
+            record_cache_bytes: 64 * 1024 * 1024,
             // etcd's: 5 s, and two elections.
             request_timeout: Duration::from_secs(7),
             watch_progress: Duration::from_secs(600),

@@ -1,14 +1,18 @@
 //! Connections to the other members, and calls that are not Raft's own.
 
 use super::{
-    CLUSTER, MESSAGE_BYTES_MAX, TO,
+    CLUSTER, FROM, MESSAGE_BYTES_MAX, TO,
     proto::{
-        ChangeMembersRequest, LeaseRequest, LeaseResponse, ListMembersRequest, Members,
-        ProposeRequest, ReadIndexRequest, peer_client::PeerClient,
+        ChangeMembersRequest, HashRequest, LeaseRequest, LeaseResponse, ListMembersRequest,
+        Members, ProposeRequest, ReadIndexRequest, peer_client::PeerClient,
     },
-    transport::{Broken, Connect, Connector, Transport},
+    transport::{Connector, Transport, Way},
 };
-use crate::executor::{member::MemberError, raft::NodeInfo};
+use crate::executor::{
+    member::MemberError,
+    raft::{Membership, NodeInfo},
+};
+use crate::planner::hash::Hashed;
 use bytes::Bytes;
 use etcd_proto::errors::Refusal;
 use std::{
@@ -16,11 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tonic::{Request, Status, transport::Endpoint};
-use tower::{ServiceExt, util::BoxCloneSyncService};
-
-/// A connection that cannot be made in this time counts as none.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use tonic::{Request, Status};
 
 /// Both connections to one member.
 #[derive(Debug, Clone)]
@@ -34,88 +34,96 @@ pub struct Channels {
 /// Connections to all members, made when they are first needed.
 pub struct Peers {
     cluster: u64,
+    own: u64,
     connector: Connector,
-    known: Mutex<BTreeMap<String, Channels>>,
+    known: Mutex<BTreeMap<u64, Known>>,
+}
+
+/// A member that was called before.
+#[derive(Debug)]
+struct Known {
+    urls: Vec<String>,
+    way: Arc<dyn Way>,
+    channels: Channels,
+}
+
+impl Known {
+    fn change(&mut self, urls: &[String]) -> Result<(), String> {
+        if self.urls != urls {
+            self.way.change(urls)?;
+            self.urls = urls.to_vec();
+        }
+        Ok(())
+    }
 }
 
 /// One member, who can be called.
 #[derive(Debug, Clone)]
 pub struct Peer {
     cluster: u64,
+    own: u64,
     id: u64,
     channels: Result<Channels, String>,
 }
 
-/// Why a URL cannot be called; None: it can.
-#[must_use]
-pub fn url_fault(url: &str) -> Option<String> {
-    if url.starts_with("https://") {
-        return Some(format!("{url}: TLS between members is not there yet"));
-    }
-    if !url.starts_with("http://") {
-        return Some(format!("{url} is no http URL"));
-    }
-    Endpoint::from_shared(url.to_owned())
-        .err()
-        .map(|error| format!("{url}: {error}"))
-}
-
-/// Connections over TCP.
-#[derive(Debug, Clone, Copy)]
-pub struct Tcp;
-
-impl Connect for Tcp {
-    fn connect(&self, url: &str) -> Result<Transport, String> {
-        if let Some(fault) = url_fault(url) {
-            return Err(fault);
-        }
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(|error| error.to_string())?;
-        let channel = endpoint
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .connect_lazy();
-        Ok(BoxCloneSyncService::new(
-            channel.map_err(|error| Broken(error.into())),
-        ))
-    }
-}
-
 impl Peers {
-    /// Nobody yet.
+    /// Nobody yet; `own` is our own number, which others are told.
     #[must_use]
-    pub fn new(cluster: u64, connector: Connector) -> Arc<Self> {
+    pub fn new(cluster: u64, own: u64, connector: Connector) -> Arc<Self> {
         Arc::new(Self {
             cluster,
+            own,
             connector,
             known: Mutex::default(),
         })
     }
 
-    /// A member, by the first of its URLs.
+    /// A member, by its URLs.
     #[must_use]
     pub fn peer(&self, id: u64, node: &NodeInfo) -> Peer {
-        let channels = node
-            .peer_urls
-            .first()
-            .ok_or_else(|| format!("member {id:x} has no peer URL"))
-            .and_then(|url| self.channels(url));
+        let channels = self.channels(id, &node.peer_urls);
         Peer {
             cluster: self.cluster,
+            own: self.own,
             id,
-            channels,
+            channels: channels.map_err(|fault| format!("member {id:x}: {fault}")),
         }
     }
 
-    fn channels(&self, url: &str) -> Result<Channels, String> {
+    /// What the cluster says now: who has moved is called there from the next connection on, and connections to those who
+    /// are gone are closed.
+    pub fn told(&self, membership: &Membership) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channels) = known.get(url) {
-            return Ok(channels.clone());
+        known.retain(|id, known| {
+            let Some(node) = membership.get_node(id) else {
+                return false;
+            };
+            if let Err(fault) = known.change(&node.peer_urls) {
+                let member = format!("{id:x}");
+                tracing::warn!(member, fault, "a member cannot be called where it is now");
+            }
+            true
+        });
+    }
+
+    fn channels(&self, id: u64, urls: &[String]) -> Result<Channels, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get_mut(&id) {
+            known.change(urls)?;
+            return Ok(known.channels.clone());
         }
+        let way = self.connector.clone().way(urls)?;
         let channels = Channels {
-            urgent: self.connector.connect(url)?,
-            bulk: self.connector.connect(url)?,
+            urgent: way.clone().transport(),
+            bulk: way.clone().transport(),
         };
-        known.insert(url.to_owned(), channels.clone());
+        let urls = urls.to_vec();
+        let new = Known {
+            urls,
+            way,
+            channels: channels.clone(),
+        };
+        known.insert(id, new);
         Ok(channels)
     }
 }
@@ -125,12 +133,13 @@ impl Peers {
 /// # Errors
 /// It is out of reach.
 pub async fn list_members(
-    connector: &dyn Connect,
+    connector: &Connector,
     url: &str,
     timeout: Duration,
 ) -> Result<Members, Status> {
-    let channel = connector.connect(url).map_err(Status::invalid_argument)?;
-    let mut client = PeerClient::new(channel);
+    let way = connector.clone().way(&[url.to_owned()]);
+    let way = way.map_err(Status::invalid_argument)?;
+    let mut client = PeerClient::new(way.transport());
     let mut request = Request::new(ListMembersRequest {});
     request.set_timeout(timeout);
     Ok(client.list_members(request).await?.into_inner())
@@ -165,10 +174,17 @@ impl Peer {
 
     /// A request that says for whom it is, and how long it may take.
     pub fn request<T>(&self, message: T, timeout: Duration) -> Request<T> {
+        let mut request = self.addressed(message);
+        request.set_timeout(timeout);
+        request
+    }
+
+    /// A request that says for whom it is, and takes as long as it takes.
+    pub fn addressed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.metadata_mut().insert(CLUSTER, self.cluster.into());
+        request.metadata_mut().insert(FROM, self.own.into());
         request.metadata_mut().insert(TO, self.id.into());
-        request.set_timeout(timeout);
         request
     }
 
@@ -218,6 +234,21 @@ impl Peer {
         let mut client = self.urgent().map_err(failure)?;
         let response = client.lease_remaining(request).await.map_err(failure)?;
         Ok(response.into_inner())
+    }
+
+    /// Asks for the hash of all keys and values up to a revision.
+    ///
+    /// # Errors
+    /// See [`failure`].
+    pub async fn hash(&self, revision: i64, timeout: Duration) -> Result<Hashed, MemberError> {
+        let request = self.request(HashRequest { revision }, timeout);
+        let mut client = self.bulk().map_err(failure)?;
+        let response = client.hash(request).await.map_err(failure)?.into_inner();
+        Ok(Hashed {
+            hash: response.hash,
+            revision: response.revision,
+            compacted: response.compacted,
+        })
     }
 
     /// Asks the leader to change the membership.

@@ -8,7 +8,10 @@
 //! Two connections, since on one a sign of life would wait behind megabytes of entries. Every request names the cluster and who
 //! is meant; one that came to the wrong place is refused.
 
+pub mod address;
+pub mod append;
 pub mod client;
+pub mod dial;
 pub mod network;
 pub mod service;
 pub mod snapshot;
@@ -28,6 +31,8 @@ pub mod proto {
 
 /// Metadata that names the cluster.
 pub const CLUSTER: &str = "orlop-store-cluster";
+/// Metadata that names the member who asks.
+pub const FROM: &str = "orlop-store-from";
 /// Metadata that names the member who is meant.
 pub const TO: &str = "orlop-store-to";
 /// Largest message: the largest entry of the log, with room for its envelope.

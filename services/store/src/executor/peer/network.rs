@@ -1,6 +1,7 @@
 //! openraft's network over [`Peer`]s.
 
 use super::{
+    append,
     client::{Peer, Peers},
     proto::{self, append_response::Outcome},
     snapshot,
@@ -8,11 +9,12 @@ use super::{
 use crate::executor::disk::Disk;
 use crate::executor::raft::{
     NodeInfo, TypeConfig, Vote,
-    encoding::{Malformed, decode_log_id, decode_vote, encode_entry, encode_log_id, encode_vote},
+    encoding::{Malformed, decode_log_id, decode_vote, encode_log_id, encode_vote},
     state_machine::SnapshotData,
 };
 use openraft::{
     OptionalSend, RaftNetworkFactory, RaftNetworkV2,
+    base::{BoxFuture, BoxStream},
     error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable},
     network::RPCOption,
     raft::{
@@ -22,8 +24,12 @@ use openraft::{
     type_config::alias::SnapshotOf,
 };
 use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Status};
 
+/// Longest wait until a stream of entries is open: it may need a new connection.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A snapshot that takes longer is begun again later.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -63,7 +69,7 @@ impl<D: Disk> RaftNetworkFactory<TypeConfig> for Network<D> {
     }
 }
 
-fn failed(status: Status) -> RPCError<TypeConfig> {
+pub(super) fn failed(status: Status) -> RPCError<TypeConfig> {
     match status.code() {
         // Nobody is there: openraft waits a while before it tries again.
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => {
@@ -73,7 +79,7 @@ fn failed(status: Status) -> RPCError<TypeConfig> {
     }
 }
 
-fn not_understood(error: Malformed) -> RPCError<TypeConfig> {
+pub(super) fn not_understood(error: Malformed) -> RPCError<TypeConfig> {
     RPCError::Network(NetworkError::new(&error))
 }
 
@@ -101,16 +107,7 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        let entries = request.entries.iter().map(|entry| proto::Entry {
-            id: Some(encode_log_id(entry.log_id)),
-            payload: encode_entry(entry),
-        });
-        let message = proto::AppendRequest {
-            vote: Some(encode_vote(&request.vote)),
-            previous: request.prev_log_id.map(encode_log_id),
-            entries: entries.collect(),
-            commit: request.leader_commit.map(encode_log_id),
-        };
+        let message = append::encode_request(&request);
         let client = if self.urgent {
             self.peer.urgent()
         } else {
@@ -131,6 +128,33 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
             Outcome::Unspecified => {
                 return Err(failed(Status::internal("an append without outcome")));
             }
+        })
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, append::Appended>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let mut client = self.peer.bulk().map_err(failed)?;
+            let (requests, waiting) = mpsc::channel(1);
+            let stream = self.peer.addressed(ReceiverStream::new(waiting));
+            let answers = timeout(OPEN_TIMEOUT, client.follow(stream)).await;
+            let late = |_| {
+                failed(Status::deadline_exceeded(
+                    "a stream of entries was not opened",
+                ))
+            };
+            let answers = answers.map_err(late)?.map_err(failed)?.into_inner();
+            let bound = usize::try_from(append::UNANSWERED_MAX).expect("a small number");
+            let (sender, results) = mpsc::channel(bound);
+            tokio::spawn(append::pump(input, requests, answers, sender));
+            let results: BoxStream<'s, append::Appended> = Box::pin(ReceiverStream::new(results));
+            Ok(results)
         })
     }
 
@@ -170,8 +194,7 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
             return Err(unreachable(fault).into());
         };
         let mut client = self.peer.bulk().map_err(unreachable)?;
-        let chunks = snapshot::send(self.disk.clone(), *view, &position, encode_vote(&vote))
-            .map_err(|error| unreachable(Status::internal(error.to_string())))?;
+        let chunks = snapshot::send(self.disk.clone(), *view, position, encode_vote(&vote));
         let request = self.peer.request(chunks, SNAPSHOT_TIMEOUT);
         tokio::select! {
             biased;

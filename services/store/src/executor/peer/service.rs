@@ -1,49 +1,62 @@
 //! What a member answers to its peers.
 
 use super::{
-    CLUSTER, MESSAGE_BYTES_MAX, TO,
+    CLUSTER, FROM, MESSAGE_BYTES_MAX, TO, append,
     client::status,
     proto::{
-        AppendRequest, AppendResponse, ChangeMembersRequest, InstallResponse, LeaseRequest,
-        LeaseResponse, ListMembersRequest, Members, ProposeRequest, ProposeResponse,
-        ReadIndexRequest, ReadIndexResponse, SnapshotChunk, TransferRequest, TransferResponse,
-        VoteRequest, VoteResponse,
+        AppendRequest, AppendResponse, ChangeMembersRequest, HashRequest, HashResponse,
+        InstallResponse, LeaseRequest, LeaseResponse, ListMembersRequest, Members, ProposeRequest,
+        ProposeResponse, ReadIndexRequest, ReadIndexResponse, SnapshotChunk, TransferRequest,
+        TransferResponse, VoteRequest, VoteResponse,
         append_response::Outcome,
         peer_server::{self, PeerServer},
     },
     snapshot,
 };
+use crate::executor::server::hashing::hash;
 use crate::executor::{
     disk::Disk,
+    listener::Answer,
     member::Member,
     raft::{
         TypeConfig,
         encoding::{
-            Malformed, decode_entry, decode_log_id, decode_proposal, decode_vote, encode_log_id,
-            encode_vote,
+            Malformed, decode_log_id, decode_proposal, decode_vote, encode_log_id, encode_vote,
         },
     },
 };
+use crate::planner::command::Command;
+use hyper::body::Incoming;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest as RaftVote,
+    AppendEntriesResponse, TransferLeaderRequest, VoteRequest as RaftVote,
     VoteResponse as RaftVoteResponse,
 };
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use std::{
+    pin::Pin,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{
+    Request, Response, Status, Streaming, body::Body, codegen::Service as _, metadata::MetadataMap,
+};
 
 /// One member's service to its peers.
 pub struct PeerService<D: Disk> {
     member: Member<D>,
     /// There is one file for a snapshot that comes.
     installing: tokio::sync::Mutex<()>,
+    misled: Sparingly,
 }
 
 impl<D: Disk> PeerService<D> {
-    /// The service of this member, as gRPC serves it.
+    /// The service of this member, as gRPC serves it, with bounds on its messages.
     #[must_use]
     pub fn server(member: Member<D>) -> PeerServer<Self> {
         let service = Self {
             member,
             installing: tokio::sync::Mutex::new(()),
+            misled: Sparingly::default(),
         };
         PeerServer::new(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -54,17 +67,64 @@ impl<D: Disk> PeerService<D> {
     fn admit<T>(&self, request: Request<T>) -> Result<T, Status> {
         let (cluster, id) = (self.member.cluster_id(), self.member.id());
         let named = |name| number(request.metadata(), name);
-        if named(CLUSTER) != Some(cluster) {
-            return Err(Status::failed_precondition(format!(
-                "this is a member of cluster {cluster:x}"
-            )));
+        let refusal = if named(CLUSTER) != Some(cluster) {
+            format!("this is a member of cluster {cluster:x}")
+        } else if named(TO) != Some(id) {
+            format!("this is member {id:x} of cluster {cluster:x}")
+        } else {
+            return Ok(request.into_inner());
+        };
+        if self.misled.may_say() {
+            let hex = |name| named(name).map_or("none".to_owned(), |number| format!("{number:x}"));
+            tracing::warn!(
+                from = hex(FROM),
+                cluster = hex(CLUSTER),
+                to = hex(TO),
+                "a request that was meant for another member came here and is refused: {refusal}; look at peer URLs and \
+                 cluster tokens"
+            );
         }
-        if named(TO) != Some(id) {
-            return Err(Status::failed_precondition(format!(
-                "this is member {id:x}"
-            )));
+        Err(Status::failed_precondition(refusal))
+    }
+}
+
+/// Says something again only after a while: who is misled asks ten times a second.
+#[derive(Default)]
+struct Sparingly(Mutex<Option<Instant>>);
+
+impl Sparingly {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn may_say(&self) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_some_and(|said| said.elapsed() < Self::PAUSE) {
+            return false;
         }
-        Ok(request.into_inner())
+        *said = Some(Instant::now());
+        true
+    }
+}
+
+/// The service as listeners serve it.
+pub struct Peering<D: Disk>(PeerServer<PeerService<D>>);
+
+impl<D: Disk> Clone for Peering<D> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<D: Disk> Peering<D> {
+    /// This member's.
+    pub fn new(member: Member<D>) -> Self {
+        Self(PeerService::server(member))
+    }
+}
+
+impl<D: Disk> Answer for Peering<D> {
+    async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Body> {
+        let Ok(response) = self.0.clone().call(request).await;
+        response
     }
 }
 
@@ -116,18 +176,7 @@ impl<D: Disk> peer_server::Peer for PeerService<D> {
         &self,
         request: Request<AppendRequest>,
     ) -> Result<Response<AppendResponse>, Status> {
-        let request = self.admit(request)?;
-        let mut entries = Vec::with_capacity(request.entries.len());
-        for entry in request.entries {
-            let index = entry.id.unwrap_or_default().index;
-            entries.push(decode_entry(index, entry.payload).map_err(malformed)?);
-        }
-        let append = AppendEntriesRequest {
-            vote: decode_vote(request.vote).map_err(malformed)?,
-            prev_log_id: request.previous.map(decode_log_id),
-            entries,
-            leader_commit: request.commit.map(decode_log_id),
-        };
+        let append = append::decode_request(self.admit(request)?).map_err(malformed)?;
         let appended = self.member.raft().append_entries(append).await;
         let (outcome, upto, vote) = match appended.map_err(fatal)? {
             AppendEntriesResponse::Success => (Outcome::Success, None, None),
@@ -141,6 +190,22 @@ impl<D: Disk> peer_server::Peer for PeerService<D> {
             vote: vote.as_ref().map(encode_vote),
         };
         Ok(Response::new(response))
+    }
+
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<AppendResponse, Status>> + Send>>;
+
+    async fn follow(
+        &self,
+        request: Request<Streaming<AppendRequest>>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let (requests, fault) = append::incoming(self.admit(request)?);
+        let answers = self.member.raft().stream_append(requests).map(
+            |answer| -> Result<AppendResponse, Status> {
+                let answer = answer.map_err(fatal)?;
+                Ok(append::encode_answer(&answer))
+            },
+        );
+        Ok(Response::new(Box::pin(answers.chain(fault))))
     }
 
     async fn install(
@@ -183,6 +248,9 @@ impl<D: Disk> peer_server::Peer for PeerService<D> {
     ) -> Result<Response<ProposeResponse>, Status> {
         let request = self.admit(request)?;
         let proposal = decode_proposal(request.proposal).map_err(malformed)?;
+        // Once it is in the log, every member must be able to apply it, for ever.
+        Command::decode(proposal.command.clone())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let committed = self.member.lead_proposal(proposal).await;
         committed.map_err(|error| status(&error))?;
         Ok(Response::new(ProposeResponse {}))
@@ -196,6 +264,17 @@ impl<D: Disk> peer_server::Peer for PeerService<D> {
         let index = self.member.lead_read_index().await;
         let index = index.map_err(|error| status(&error))?;
         Ok(Response::new(ReadIndexResponse { index }))
+    }
+
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let request = self.admit(request)?;
+        let hashed = hash(&self.member, request.revision).await;
+        let hashed = hashed.map_err(|error| status(&error))?;
+        Ok(Response::new(HashResponse {
+            hash: hashed.hash,
+            revision: hashed.revision,
+            compacted: hashed.compacted,
+        }))
     }
 
     async fn renew_lease(

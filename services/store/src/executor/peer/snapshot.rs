@@ -4,19 +4,23 @@ use super::proto::{self, SnapshotBegin, SnapshotChunk, SnapshotEnd};
 use crate::{
     executor::{
         disk::Disk,
-        raft::{encoding::Position, machine::Machine, state_machine::SnapshotData},
+        raft::{
+            encoding::{Malformed, Position, malformed},
+            machine::Machine,
+            state_machine::SnapshotData,
+        },
         records::{Incoming, View},
     },
     planner::{
-        records::Records,
         revision::Revision,
         state::{Alarm, Kept, KeptLease},
     },
 };
-use etcd_proto::prost::Message;
+use bytes::Bytes;
+use etcd_proto::{mvccpb::KeyValue, prost::Message};
 use openraft::Snapshot;
-use std::{io, ops::ControlFlow, sync::Arc};
-use tokio::sync::mpsc;
+use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::Status;
 
@@ -25,18 +29,20 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that wait for a slow peer.
 const CHUNKS_WAITING: usize = 4;
 
+/// Longest wait for a chunk. Then the next sender may have the file: this one may be gone without a word.
+const CHUNK_MAX: Duration = Duration::from_secs(30);
+
 /// A snapshot as a stream of chunks, read as fast as they are taken. A stream that breaks off (the disk failed) has no
 /// end, and is refused by who takes it.
 pub fn send<D: Disk>(
     disk: Arc<D>,
     view: View,
-    position: &Position,
+    position: Position,
     vote: proto::Vote,
-) -> io::Result<impl Stream<Item = SnapshotChunk> + Send + 'static> {
-    let (kept, _) = view.kept().map_err(io::Error::other)?;
+) -> impl Stream<Item = SnapshotChunk> + Send + 'static {
     let mut outgoing = Outgoing {
         view,
-        begin: Some(begin(&kept, position, vote)),
+        begin: Some((position, vote)),
         from: Revision { main: 0, sub: 0 },
         records: 0,
     };
@@ -62,13 +68,14 @@ pub fn send<D: Disk>(
             }
         }
     });
-    Ok(ReceiverStream::new(chunks))
+    ReceiverStream::new(chunks)
 }
 
 /// A snapshot on its way out.
 struct Outgoing {
     view: View,
-    begin: Option<SnapshotBegin>,
+    /// What comes before the first record.
+    begin: Option<(Position, proto::Vote)>,
     /// Where the next chunk begins.
     from: Revision,
     /// How many have been read.
@@ -77,28 +84,27 @@ struct Outgoing {
 
 impl Outgoing {
     fn read(&mut self) -> io::Result<SnapshotChunk> {
-        let mut chunk = SnapshotChunk {
-            begin: self.begin.take(),
-            ..SnapshotChunk::default()
-        };
+        let mut chunk = SnapshotChunk::default();
+        if let Some((position, vote)) = self.begin.take() {
+            let (kept, _) = self.view.kept().map_err(io::Error::other)?;
+            chunk.begin = Some(begin(&kept, &position, vote));
+        }
         let (mut bytes, mut next) = (0, None);
-        let reader = self.view.records().map_err(io::Error::other)?;
-        reader
-            .scan(self.from, &mut |revision, record| {
-                if bytes >= CHUNK_BYTES {
-                    next = Some(revision);
-                    return ControlFlow::Break(());
-                }
-                let pair = record.encode_to_vec();
-                bytes += pair.len();
-                chunk.records.push(proto::Record {
-                    main: revision.main,
-                    sub: revision.sub,
-                    pair: pair.into(),
-                });
-                ControlFlow::Continue(())
-            })
-            .map_err(io::Error::other)?;
+        let from = self.from;
+        let scanned = self.view.scan(from, &mut |revision, pair| {
+            if bytes >= CHUNK_BYTES {
+                next = Some(revision);
+                return ControlFlow::Break(());
+            }
+            bytes += pair.len();
+            chunk.records.push(proto::Record {
+                main: revision.main,
+                sub: revision.sub,
+                pair: Bytes::copy_from_slice(pair),
+            });
+            ControlFlow::Continue(())
+        });
+        scanned.map_err(io::Error::other)?;
         self.records += u64::try_from(chunk.records.len()).expect("64 bits");
         match next {
             Some(next) => self.from = next,
@@ -152,10 +158,9 @@ pub async fn receive<D: Disk>(
     machine: &Machine<D>,
     mut chunks: impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin,
 ) -> Result<Received, Status> {
-    let mut first = chunks
-        .next()
-        .await
-        .ok_or_else(|| Status::invalid_argument("an empty snapshot"))??;
+    let mut first = next(&mut chunks)
+        .await?
+        .ok_or_else(|| Status::invalid_argument("an empty snapshot"))?;
     let begin = first
         .begin
         .take()
@@ -168,6 +173,8 @@ pub async fn receive<D: Disk>(
     let mut incoming = machine.incoming().map_err(internal)?;
     let mut chunk = first;
     loop {
+        check_records(&chunk.records, kept.revision)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let end = chunk.end;
         let added = machine.disk().run(move || add(incoming, &chunk));
         incoming = added.await.map_err(internal)?;
@@ -181,11 +188,36 @@ pub async fn receive<D: Disk>(
             let snapshot = SnapshotData::Theirs(finished.await.map_err(internal)?);
             return Ok((vote, Snapshot { meta, snapshot }));
         }
-        chunk = chunks
-            .next()
-            .await
-            .ok_or_else(|| Status::aborted("a snapshot broke off"))??;
+        chunk = next(&mut chunks)
+            .await?
+            .ok_or_else(|| Status::aborted("a snapshot broke off"))?;
     }
+}
+
+async fn next(
+    chunks: &mut (impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin),
+) -> Result<Option<SnapshotChunk>, Status> {
+    let late = |_| Status::deadline_exceeded(format!("a snapshot stood still for {CHUNK_MAX:?}"));
+    timeout(CHUNK_MAX, chunks.next())
+        .await
+        .map_err(late)?
+        .transpose()
+}
+
+/// Refuses records that are none, before they come near our own.
+///
+/// # Errors
+/// The first that is not a pair of the revision that it claims, at or before `newest`.
+pub fn check_records(records: &[proto::Record], newest: i64) -> Result<(), Malformed> {
+    for record in records {
+        let pair = KeyValue::decode(record.pair.clone())
+            .map_err(|_| malformed("a record of a snapshot is no pair"))?;
+        let of_its_time = (1..=newest).contains(&record.main) && pair.mod_revision == record.main;
+        if !of_its_time || pair.key.is_empty() {
+            return Err(malformed("a record of a snapshot is not of its revision"));
+        }
+    }
+    Ok(())
 }
 
 fn add(mut incoming: Incoming, chunk: &SnapshotChunk) -> io::Result<Incoming> {
@@ -200,7 +232,11 @@ fn add(mut incoming: Incoming, chunk: &SnapshotChunk) -> io::Result<Incoming> {
     Ok(incoming)
 }
 
-fn decode_begin(begin: SnapshotBegin) -> Result<(Kept, Position), Status> {
+/// What a snapshot holds beside records.
+///
+/// # Errors
+/// Its membership contradicts itself.
+pub fn decode_begin(begin: SnapshotBegin) -> Result<(Kept, Position), Status> {
     let position = Position::from_proto(begin.position.unwrap_or_default())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let leases = begin.leases.into_iter().map(|lease| {

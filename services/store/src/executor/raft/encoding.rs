@@ -38,7 +38,9 @@ impl From<Malformed> for io::Error {
     }
 }
 
-const fn malformed(what: &'static str) -> Malformed {
+/// What is wrong with bytes.
+#[must_use]
+pub const fn malformed(what: &'static str) -> Malformed {
     Malformed { what }
 }
 

@@ -13,63 +13,98 @@
 use super::{
     Entry, Proposal, StoredMembership,
     encoding::Position,
+    fresh::Fresh,
     storage::LogStorage,
+    tally::Tally,
     waiters::{Outcome, Waiters},
 };
 use crate::{
     executor::{
         disk::Disk,
         leases::LeaseClock,
-        records::{Commit, Incoming, Reader, RecordFile, View},
+        records::{CacheBytes, Commit, INCOMING, Incoming, Reader, RecordFile, View},
+        watch,
         watches::WatchHub,
     },
     planner::{
         command::Command,
-        records::{Change, Records, StorageError},
+        records::Change,
         revision::Revision,
         state::{Bookkeeping, State},
     },
 };
-use etcd_proto::mvccpb::KeyValue;
 use openraft::EntryPayload;
 use std::{
     io,
-    ops::ControlFlow,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::Duration,
 };
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::{
+    sync::{Mutex, Notify},
+    task::JoinHandle,
+    time::Instant,
+};
 
 /// Keys that one step of a compaction looks at: some hundred microseconds, while which nobody reads.
 const COMPACTION_KEYS: usize = 1000;
 
+/// Writers ask for the disk's free space this often: what comes in between is a part of what is kept free.
+const FREE_AGE_MAX: Duration = Duration::from_millis(100);
+
 /// How a machine runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Bytes of records in memory.
-    pub cache_bytes: usize,
+    /// What of the records is kept in memory.
+    pub cache: CacheBytes,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
 }
 
 /// What belongs together at one moment.
-struct Held {
+pub(super) struct Held {
     state: State,
-    file: Arc<RecordFile>,
+    pub(super) file: Arc<RecordFile>,
     position: Position,
 }
 
 /// What he who writes knows.
-struct Writer {
+pub(super) struct Writer {
     /// Entries that were applied since the last durable checkpoint.
     fresh: u64,
+    /// A write of the records that runs beside applying: one at most.
+    writing: Option<JoinHandle<io::Result<()>>>,
+    /// The file has its name, which may not be durable yet.
+    pub(super) unsettled: bool,
+}
+
+impl Writer {
+    fn new() -> Self {
+        Self {
+            fresh: 0,
+            writing: None,
+            unsettled: false,
+        }
+    }
+
+    /// Waits for the write that runs, if one does.
+    async fn written(&mut self) -> io::Result<()> {
+        match self.writing.take() {
+            Some(writing) => writing.await?,
+            None => Ok(()),
+        }
+    }
 }
 
 /// The machine.
 pub struct Machine<D: Disk> {
-    disk: Arc<D>,
-    settings: Settings,
+    pub(super) disk: Arc<D>,
+    pub(super) settings: Settings,
     held: RwLock<Held>,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
+    /// One defragmentation at a time.
+    pub(super) defragmenting: Mutex<()>,
+    /// Held by who drops records, and by who needs that none are dropped.
+    pub(super) dropping: Mutex<()>,
     log: LogStorage<D>,
     /// Who waits for proposals of this process.
     pub waiters: Waiters,
@@ -77,11 +112,15 @@ pub struct Machine<D: Disk> {
     pub watches: Arc<WatchHub>,
     /// When leases end.
     pub leases: LeaseClock,
+    /// What was applied.
+    pub tally: Tally,
     /// Index of the entry that is applied next.
     applied: watch::Sender<u64>,
     /// Records before this revision are deleted.
     compacted: watch::Sender<i64>,
     compact: Notify,
+    /// The disk's free bytes, and when they were asked for.
+    free: std::sync::Mutex<Option<(u64, Instant)>>,
 }
 
 /// What a batch of entries did.
@@ -104,31 +143,39 @@ impl<D: Disk> Machine<D> {
         settings: Settings,
         mut random: Box<dyn FnMut() -> u64 + Send>,
     ) -> io::Result<Self> {
-        let file = RecordFile::open(&*disk, settings.cache_bytes).map_err(io::Error::other)?;
+        RecordFile::remove_unfinished(&*disk).map_err(io::Error::other)?;
+        let file = RecordFile::open(&*disk, settings.cache).map_err(io::Error::other)?;
         let (state, applied) = file.restore().map_err(io::Error::other)?;
         let position = Position::decode(applied.as_deref())?;
         // What redb shows after an orderly end need not be durable, and the log is purged by it.
-        commit(&file, &state, &position, &Batch::default(), &[], true)?;
+        file.write(true).map_err(io::Error::other)?;
         let origin = random();
         let log = LogStorage::open(disk.clone(), segments, &position, random)?;
         let watches = WatchHub::new(state.revision(), state.compacted());
         let machine = Self {
             disk,
             settings,
-            writer: Mutex::new(Writer { fresh: 0 }),
+            writer: Mutex::new(Writer::new()),
+            defragmenting: Mutex::new(()),
+            dropping: Mutex::new(()),
             log,
             waiters: Waiters::new(origin),
             watches,
             leases: LeaseClock::default(),
+            tally: Tally::default(),
             applied: watch::Sender::new(position.next_index()),
             compacted: watch::Sender::new(0),
             compact: Notify::new(),
+            free: std::sync::Mutex::default(),
             held: RwLock::new(Held {
                 state,
                 file: Arc::new(file),
                 position,
             }),
         };
+        // A start fails on a full disk; a member that runs waits.
+        machine.file().patience().begin();
+        machine.log.patience().begin();
         // One that a crash interrupted goes on.
         machine.compact.notify_one();
         Ok(machine)
@@ -151,8 +198,20 @@ impl<D: Disk> Machine<D> {
     /// The disk's.
     pub fn read<T>(&self, look: impl FnOnce(&State, &Reader) -> T) -> io::Result<T> {
         let held = self.held();
-        let reader = held.file.reader().map_err(io::Error::other)?;
-        Ok(look(&held.state, &reader))
+        Ok(look(&held.state, &held.file.reader()))
+    }
+
+    /// The store's revision.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.held().state.revision()
+    }
+
+    /// Keys with history, and the revision before which it is forgotten.
+    #[must_use]
+    pub fn extent(&self) -> (usize, i64) {
+        let held = self.held();
+        (held.state.index().len(), held.state.compacted())
     }
 
     /// Everything on disk as of now, and its position, whatever is applied later.
@@ -179,8 +238,40 @@ impl<D: Disk> Machine<D> {
         self.held().file.bytes().map_err(io::Error::other)
     }
 
+    /// Bytes that the disk can still take, as of some moments ago.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        match *free {
+            Some((bytes, at)) if at.elapsed() < FREE_AGE_MAX => Ok(bytes),
+            _ => {
+                let bytes = self.disk.free()?;
+                *free = Some((bytes, Instant::now()));
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// What waits for space on a full disk fails from now on.
+    pub fn stop_waiting(&self) {
+        self.log.patience().end();
+        self.file().patience().end();
+    }
+
+    /// Bytes of it that are in use.
+    #[must_use]
+    pub fn bytes_in_use(&self) -> u64 {
+        self.held().file.bytes_in_use()
+    }
+
     /// Waits until the entry of this index is applied.
     pub async fn wait_applied(&self, index: u64) {
+        // Most find it done.
+        if *self.applied.borrow() > index {
+            return;
+        }
         let mut applied = self.applied.subscribe();
         // The sender lives as long as this.
         let _ = applied.wait_for(|next| *next > index).await;
@@ -205,6 +296,7 @@ impl<D: Disk> Machine<D> {
         if let Some(last) = entries.last() {
             self.applied.send_replace(last.log_id.index + 1);
         }
+        self.write_beside(&mut writer).await?;
         writer.fresh += u64::try_from(entries.len()).expect("64 bits");
         if writer.fresh >= self.settings.checkpoint_entries {
             self.checkpoint_as(&mut writer).await?;
@@ -219,38 +311,50 @@ impl<D: Disk> Machine<D> {
     pub async fn checkpoint(&self) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
         if writer.fresh == 0 {
-            return Ok(());
+            return writer.written().await;
         }
         self.checkpoint_as(&mut writer).await
     }
 
+    /// Has the records written, once enough of them wait, beside what is applied next.
+    async fn write_beside(&self, writer: &mut Writer) -> io::Result<()> {
+        let file = self.file();
+        if file.wants_write() {
+            writer.written().await?;
+            let write = move || file.write(false).map_err(io::Error::other);
+            writer.writing = Some(tokio::spawn(self.disk.run(write)));
+        }
+        Ok(())
+    }
+
     async fn checkpoint_as(&self, writer: &mut Writer) -> io::Result<()> {
+        let end = self.prepare_checkpoint(writer).await?;
+        let file = self.file();
+        let write = move || file.write(true).map_err(io::Error::other);
+        self.disk.run(write).await?;
+        self.settle(writer, end).await
+    }
+
+    /// Flushes the log, and commits the position that the file may then be durable at. Returns the entry after it.
+    pub(super) async fn prepare_checkpoint(&self, writer: &mut Writer) -> io::Result<u64> {
+        writer.written().await?;
         self.log.sync().await?;
-        let (file, revision, position) = {
-            let mut held = self.held_mut();
-            // Only when the log has what was applied since, the file speaks for the log again.
-            if self.log.next() >= held.position.next_index() {
-                held.position.installed = false;
-            }
-            (
-                held.file.clone(),
-                held.state.revision(),
-                held.position.clone(),
-            )
-        };
-        let end = position.next_index();
-        let checkpoint = move || {
-            let commit = Commit {
-                changes: &[],
-                bookkeeping: &[],
-                dropped: &[],
-                revision,
-                applied: &position.encode(),
-                durable: true,
-            };
-            file.commit(commit).map_err(io::Error::other)
-        };
-        self.disk.run(checkpoint).await?;
+        let mut held = self.held_mut();
+        // Only when the log has what was applied since, the file speaks for the log again.
+        if self.log.next() >= held.position.next_index() {
+            held.position.installed = false;
+        }
+        held.commit(&Batch::default(), &[]);
+        Ok(held.position.next_index())
+    }
+
+    /// The file is durable as of the entry before `end`: what is before it may be purged.
+    pub(super) async fn settle(&self, writer: &mut Writer, end: u64) -> io::Result<()> {
+        if writer.unsettled {
+            let disk = self.disk.clone();
+            self.disk.run(move || disk.sync()).await?;
+            writer.unsettled = false;
+        }
         self.log.checkpointed(end);
         writer.fresh = 0;
         Ok(())
@@ -262,6 +366,7 @@ impl<D: Disk> Machine<D> {
     /// The disk's, or damage.
     pub async fn install(&self, file: RecordFile) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
+        writer.written().await?;
         let restore = move || {
             let (state, applied) = file.restore().map_err(io::Error::other)?;
             Ok((file, state, applied))
@@ -269,9 +374,14 @@ impl<D: Disk> Machine<D> {
         let (file, state, applied) = self.disk.run(restore).await?;
         let position = Position::decode(applied.as_deref())?;
         let disk = self.disk.clone();
-        let take_place = move || RecordFile::take_place(&*disk).map_err(io::Error::other);
+        let take_place = move || {
+            RecordFile::take_place(&*disk, INCOMING).map_err(io::Error::other)?;
+            disk.sync()
+        };
         self.disk.run(take_place).await?;
+        writer.unsettled = false;
         let next = position.next_index();
+        file.patience().begin();
         let mut held = self.held_mut();
         let (revision, compacted) = (state.revision(), state.compacted());
         *held = Held {
@@ -293,7 +403,7 @@ impl<D: Disk> Machine<D> {
     /// # Errors
     /// The disk's.
     pub fn incoming(&self) -> io::Result<Incoming> {
-        Incoming::begin(&*self.disk, self.settings.cache_bytes).map_err(io::Error::other)
+        Incoming::begin(&*self.disk, self.settings.cache).map_err(io::Error::other)
     }
 
     /// Deletes what compactions made superfluous, in steps beside other work, for ever.
@@ -317,21 +427,18 @@ impl<D: Disk> Machine<D> {
     }
 
     async fn compact_step(&self, cursor: Option<&[u8]>) -> io::Result<Option<Box<[u8]>>> {
-        let _writer = self.writer.lock().await;
-        let mut held = self.held_mut();
-        let mut dropped = Vec::new();
-        let next = held.state.compact(cursor, COMPACTION_KEYS, &mut dropped);
-        if !dropped.is_empty() {
-            let batch = Batch::default();
-            commit(
-                &held.file,
-                &held.state,
-                &held.position,
-                &batch,
-                &dropped,
-                false,
-            )?;
-        }
+        let _dropping = self.dropping.lock().await;
+        let mut writer = self.writer.lock().await;
+        let next = {
+            let mut held = self.held_mut();
+            let mut dropped = Vec::new();
+            let next = held.state.compact(cursor, COMPACTION_KEYS, &mut dropped);
+            if !dropped.is_empty() {
+                held.commit(&Batch::default(), &dropped);
+            }
+            next
+        };
+        self.write_beside(&mut writer).await?;
         Ok(next)
     }
 
@@ -354,7 +461,7 @@ impl<D: Disk> Machine<D> {
     fn apply_batch(&self, entries: &[Entry]) -> io::Result<Vec<(u64, u64, Outcome)>> {
         let mut held = self.held_mut();
         let held = &mut *held;
-        let reader = held.file.reader().map_err(io::Error::other)?;
+        let reader = held.file.reader();
         let mut batch = Batch::default();
         for entry in entries {
             match &entry.payload {
@@ -369,13 +476,9 @@ impl<D: Disk> Machine<D> {
             }
             held.position.applied = Some(entry.log_id);
         }
-        commit(&held.file, &held.state, &held.position, &batch, &[], false)?;
-        let records = Fresh {
-            changes: &batch.changes,
-            older: &reader,
-        };
+        held.commit(&batch, &[]);
         self.watches
-            .applied(&batch.changes, batch.compacted, &records)
+            .applied(&batch.changes, batch.compacted, &held.file.reader())
             .map_err(io::Error::other)?;
         if batch.compacted.is_some() {
             self.compact.notify_one();
@@ -403,6 +506,12 @@ impl<D: Disk> Machine<D> {
                 batch.compacted = Some(*revision);
             }
         }
+        self.tally.applied(
+            &command,
+            &applied.changes,
+            &applied.bookkeeping,
+            &applied.reply,
+        );
         batch.changes.extend(applied.changes);
         batch.bookkeeping.extend(applied.bookkeeping);
         let outcome = (proposal.origin, proposal.sequence, applied.reply);
@@ -410,70 +519,27 @@ impl<D: Disk> Machine<D> {
         Ok(())
     }
 
+    pub(super) fn file(&self) -> Arc<RecordFile> {
+        self.held().file.clone()
+    }
+
     fn held(&self) -> RwLockReadGuard<'_, Held> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+    pub(super) fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn commit(
-    file: &RecordFile,
-    state: &State,
-    position: &Position,
-    batch: &Batch,
-    dropped: &[Revision],
-    durable: bool,
-) -> io::Result<()> {
-    let commit = Commit {
-        changes: &batch.changes,
-        bookkeeping: &batch.bookkeeping,
-        dropped,
-        revision: state.revision(),
-        applied: &position.encode(),
-        durable,
-    };
-    file.commit(commit).map_err(io::Error::other)
-}
-
-/// Records of a batch that is being applied, over those on disk.
-struct Fresh<'a> {
-    changes: &'a [Change],
-    older: &'a Reader,
-}
-
-impl Records for Fresh<'_> {
-    fn get(&self, revision: Revision) -> Result<KeyValue, StorageError> {
-        let found = self
-            .changes
-            .binary_search_by_key(&revision, |change| change.revision);
-        match found {
-            Ok(position) => Ok(self.changes[position].record.clone()),
-            Err(_) => self.older.get(revision),
-        }
-    }
-
-    fn scan(
-        &self,
-        from: Revision,
-        visit: &mut dyn FnMut(Revision, KeyValue) -> ControlFlow<()>,
-    ) -> Result<(), StorageError> {
-        let mut ended = false;
-        self.older.scan(from, &mut |revision, record| {
-            let flow = visit(revision, record);
-            ended = flow.is_break();
-            flow
-        })?;
-        let first = self
-            .changes
-            .partition_point(|change| change.revision < from);
-        for change in &self.changes[first..] {
-            if ended || visit(change.revision, change.record.clone()).is_break() {
-                break;
-            }
-        }
-        Ok(())
+impl Held {
+    fn commit(&self, batch: &Batch, dropped: &[Revision]) {
+        self.file.commit(Commit {
+            changes: &batch.changes,
+            bookkeeping: &batch.bookkeeping,
+            dropped,
+            revision: self.state.revision(),
+            applied: &self.position.encode(),
+        });
     }
 }

@@ -10,11 +10,15 @@
 //! Invariants: an entry counts here when its flush is over; the vote is durable before anything depends on it; the log
 //! is purged only up to a durable checkpoint of the records; a reply goes out when records and watches have its changes.
 
+mod defragment;
 pub mod encoding;
+mod fresh;
 pub mod machine;
+mod recent;
 pub mod runtime;
 pub mod state_machine;
 pub mod storage;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 pub mod waiters;

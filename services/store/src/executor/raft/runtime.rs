@@ -1,12 +1,13 @@
-//! The runtime that openraft runs on: tokio, with this store's random numbers.
+//! The runtime that openraft runs on: tokio, with this store's random numbers and watches.
 
-use crate::executor::random;
+use crate::executor::{random, watch};
 use openraft::AsyncRuntime;
 use openraft_rt_tokio::TokioRuntime;
 use rand::{SeedableRng, rngs::SmallRng};
 use std::{future::Future, time::Duration};
 
-/// tokio, but for the random numbers: openraft asks for them once for each wait before an election.
+/// tokio, but for the random numbers, which openraft asks for once for each wait before an election, and the order in which
+/// those are woken who watch something.
 #[derive(Debug)]
 pub struct Runtime(TokioRuntime);
 
@@ -21,7 +22,7 @@ impl AsyncRuntime for Runtime {
     type Timeout<R, T: Future<Output = R> + Send> = <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = SmallRng;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = watch::Watch;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: Send + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 

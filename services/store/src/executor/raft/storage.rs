@@ -6,6 +6,7 @@ use super::{
         Position, decode_entry, decode_entry_id, decode_log_id, decode_vote, encode_entry,
         encode_log_id, encode_vote,
     },
+    recent::Recent,
 };
 use crate::executor::{
     cell::Cell,
@@ -13,6 +14,7 @@ use crate::executor::{
     disk::Disk,
     log::{self, Log, LogError, SEGMENT_BYTES},
     peer::proto,
+    space::{self, Patience},
 };
 use openraft::{
     LogState, OptionalSend, RaftLogReader,
@@ -21,10 +23,12 @@ use openraft::{
 use prost::Message;
 use std::{
     fmt::Debug,
+    future::ready,
     io,
     ops::{Bound, RangeBounds},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::time::sleep;
 
 const VOTE: Cell = Cell::new("vote");
 const PURGED: Cell = Cell::new("purged");
@@ -40,8 +44,11 @@ struct Shared<D: Disk> {
     /// Where the cells are.
     disk: Arc<D>,
     log: Mutex<Log<D>>,
+    /// The end of the log in memory; locked after the log, where both are.
+    recent: Mutex<Recent>,
     kept: Mutex<Kept>,
     commit: GroupCommit<D::File>,
+    patience: Patience,
 }
 
 /// What the cells hold, and the end of the log.
@@ -117,8 +124,10 @@ impl<D: Disk> LogStorage<D> {
             shared: Arc::new(Shared {
                 disk,
                 log: Mutex::new(log),
+                recent: Mutex::default(),
                 kept: Mutex::new(kept),
                 commit,
+                patience: Patience::default(),
             }),
         })
     }
@@ -131,6 +140,28 @@ impl<D: Disk> LogStorage<D> {
         let unsynced = self.log().unsynced();
         let disk = &self.shared.disk;
         disk.run(move || log::Unsynced::sync(&unsynced)).await
+    }
+
+    /// Whether what is to be written waits while the disk is full. Until told to, it fails.
+    pub(in crate::executor) fn patience(&self) -> &Patience {
+        &self.shared.patience
+    }
+
+    /// Tries until there is space. What fails for want of it leaves everything as it was.
+    async fn until_space<T, F>(&self, what: &str, mut write: impl FnMut() -> F) -> io::Result<T>
+    where
+        F: Future<Output = io::Result<T>>,
+    {
+        let mut told = false;
+        loop {
+            match write().await {
+                Err(error) if self.patience().lasts(&error) => {
+                    space::tell(&mut told, what);
+                    sleep(space::AGAIN).await;
+                }
+                written => return written,
+            }
+        }
     }
 
     /// Entries before this are in a durable checkpoint of the records.
@@ -160,7 +191,53 @@ impl<D: Disk> LogStorage<D> {
         kept.unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        let recent = self.shared.recent.lock();
+        recent.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Log and memory change together.
+    fn append_now(
+        &self,
+        first: u64,
+        payloads: &[bytes::Bytes],
+        entries: &mut Vec<Entry>,
+    ) -> io::Result<log::Unsynced<D::File>> {
+        let mut log = self.log();
+        let unsynced = append_all(&mut log, first, payloads).map_err(io::Error::other)?;
+        let mut recent = self.recent();
+        entries.drain(..).for_each(|entry| recent.append(entry));
+        Ok(unsynced)
+    }
+
+    fn truncate_now(&self, next: u64) -> io::Result<()> {
+        let mut log = self.log();
+        log.truncate(next).map_err(io::Error::other)?;
+        self.recent().truncate(next);
+        Ok(())
+    }
+
+    fn purge_now(&self, upto: LogId) -> io::Result<()> {
+        let end = upto.index + 1;
+        // Before anything is removed: a start must know what is missing on purpose.
+        let mut log = self.log();
+        log.may_purge(end).map_err(io::Error::other)?;
+        let bytes = encode_log_id(upto).encode_to_vec();
+        PURGED
+            .replace(&*self.shared.disk, &bytes)
+            .map_err(io::Error::other)?;
+        log.purge(end).map_err(io::Error::other)?;
+        drop(log);
+        let mut kept = self.kept();
+        kept.purged = Some(upto);
+        kept.last = kept.last.max(Some(upto));
+        Ok(())
+    }
+
     fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+        if let Some(entries) = self.recent().read(start, end, bytes_max) {
+            return Ok(entries);
+        }
         let log = self.log();
         let (start, end) = (start.max(log.first()), end.min(log.next()));
         let (mut entries, mut bytes) = (Vec::new(), 0);
@@ -227,9 +304,12 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
         self.sync().await?;
         let bytes = encode_vote(vote).encode_to_vec();
-        let disk = self.shared.disk.clone();
-        let replace = move || VOTE.replace(&*disk, &bytes).map_err(io::Error::other);
-        self.shared.disk.run(replace).await?;
+        self.until_space("the vote", || {
+            let (disk, bytes) = (self.shared.disk.clone(), bytes.clone());
+            let replace = move || VOTE.replace(&*disk, &bytes).map_err(io::Error::other);
+            self.shared.disk.run(replace)
+        })
+        .await?;
         self.kept().vote = Some(*vote);
         Ok(())
     }
@@ -246,14 +326,19 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
         let mut first = None;
         let mut last = None;
         let mut payloads = Vec::new();
+        let mut appended = Vec::new();
         for entry in entries {
             first.get_or_insert(entry.log_id.index);
             last = Some(entry.log_id);
             payloads.push(encode_entry(&entry));
+            appended.push(entry);
         }
         let unsynced = match first {
             Some(first) => {
-                append_all(&mut self.log(), first, &payloads).map_err(io::Error::other)?
+                self.until_space("the log", || {
+                    ready(self.append_now(first, &payloads, &mut appended))
+                })
+                .await?
             }
             None => self.log().unsynced(),
         };
@@ -269,35 +354,21 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {
         let next = last.map_or(0, |last| last.index + 1);
-        let mut log = self.log();
-        if next >= log.next() {
+        if next >= self.log().next() {
             return Ok(());
         }
-        log.truncate(next).map_err(io::Error::other)?;
-        drop(log);
+        self.until_space("the log", || ready(self.truncate_now(next)))
+            .await?;
         self.kept().last = last;
         Ok(())
     }
 
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
-        let storage = self.clone();
-        let purge = move || {
-            let end = upto.index + 1;
-            // Before anything is removed: a start must know what is missing on purpose.
-            let mut log = storage.log();
-            log.may_purge(end).map_err(io::Error::other)?;
-            let bytes = encode_log_id(upto).encode_to_vec();
-            PURGED
-                .replace(&*storage.shared.disk, &bytes)
-                .map_err(io::Error::other)?;
-            log.purge(end).map_err(io::Error::other)?;
-            drop(log);
-            let mut kept = storage.kept();
-            kept.purged = Some(upto);
-            kept.last = kept.last.max(Some(upto));
-            Ok(())
-        };
-        self.shared.disk.run(purge).await
+        self.until_space("the log's beginning", || {
+            let storage = self.clone();
+            self.shared.disk.run(move || storage.purge_now(upto))
+        })
+        .await
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     executor::{
         disk::Disk,
+        records::CacheBytes,
         simulated::{Crash, Simulated},
     },
     planner::command::Command,
@@ -24,11 +25,14 @@ use std::{io, sync::Arc};
 use tokio::runtime::{Builder, Runtime};
 
 const SETTINGS: Settings = Settings {
-    cache_bytes: 1024 * 1024,
+    cache: CacheBytes {
+        pages: 1024 * 1024,
+        records: 1024 * 1024,
+    },
     checkpoint_entries: u64::MAX,
 };
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -36,7 +40,7 @@ fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simulated>>> {
+pub(super) fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simulated>>> {
     let mut number = 0;
     let random = move || {
         number += 1;
@@ -46,11 +50,15 @@ fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simula
     Machine::open(disk, segments.clone(), SETTINGS, Box::new(random)).map(Arc::new)
 }
 
-fn put(index: u64) -> Entry {
+pub(super) fn put(index: u64) -> Entry {
     let command = Command::Put(PutRequest {
         key: format!("key {index}").into(),
         ..PutRequest::default()
     });
+    entry(index, &command)
+}
+
+pub(super) fn entry(index: u64, command: &Command) -> Entry {
     Entry {
         log_id: log_id(1, 1, index),
         payload: EntryPayload::Normal(Proposal {

@@ -65,6 +65,12 @@ impl Waiters {
         Ok((proposal, waiter))
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.lock().outcomes.len()
+    }
+
     /// A proposal was applied. Where it is another's, or nobody waits any more, nothing happens.
     pub fn applied(&self, origin: u64, sequence: u64, outcome: Outcome) {
         if origin != self.origin {

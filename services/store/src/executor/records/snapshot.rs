@@ -1,17 +1,29 @@
-//! A file of records in the making: another member's, which comes in pieces and then takes the place of our own.
+//! A file of records in the making, which takes the place of our own in one step: another member's, or our own without the
+//! pages that nobody uses any more.
 
-use super::{ALARMS, FACTS, LEASES, NAME, RECORDS, RecordFile, RecordsError, database};
+use super::{
+    ALARMS, Cache, CacheBytes, FACTS, LEASES, NAME, RECORDS, RecordFile, RecordsError, View,
+    database, taken_bytes,
+};
 use crate::{
     executor::disk::Disk,
     planner::{revision::Revision, state::Kept},
 };
 use redb::Durability;
-use std::io;
+use std::{
+    io,
+    ops::ControlFlow,
+    sync::{Arc, atomic::Ordering},
+};
 
-/// The file until it is whole.
-const INCOMING: &str = "records.incoming";
+/// The file of another member's records until it is whole.
+pub const INCOMING: &str = "records.incoming";
+/// The file that our own records are copied to.
+pub const COPY: &str = "records.copy";
+/// Records that one transaction of a copy takes: some ten milliseconds, and less memory than a cache of pages.
+const COPIED_TOGETHER: usize = 4096;
 
-/// Another member's records on their way in.
+/// Records on their way into a file.
 pub struct Incoming {
     file: RecordFile,
     last: Option<Revision>,
@@ -23,13 +35,81 @@ impl Incoming {
     ///
     /// # Errors
     /// The disk's.
-    pub fn begin(disk: &impl Disk, cache_bytes: usize) -> Result<Self, RecordsError> {
-        let file = disk.create(INCOMING).map_err(failed("create"))?;
+    pub fn begin(disk: &impl Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
+        Self::create(
+            disk,
+            INCOMING,
+            cache.pages,
+            Arc::new(Cache::new(cache.records)),
+        )
+    }
+
+    fn create(
+        disk: &impl Disk,
+        name: &'static str,
+        page_bytes: usize,
+        cache: Arc<Cache>,
+    ) -> Result<Self, RecordsError> {
+        let file = disk.create(name).map_err(failed("create"))?;
         Ok(Self {
-            file: RecordFile::of(file, cache_bytes)?,
+            file: RecordFile::of(file, page_bytes, cache)?,
             last: None,
             records: 0,
         })
+    }
+
+    /// Takes what a view of our own file has beyond what came so far; returns how many records that were. Records must not
+    /// have been dropped between one view and the next.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn copy(&mut self, view: &View) -> Result<u64, RecordsError> {
+        let before = self.records;
+        loop {
+            let from = match self.last {
+                Some(last) => last.next(),
+                None => Revision { main: 0, sub: 0 },
+            };
+            let mut group = Vec::new();
+            view.scan(from, &mut |revision, record| {
+                group.push((revision, record.to_vec()));
+                if group.len() < COPIED_TOGETHER {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+            let ended = group.len() < COPIED_TOGETHER;
+            self.add(
+                group
+                    .iter()
+                    .map(|(revision, record)| (*revision, record.as_slice())),
+            )?;
+            if ended {
+                return Ok(self.records - before);
+            }
+        }
+    }
+
+    /// Makes durable what came so far.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn sync(&self) -> Result<(), RecordsError> {
+        self.file.write(true)
+    }
+
+    /// Ends a copy, as [`Incoming::finish`]; `view` is the one that was copied last.
+    ///
+    /// # Errors
+    /// The disk's, or damage.
+    pub fn finish_copy(self, view: &View) -> Result<RecordFile, RecordsError> {
+        let (kept, applied) = view.kept()?;
+        let applied = applied.ok_or_else(|| RecordsError::Damaged {
+            what: "it has no log position".to_owned(),
+        })?;
+        let records = self.records;
+        self.finish(&kept, &applied, records)
     }
 
     /// Takes the next records, in the order of their revisions, as the file holds them.
@@ -42,6 +122,7 @@ impl Incoming {
     ) -> Result<(), RecordsError> {
         let mut write = self
             .file
+            .shared
             .database
             .begin_write()
             .map_err(database("write"))?;
@@ -58,6 +139,8 @@ impl Incoming {
                 table
                     .insert(&revision.to_bytes(), record)
                     .map_err(database("write"))?;
+                let taken = taken_bytes(record.len());
+                self.file.shared.taken.fetch_add(taken, Ordering::Relaxed);
                 self.last = Some(revision);
                 self.records += 1;
             }
@@ -81,6 +164,7 @@ impl Incoming {
         }
         let mut write = self
             .file
+            .shared
             .database
             .begin_write()
             .map_err(database("write"))?;
@@ -108,15 +192,51 @@ fn fill(write: &redb::WriteTransaction, kept: &Kept, applied: &[u8]) -> Result<(
 }
 
 impl RecordFile {
-    /// Gives a finished [`Incoming`] the place of the file that was, in one step. The old one lives on for those who
-    /// have it open.
+    /// Gives a finished file of this name, [`INCOMING`] or [`COPY`], the place of the one that was, in one step, which is
+    /// durable when the disk is flushed. The old one lives on for those who have it open.
     ///
     /// # Errors
     /// The disk's.
-    pub fn take_place(disk: &impl Disk) -> Result<(), RecordsError> {
-        disk.rename(INCOMING, NAME)
-            .and_then(|()| disk.sync())
-            .map_err(failed("replace"))
+    pub fn take_place(disk: &impl Disk, name: &str) -> Result<(), RecordsError> {
+        disk.rename(name, NAME).map_err(failed("replace"))
+    }
+
+    /// Begins a copy of this file, which shares its cache.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn begin_copy(
+        &self,
+        disk: &impl Disk,
+        page_bytes: usize,
+    ) -> Result<Incoming, RecordsError> {
+        Incoming::create(disk, COPY, page_bytes, self.shared.cache.clone())
+    }
+
+    /// Removes files in the making that a crash left.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn remove_unfinished(disk: &impl Disk) -> Result<(), RecordsError> {
+        remove(disk, INCOMING)?;
+        remove(disk, COPY)
+    }
+
+    /// Removes a copy that is not to take the file's place after all.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn remove_copy(disk: &impl Disk) -> Result<(), RecordsError> {
+        remove(disk, COPY)
+    }
+}
+
+fn remove(disk: &impl Disk, name: &str) -> Result<(), RecordsError> {
+    match disk.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove what was to take the place of")(error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     executor::simulated::{Crash, Simulated},
-    planner::{command::Command, hash::Hash, state::Alarm},
+    planner::{command::Command, hash::Hash, records::Records, state::Alarm},
 };
 use etcd_proto::etcdserverpb::{
     AlarmRequest, AlarmType, CompactionRequest, DeleteRangeRequest, LeaseCheckpoint,
@@ -14,7 +14,11 @@ use etcd_proto::etcdserverpb::{
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
-const CACHE: usize = 1024 * 1024;
+/// Too small for all records, so that some come from the file.
+const CACHE: CacheBytes = CacheBytes {
+    pages: 1024 * 1024,
+    records: 6 * 1024,
+};
 
 /// What a member knows that has applied some commands: enough to tell two of them apart.
 #[derive(Debug, PartialEq)]
@@ -54,6 +58,14 @@ fn picture(state: &State, records: &impl Records) -> Picture {
     }
 }
 
+/// How far a commit goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    Memory,
+    Written,
+    Durable,
+}
+
 /// A member: its state, its file, and how many commands it has applied.
 struct Member {
     disk: Simulated,
@@ -77,18 +89,18 @@ impl Member {
         })
     }
 
-    fn apply(&mut self, command: &Command, durable: bool) -> Result<(), RecordsError> {
-        let reader = self.file.reader()?;
+    fn apply(&mut self, command: &Command, how: How) -> Result<(), RecordsError> {
+        let reader = self.file.reader();
         let applied = self.state.apply(command, &reader).expect("readable");
         self.applied += 1;
-        self.commit(&applied.changes, &applied.bookkeeping, &[], durable)
+        self.commit(&applied.changes, &applied.bookkeeping, &[], how)
     }
 
     /// A step of compaction: some keys.
-    fn compact(&mut self, durable: bool) -> Result<(), RecordsError> {
+    fn compact(&mut self, how: How) -> Result<(), RecordsError> {
         let mut dropped = Vec::new();
         self.state.compact(None, 3, &mut dropped);
-        self.commit(&[], &[], &dropped, durable)
+        self.commit(&[], &[], &dropped, how)
     }
 
     fn commit(
@@ -96,7 +108,7 @@ impl Member {
         changes: &[Change],
         bookkeeping: &[Bookkeeping],
         dropped: &[Revision],
-        durable: bool,
+        how: How,
     ) -> Result<(), RecordsError> {
         self.file.commit(Commit {
             changes,
@@ -104,12 +116,16 @@ impl Member {
             dropped,
             revision: self.state.revision(),
             applied: &self.applied.to_be_bytes(),
-            durable,
-        })
+        });
+        match how {
+            How::Memory => Ok(()),
+            How::Written => self.file.write(false),
+            How::Durable => self.file.write(true),
+        }
     }
 
     fn picture(&self) -> Picture {
-        picture(&self.state, &self.file.reader().expect("readable"))
+        picture(&self.state, &self.file.reader())
     }
 }
 
@@ -150,7 +166,7 @@ fn everything_comes_back_after_a_restart() {
         }),
     ];
     for command in &commands {
-        member.apply(command, true).expect("a good disk");
+        member.apply(command, How::Durable).expect("a good disk");
     }
     let before = member.picture();
     assert_eq!((before.revision, before.compacted), (4, 3));
@@ -166,11 +182,11 @@ fn everything_comes_back_after_a_restart() {
         alarm: AlarmType::Nospace.into(),
     };
     member
-        .apply(&Command::Alarm(clear), true)
+        .apply(&Command::Alarm(clear), How::Durable)
         .expect("a good disk");
     let revoke = LeaseRevokeRequest { id: 7 };
     member
-        .apply(&Command::LeaseRevoke(revoke), true)
+        .apply(&Command::LeaseRevoke(revoke), How::Durable)
         .expect("a good disk");
     drop(member);
     let member = Member::start(disk).expect("whole");
@@ -184,11 +200,11 @@ fn a_commit_that_is_not_durable_costs_no_flush() {
     let before = member.disk.syncs();
     for number in 0..50 {
         let command = put(format!("key {number}"), "1", 0);
-        member.apply(&command, false).expect("a good disk");
+        member.apply(&command, How::Written).expect("a good disk");
     }
     assert_eq!(member.disk.syncs(), before);
     member
-        .apply(&put("last".into(), "1", 0), true)
+        .apply(&put("last".into(), "1", 0), How::Durable)
         .expect("a good disk");
     let flushes = member.disk.syncs() - before;
     assert!((1..=3).contains(&flushes), "{flushes}");
@@ -203,7 +219,7 @@ fn a_later_format_is_refused() {
     let disk = Simulated::default();
     drop(Member::start(disk.clone()).expect("a new file"));
     let file = RecordFile::open(&disk, CACHE).expect("whole");
-    let write = file.database.begin_write().expect("a good disk");
+    let write = file.shared.database.begin_write().expect("a good disk");
     {
         let mut facts = write.open_table(FACTS).expect("there");
         let later = 9_u64.to_be_bytes();
@@ -224,8 +240,8 @@ fn a_later_format_is_refused() {
 
 #[derive(Debug, Clone)]
 enum Act {
-    Apply(Command, bool),
-    Compact(bool),
+    Apply(Command, How),
+    Compact(How),
     /// The power goes after so many operations, and tears what was under way as the seed has it.
     Power(usize, u64),
 }
@@ -246,10 +262,11 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (1..3_i64).prop_map(|id| Command::LeaseGrant(LeaseGrantRequest { ttl: 60, id })),
         1 => (1..3_i64).prop_map(|id| Command::LeaseRevoke(LeaseRevokeRequest { id })),
     ];
-    let durable = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let how =
+        || prop_oneof![3 => Just(How::Memory), 2 => Just(How::Written), 1 => Just(How::Durable)];
     prop_oneof![
-        12 => (command, durable()).prop_map(|(command, durable)| Act::Apply(command, durable)),
-        2 => durable().prop_map(Act::Compact),
+        12 => (command, how()).prop_map(|(command, how)| Act::Apply(command, how)),
+        2 => how().prop_map(Act::Compact),
         1 => (0..30_usize, any::<u64>()).prop_map(|(left, seed)| Act::Power(left, seed)),
     ]
 }
@@ -267,12 +284,12 @@ proptest! {
         let mut member = Member::start(Simulated::default()).expect("a new file");
         for act in acts {
             let alive = match act {
-                Act::Apply(command, durable) => {
+                Act::Apply(command, how) => {
                     log.push(command);
-                    let written = member.apply(&log[log.len() - 1], durable).is_ok();
+                    let written = member.apply(&log[log.len() - 1], how).is_ok();
                     if written {
                         pictures.push(member.picture());
-                        if durable {
+                        if how == How::Durable {
                             durable_to = log.len();
                         }
                     } else {
@@ -280,9 +297,9 @@ proptest! {
                     }
                     written
                 }
-                Act::Compact(durable) => {
-                    let written = member.compact(durable).is_ok();
-                    if written && durable {
+                Act::Compact(how) => {
+                    let written = member.compact(how).is_ok();
+                    if written && how == How::Durable {
                         durable_to = log.len();
                     }
                     written
@@ -310,7 +327,7 @@ proptest! {
             if applied <= log.len() {
                 prop_assert_eq!(&member.picture(), &pictures[applied]);
                 for (index, command) in log.iter().enumerate().skip(applied) {
-                    member.apply(command, false).expect("a good disk");
+                    member.apply(command, How::Memory).expect("a good disk");
                     prop_assert_eq!(&member.picture(), &pictures[index + 1]);
                 }
             } else {

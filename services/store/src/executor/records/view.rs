@@ -1,12 +1,12 @@
 //! The file of records as of one commit.
 
-use super::{ALARMS, FACTS, LEASES, RECORDS, Reader, RecordsError, database};
+use super::{ALARMS, FACTS, LEASES, RECORDS, RecordsError, database, reader::scan};
 use crate::planner::{
-    revision::{FIRST, NEVER_COMPACTED},
+    revision::{FIRST, NEVER_COMPACTED, Revision},
     state::{Alarm, Kept, KeptLease},
 };
 use redb::{ReadTransaction, ReadableTable};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 /// Everything in the file as of one commit, whatever is committed later.
 pub struct View {
@@ -48,13 +48,17 @@ impl View {
         Ok((kept, fact("applied")?))
     }
 
-    /// The records.
+    /// The records from a revision on, in order, as they lie: a `KeyValue` in protobuf each. It ends when `visit` breaks.
     ///
     /// # Errors
     /// The disk's.
-    pub fn records(&self) -> Result<Reader, RecordsError> {
+    pub fn scan(
+        &self,
+        from: Revision,
+        visit: &mut dyn FnMut(Revision, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), RecordsError> {
         let records = self.read.open_table(RECORDS).map_err(database("read"))?;
-        Ok(Reader { records })
+        scan(&records, from, visit).map_err(database("read"))
     }
 }
 

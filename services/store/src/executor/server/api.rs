@@ -78,17 +78,17 @@ impl<B: Backend> Api<B> {
 
     /// Fills in who answered; the revision stays where the answer has one.
     pub(super) fn complete(&self, header: &mut Option<ResponseHeader>) {
-        let status = self.backend.status();
+        let standing = self.backend.standing();
         let revision = header.as_ref().map_or(0, |header| header.revision);
         *header = Some(ResponseHeader {
-            cluster_id: status.cluster_id,
-            member_id: status.member_id,
+            cluster_id: standing.cluster_id,
+            member_id: standing.member_id,
             revision: if revision == 0 {
-                status.revision
+                standing.revision
             } else {
                 revision
             },
-            raft_term: status.term,
+            raft_term: standing.term,
         });
     }
 
@@ -97,6 +97,15 @@ impl<B: Backend> Api<B> {
         let mut header = None;
         self.complete(&mut header);
         header
+    }
+
+    /// A header of the Cluster service, whose answers are about no revision of the store: etcd leaves it out.
+    pub(super) fn header_of_members(&self) -> Option<ResponseHeader> {
+        let header = self.header();
+        header.map(|header| ResponseHeader {
+            revision: 0,
+            ..header
+        })
     }
 
     /// Proposes a change whose request has these bytes.
@@ -118,11 +127,11 @@ impl<B: Backend> Api<B> {
 
     /// What every call passes first: a learner answers only some, and a client may insist on a leader.
     pub(super) fn admit(&self, metadata: &MetadataMap, learner_too: bool) -> Result<(), Status> {
-        let status = self.backend.status();
-        if status.is_learner && !learner_too {
+        let standing = self.backend.standing();
+        if standing.is_learner && !learner_too {
             return Err(Refusal::NotSupportedForLearner.into());
         }
-        if requires_leader(metadata) && status.leader_id == 0 {
+        if requires_leader(metadata) && standing.leader_id == 0 {
             return Err(Refusal::NoLeader.into());
         }
         Ok(())
@@ -140,6 +149,9 @@ pub(super) fn requires_leader(metadata: &MetadataMap) -> bool {
 pub(super) fn refused(error: MemberError) -> Status {
     match error.refusal() {
         Some(refusal) => refusal.into(),
+        None if matches!(error, MemberError::Busy(_) | MemberError::DiskFull { .. }) => {
+            Status::unavailable(format!("etcdserver: {error}"))
+        }
         None => Status::unknown(error.to_string()),
     }
 }

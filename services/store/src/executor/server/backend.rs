@@ -1,7 +1,10 @@
 //! What the services need of a member. They know no Raft, and no disk.
 
 use crate::{
-    executor::member::{MemberError, MemberInfo, MemberStatus},
+    executor::{
+        member::{MemberError, MemberInfo, MemberStatus, Standing},
+        snapshot_file::Blobs,
+    },
     planner::{
         command::Command,
         records::Records,
@@ -42,8 +45,23 @@ pub trait Backend: Clone + Send + Sync + 'static {
         id: i64,
     ) -> impl Future<Output = Result<(i64, Duration), MemberError>> + Send;
 
+    /// Where this member stands; asked for with every call.
+    fn standing(&self) -> Standing;
+
     /// What this member knows of itself.
-    fn status(&self) -> MemberStatus;
+    ///
+    /// # Errors
+    /// The disk's.
+    fn status(&self) -> Result<MemberStatus, MemberError>;
+
+    /// Gives back the space in this member's file that deleted records took. Reads and writes go on.
+    fn defragment(&self) -> impl Future<Output = Result<(), MemberError>> + Send;
+
+    /// Everything as of now, as the bytes of a file.
+    ///
+    /// # Errors
+    /// The disk's.
+    fn snapshot(&self) -> Result<Blobs, MemberError>;
 
     /// The members, as this one knows them.
     fn members(&self) -> Vec<MemberInfo>;

@@ -54,7 +54,7 @@ impl<B: Backend> Cluster for Api<B> {
             .add_member(request.peer_urls, request.is_learner);
         let (member, members) = added.await.map_err(refused)?;
         Ok(Response::new(MemberAddResponse {
-            header: self.header(),
+            header: self.header_of_members(),
             member: Some(on_wire(member)),
             members: all_on_wire(members),
         }))
@@ -67,7 +67,7 @@ impl<B: Backend> Cluster for Api<B> {
         self.admit(request.metadata(), false)?;
         let members = self.backend.remove_member(request.into_inner().id).await;
         Ok(Response::new(MemberRemoveResponse {
-            header: self.header(),
+            header: self.header_of_members(),
             members: all_on_wire(members.map_err(refused)?),
         }))
     }
@@ -84,7 +84,7 @@ impl<B: Backend> Cluster for Api<B> {
             .update_member(request.id, request.peer_urls)
             .await;
         Ok(Response::new(MemberUpdateResponse {
-            header: self.header(),
+            header: self.header_of_members(),
             members: all_on_wire(members.map_err(refused)?),
         }))
     }
@@ -98,7 +98,7 @@ impl<B: Backend> Cluster for Api<B> {
             self.linearize().await?;
         }
         Ok(Response::new(MemberListResponse {
-            header: self.header(),
+            header: self.header_of_members(),
             members: all_on_wire(self.backend.members()),
         }))
     }
@@ -110,7 +110,7 @@ impl<B: Backend> Cluster for Api<B> {
         self.admit(request.metadata(), false)?;
         let members = self.backend.promote_member(request.into_inner().id).await;
         Ok(Response::new(MemberPromoteResponse {
-            header: self.header(),
+            header: self.header_of_members(),
             members: all_on_wire(members.map_err(refused)?),
         }))
     }

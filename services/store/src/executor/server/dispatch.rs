@@ -1,7 +1,7 @@
 //! One call: to the service that its path names, counted from its beginning to its end.
 
 use super::{Api, Backend, Limits};
-use crate::executor::metrics::{CallKind, Calls};
+use crate::executor::calls::Calls;
 use bytes::Bytes;
 use etcd_proto::etcdserverpb::{
     auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
@@ -43,11 +43,8 @@ impl<B: Backend> Services<B> {
         R::Error: Into<StdError> + Send + 'static,
     {
         let path = request.uri().path();
-        let named = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-        let Some((service, method)) = named else {
-            return unknown(path);
-        };
-        let (service, method) = (service.to_owned(), method.to_owned());
+        // Only calls that exist are counted.
+        let call = self.calls.begin(path);
         let max = self.api.limits().request_bytes + Limits::ENVELOPE_BYTES;
         let api = self.api.clone();
         macro_rules! serve {
@@ -55,27 +52,25 @@ impl<B: Backend> Services<B> {
                 $server::new(api)
                     .max_decoding_message_size(max)
                     .call(request)
-                    .await
             };
         }
-        let answered = match service.as_str() {
+        let service = path.split('/').nth(1).unwrap_or_default();
+        let answer = match service {
             "etcdserverpb.KV" => serve!(KvServer),
             "etcdserverpb.Watch" => serve!(WatchServer),
             "etcdserverpb.Lease" => serve!(LeaseServer),
             "etcdserverpb.Cluster" => serve!(ClusterServer),
             "etcdserverpb.Maintenance" => serve!(MaintenanceServer),
             "etcdserverpb.Auth" => serve!(AuthServer),
-            _ => return unknown(request.uri().path()),
+            _ => return unknown(path),
         };
-        let response = match answered {
+        let response = match answer.await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        // Only calls that exist are counted, or a client could make up as many labels as it likes.
-        let Some(kind) = CallKind::of(&service, &method) else {
+        let Some(mut call) = call else {
             return response;
         };
-        let mut call = self.calls.begin(kind);
         call.headers(response.headers());
         response.map(|body| {
             Body::new(body.map_frame(move |frame| {

@@ -2,15 +2,14 @@
 
 use super::{
     Api, Backend, VERSION,
-    api::{refused, reply, unread},
+    api::{refused, reply},
+    hashing,
 };
 use crate::planner::{
     command::Command,
-    hash::{Hash, Hashed},
-    records::Records,
-    revision::Revision,
-    state::{Alarm, ReadError, Reply, State},
+    state::{Alarm, Reply},
 };
+use bytes::Bytes;
 use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{
@@ -21,14 +20,9 @@ use etcd_proto::{
         maintenance_server::Maintenance,
     },
 };
-use std::ops::ControlFlow;
-use tokio_stream::wrappers::ReceiverStream;
+use std::pin::Pin;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, async_trait};
-
-/// Records that a hash takes in before writes get their turn again: some milliseconds.
-const HASH_STEP_RECORDS: usize = 4096;
-/// Compaction may overtake a hash; then it begins again, this often.
-const HASH_ATTEMPTS_MAX: usize = 3;
 
 #[async_trait]
 impl<B: Backend> Maintenance for Api<B> {
@@ -47,9 +41,10 @@ impl<B: Backend> Maintenance for Api<B> {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         self.admit(request.metadata(), true)?;
-        let status = self.backend.status();
+        let status = self.backend.status().map_err(refused)?;
+        let standing = status.standing;
         let mut errors = Vec::new();
-        if status.leader_id == 0 {
+        if standing.leader_id == 0 {
             errors.push(Refusal::NoLeader.text().to_owned());
         }
         errors.extend(status.alarms.iter().map(alarm_text));
@@ -57,14 +52,13 @@ impl<B: Backend> Maintenance for Api<B> {
             header: self.header(),
             version: VERSION.to_owned(),
             db_size: signed(status.database_bytes),
-            leader: status.leader_id,
+            leader: standing.leader_id,
             raft_index: status.log_index,
-            raft_term: status.term,
+            raft_term: standing.term,
             raft_applied_index: status.applied_index,
             errors,
-            // What is free in the file is not known.
-            db_size_in_use: signed(status.database_bytes),
-            is_learner: status.is_learner,
+            db_size_in_use: signed(status.database_bytes_in_use),
+            is_learner: standing.is_learner,
             storage_version: String::new(),
             db_size_quota: signed(self.limits.quota_bytes),
         }))
@@ -72,17 +66,19 @@ impl<B: Backend> Maintenance for Api<B> {
 
     async fn defragment(
         &self,
-        _request: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
-        Err(Status::unimplemented(
-            "this release of the store has no defragmentation: freed pages are used again, the file does not shrink",
-        ))
+        self.admit(request.metadata(), true)?;
+        self.backend.defragment().await.map_err(refused)?;
+        Ok(Response::new(DefragmentResponse {
+            header: self.header(),
+        }))
     }
 
     /// etcd's is over its file's bytes, which are of no use to anybody else; ours is that of keys and values.
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.admit(request.metadata(), false)?;
-        let hashed = self.hash_keys_and_values(0).await?;
+        let hashed = hashing::hash(&self.backend, 0).await.map_err(refused)?;
         Ok(Response::new(HashResponse {
             header: self.header(),
             hash: hashed.hash,
@@ -94,9 +90,10 @@ impl<B: Backend> Maintenance for Api<B> {
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
         self.admit(request.metadata(), false)?;
-        let hashed = self
-            .hash_keys_and_values(request.into_inner().revision)
-            .await?;
+        let revision = request.into_inner().revision;
+        let hashed = hashing::hash(&self.backend, revision)
+            .await
+            .map_err(refused)?;
         Ok(Response::new(HashKvResponse {
             header: self.header(),
             hash: hashed.hash,
@@ -105,15 +102,33 @@ impl<B: Backend> Maintenance for Api<B> {
         }))
     }
 
-    type SnapshotStream = ReceiverStream<Result<SnapshotResponse, Status>>;
+    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
 
+    /// The bytes are this store's own, see [`crate::executor::snapshot_file`]. What remains is an estimate by the size of the file
+    /// of records, until nothing does.
     async fn snapshot(
         &self,
-        _request: Request<SnapshotRequest>,
+        request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        Err(Status::unimplemented(
-            "this release of the store cannot send a snapshot to a client",
-        ))
+        self.admit(request.metadata(), false)?;
+        let status = self.backend.status().map_err(refused)?;
+        let mut remaining = status.database_bytes;
+        let header = self.header();
+        let response = move |remaining_bytes, blob| SnapshotResponse {
+            header,
+            remaining_bytes,
+            blob,
+            version: VERSION.to_owned(),
+        };
+        let last = response(0, Bytes::new());
+        let blobs = self.backend.snapshot().map_err(refused)?.map(move |blob| {
+            let blob = blob.map_err(|error| Status::unavailable(error.to_string()))?;
+            remaining = remaining.saturating_sub(u64::try_from(blob.len()).unwrap_or(u64::MAX));
+            Ok(response(remaining.max(1), blob))
+        });
+        Ok(Response::new(Box::pin(
+            blobs.chain(tokio_stream::once(Ok(last))),
+        )))
     }
 
     async fn move_leader(
@@ -122,8 +137,8 @@ impl<B: Backend> Maintenance for Api<B> {
     ) -> Result<Response<MoveLeaderResponse>, Status> {
         self.admit(request.metadata(), false)?;
         let target = request.into_inner().target_id;
-        let status = self.backend.status();
-        if status.leader_id != status.member_id {
+        let standing = self.backend.standing();
+        if standing.leader_id != standing.member_id {
             return Err(Refusal::NotLeader.into());
         }
         let members = self.backend.members();
@@ -156,65 +171,6 @@ impl<B: Backend> Maintenance for Api<B> {
         };
         Err(refusal.into())
     }
-}
-
-impl<B: Backend> Api<B> {
-    /// Hashes in steps, between which the store goes on.
-    async fn hash_keys_and_values(&self, revision: i64) -> Result<Hashed, Status> {
-        for attempt in 1.. {
-            match self.hash_once(revision).await? {
-                Err(ReadError::Refused(Refusal::Compacted))
-                    if revision == 0 && attempt < HASH_ATTEMPTS_MAX => {}
-                result => return result.map_err(unread),
-            }
-        }
-        unreachable!("the last attempt returns")
-    }
-
-    async fn hash_once(&self, revision: i64) -> Result<Result<Hashed, ReadError>, Status> {
-        let begun = self.backend.read(|state, _| Hash::begin(state, revision));
-        let mut hash = match begun.map_err(refused)? {
-            Ok(hash) => hash,
-            Err(refusal) => return Ok(Err(refusal.into())),
-        };
-        let mut from = Some(Revision { main: 0, sub: 0 });
-        while let Some(start) = from {
-            let step = self
-                .backend
-                .read(|state, records| hash_step(&mut hash, start, state, records));
-            match step.map_err(refused)? {
-                Ok(next) => from = next,
-                Err(error) => return Ok(Err(error)),
-            }
-            tokio::task::yield_now().await;
-        }
-        let hashed = self.backend.read(|state, _| hash.finish(state));
-        Ok(hashed.map_err(refused)?.map_err(ReadError::Refused))
-    }
-}
-
-/// Takes in the next records; returns where to go on, None at the end.
-fn hash_step(
-    hash: &mut Hash,
-    start: Revision,
-    state: &State,
-    records: &impl Records,
-) -> Result<Option<Revision>, ReadError> {
-    let mut next = None;
-    let mut count = 0;
-    records.scan(start, &mut |revision, record| {
-        if count == HASH_STEP_RECORDS {
-            next = Some(revision);
-            return ControlFlow::Break(());
-        }
-        count += 1;
-        if hash.add(state, revision, &record) {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
-    Ok(next)
 }
 
 /// As etcd prints an alarm: protobuf's text form, with its trailing space.

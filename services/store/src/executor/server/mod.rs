@@ -12,6 +12,7 @@ mod auth;
 mod backend;
 mod cluster;
 mod dispatch;
+pub(super) mod hashing;
 mod kv;
 mod lease;
 mod maintenance;

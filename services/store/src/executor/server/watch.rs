@@ -81,6 +81,10 @@ impl<B: Backend> Api<B> {
             match watches.next().await {
                 Some(mut response) => {
                     self.complete(&mut response.header);
+                    if let (1.., Some(header)) = (response.compact_revision, &mut response.header) {
+                        // Only `compact_revision` is meant: etcd has no other in this answer.
+                        header.revision = 0;
+                    }
                     room.send(Ok(response));
                 }
                 None => {
@@ -98,7 +102,7 @@ impl<B: Backend> Api<B> {
         let mut led = Instant::now();
         loop {
             looks.tick().await;
-            if self.backend.status().leader_id != 0 {
+            if self.backend.standing().leader_id != 0 {
                 led = Instant::now();
             } else if led.elapsed() >= patience {
                 return;

@@ -172,10 +172,11 @@ impl State {
                 None => limit.is_some_and(|limit| candidates.len() > limit),
             };
         candidates.truncate(limit.unwrap_or(usize::MAX));
-        let kvs = candidates
-            .into_iter()
-            .map(|candidate| pair(candidate, request.keys_only, fetch))
-            .collect::<Result<_, _>>()?;
+        // Collecting results would not know how many there are, and move what it has again and again.
+        let mut kvs = Vec::with_capacity(candidates.len());
+        for candidate in candidates {
+            kvs.push(pair(candidate, request.keys_only, fetch)?);
+        }
         Ok(RangeResponse {
             header: header(newest),
             kvs,
@@ -187,7 +188,7 @@ impl State {
     /// The first `limit` pairs of a range, and how many there are in all.
     fn candidates<'a>(
         &'a self,
-        request: &RangeRequest,
+        request: &'a RangeRequest,
         at: i64,
         limit: Option<usize>,
     ) -> (Vec<Candidate<'a>>, usize) {
@@ -198,18 +199,25 @@ impl State {
             limit.unwrap_or(usize::MAX)
         };
         let mut candidates = Vec::new();
-        let mut count = 0;
-        self.index.visit(range, at, |key, found| {
-            count += 1;
-            if candidates.len() < limit {
+        if limit > 0 {
+            self.index.visit(range, at, |key, found| {
                 candidates.push(Candidate {
                     key,
                     found,
                     record: None,
                 });
-            }
-            ControlFlow::Continue(())
-        });
+                if candidates.len() < limit {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+        }
+        let count = if candidates.len() < limit {
+            candidates.len()
+        } else {
+            self.index.count(range, at)
+        };
         (candidates, count)
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     executor::{
-        member::{MemberError, MemberInfo, MemberStatus},
+        member::{MemberError, MemberInfo, MemberStatus, Standing},
         server::{Backend, WatchStream},
+        snapshot_file::Blobs,
     },
     planner::{
         command::Command,
@@ -162,21 +163,39 @@ impl Backend for Local {
         Ok((lease.time_to_live, Duration::from_secs(seconds)))
     }
 
-    fn status(&self) -> MemberStatus {
+    fn standing(&self) -> Standing {
         let inner = self.inner();
-        MemberStatus {
+        Standing {
             cluster_id: CLUSTER,
             member_id: MEMBER,
             leader_id: if inner.leaderless { 0 } else { MEMBER },
             term: 2,
+            is_learner: inner.learner,
+            revision: inner.state.revision(),
+        }
+    }
+
+    fn status(&self) -> Result<MemberStatus, MemberError> {
+        Ok(MemberStatus {
+            standing: self.standing(),
             log_index: 1,
             purged_index: 0,
             applied_index: 1,
-            revision: inner.state.revision(),
             database_bytes: 0,
-            is_learner: inner.learner,
-            alarms: inner.state.alarms().clone(),
-        }
+            database_bytes_in_use: 0,
+            alarms: self.inner().state.alarms().clone(),
+        })
+    }
+
+    // Memory has no file.
+    async fn defragment(&self) -> Result<(), MemberError> {
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Result<Blobs, MemberError> {
+        Err(MemberError::Storage(
+            "a store in memory has no disk".to_owned(),
+        ))
     }
 
     fn members(&self) -> Vec<MemberInfo> {

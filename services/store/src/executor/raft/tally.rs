@@ -1,0 +1,76 @@
+//! What has been applied since the process began, by kind.
+
+use crate::planner::{
+    command::Command,
+    records::Change,
+    state::{Bookkeeping, Reply},
+};
+use etcd_proto::errors::Refusal;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// One more.
+    pub fn one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts of what commands did. All members count alike.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Keys that were written.
+    pub puts: Count,
+    /// Keys that were deleted.
+    pub deletes: Count,
+    /// Transactions that changed something or could have.
+    pub transactions: Count,
+    /// Leases that were granted.
+    pub leases_granted: Count,
+    /// Leases that were revoked, or ended.
+    pub leases_revoked: Count,
+}
+
+impl Tally {
+    /// A command was carried out, or refused.
+    pub(super) fn applied(
+        &self,
+        command: &Command,
+        changes: &[Change],
+        bookkeeping: &[Bookkeeping],
+        reply: &Result<Reply, Refusal>,
+    ) {
+        if reply.is_err() {
+            return;
+        }
+        for change in changes {
+            // Version 0 is a delete's.
+            if change.record.version == 0 {
+                self.deletes.one();
+            } else {
+                self.puts.one();
+            }
+        }
+        match command {
+            Command::Transaction(_) => self.transactions.one(),
+            Command::LeaseGrant(_) => self.leases_granted.one(),
+            Command::LeaseRevoke(_) => {
+                let ended = |kept: &&Bookkeeping| matches!(kept, Bookkeeping::Lease(_, None));
+                bookkeeping
+                    .iter()
+                    .filter(ended)
+                    .for_each(|_| self.leases_revoked.one());
+            }
+            _ => {}
+        }
+    }
+}

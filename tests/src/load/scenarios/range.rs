@@ -1,0 +1,71 @@
+//! Large answers.
+
+use crate::load::bench::Bench;
+use crate::load::client;
+use crate::load::closed::percentile;
+use crate::load::table::{Figure, Goal, Unit};
+use crate::store::Kind;
+use anyhow::{Context as _, Result, ensure};
+use etcd_proto::etcdserverpb::RangeRequest;
+use std::time::{Duration, Instant};
+
+/// Keys in one answer.
+const KEYS: usize = 10_000;
+/// Keys beside them, which must cost nothing.
+const OTHER_KEYS: usize = 20_000;
+/// Bytes of a value.
+const VALUE: usize = 256;
+/// Answers that count, at most: a median needs no more.
+const ANSWERS_MAX: usize = 50;
+/// Longest wait for one answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
+
+/// The median time of a range.
+pub(super) fn run(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
+    bench.with_cluster(kind, 1, |cluster| {
+        let endpoint = cluster.members[0].client_url();
+        let (first, mut rest, cpu) = client::runtime()?.block_on(async {
+            let value = client::value(VALUE);
+            client::fill(endpoint, "range", KEYS, value.clone()).await?;
+            client::fill(endpoint, "other", OTHER_KEYS, value).await?;
+            let mut connection = client::kv(endpoint).await?;
+            let deadline = Instant::now() + bench.length;
+            let before = cluster.usage()?;
+            let mut took = Vec::new();
+            while took.len() < ANSWERS_MAX && (took.len() < 2 || Instant::now() < deadline) {
+                let request = RangeRequest {
+                    key: "range/".into(),
+                    range_end: "range0".into(),
+                    ..RangeRequest::default()
+                };
+                let asked = Instant::now();
+                let answer = tokio::time::timeout(ANSWER_WAIT, connection.range(request))
+                    .await
+                    .context("a range is not answered")??;
+                took.push(asked.elapsed());
+                let found = answer.into_inner().kvs.len();
+                ensure!(found == KEYS, "{found} keys instead of {KEYS}");
+            }
+            let cpu = (cluster.usage()? - before).cpu.as_secs_f64() * 1e6
+                / crate::load::closed::count(took.len());
+            let rest = took.split_off(1);
+            Ok((took, rest, cpu))
+        })?;
+        rest.sort_unstable();
+        Ok(vec![
+            Figure::new(
+                "  median",
+                Unit::Microseconds,
+                Goal::AtMost(1.0 / 3.0),
+                percentile(&rest, 0.5),
+            ),
+            Figure::new(
+                "  the first",
+                Unit::Microseconds,
+                Goal::None,
+                percentile(&first, 0.5),
+            ),
+            Figure::new("  server CPU each", Unit::Microseconds, Goal::None, cpu),
+        ])
+    })
+}
