@@ -18,9 +18,18 @@ fn check(bug: Bug, promises: &[Promise]) {
         bug: Some(bug),
         planted,
     };
-    let found = (0..SEEDS).find_map(|seed| Some((seed, simulate(seed, plan(true)).err()?)));
-    let (seed, fault) =
-        found.unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS} seeds"));
+    let mut stand = None;
+    let by_history = (0..SEEDS).find_map(|seed| {
+        let fault = simulate(seed, plan(true)).err()?;
+        if fault.promise == Promise::Alive {
+            stand.get_or_insert((seed, fault));
+            return None;
+        }
+        Some((seed, fault))
+    });
+    let (seed, fault) = by_history
+        .or(stand)
+        .unwrap_or_else(|| panic!("{bug:?} was not found within {SEEDS} seeds"));
     println!("{bug:?}, seed {seed}: {fault}");
     assert!(promises.contains(&fault.promise), "{bug:?}: {fault}");
     if let Err(fault) = simulate(seed, plan(false)) {
@@ -28,13 +37,16 @@ fn check(bug: Bug, promises: &[Promise]) {
     }
 }
 
-/// Members that lost what they voted on may also come to a stand.
+/// In some seeds a member that starts finds that its log ends before its records, and says so; in one at least, clients must see
+/// what is lost.
 #[test]
 fn a_skipped_flush() {
-    let promises = [Promise::Durable, Promise::Fresh, Promise::Alive];
+    let promises = [Promise::Durable, Promise::Fresh, Promise::Agreed];
     check(Bug::SkippedFlush, &promises);
 }
 
+/// What clients see is looked for first. That the shipped store comes to a stand counts too: a member that has applied what the
+/// others never had refuses to go on.
 #[test]
 fn a_reply_before_the_commit() {
     check(

@@ -5,7 +5,7 @@ use crate::{
     client::{self, Manners},
     cluster::{Cluster, Running},
     dice::{Dice, Trace},
-    history::{Answer, History, Operation},
+    history::{Answer, Events, History, Operation},
     nemesis,
     simulated::Crash,
     watcher::{self, Meddle},
@@ -163,9 +163,8 @@ async fn scenario(dice: Dice, plan: Plan) -> Result<Report, Fault> {
     let finals = end(&cluster, &history).await;
     watchers.shutdown().await;
     let events = history.lock();
-    // What clients saw says more than that the members came to a stand.
-    check(&events, finals.as_deref().unwrap_or_default())?;
-    let finals = finals?;
+    let finals = finals.map_err(|stand| disagreement(&events).unwrap_or(stand))?;
+    check(&events, &finals)?;
     let (hash, notes) = trace.hash();
     Ok(Report {
         hash,
@@ -177,6 +176,13 @@ async fn scenario(dice: Dice, plan: Plan) -> Result<Report, Fault> {
             .filter(|call| call.answered.is_some())
             .count(),
     })
+}
+
+/// What is sure of a history without an end: watchers were told different things. It says more than that members came to a
+/// stand.
+fn disagreement(events: &Events) -> Option<Fault> {
+    let fault = check(events, &[]).err();
+    fault.filter(|fault| fault.promise == Promise::Agreed)
 }
 
 /// What a planted bug does to the responses of watches.
