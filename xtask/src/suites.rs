@@ -66,7 +66,7 @@ pub const SUITES: &[Suite] = &[
         name: "store_simulation",
         about: "the store's members under seeded time, network and disks; planted bugs; etcd's classes of bugs",
         runs: Runs::Component("store_simulation"),
-        budget_seconds: 160,
+        budget_seconds: 75,
     },
     integration(
         "image",
@@ -107,6 +107,11 @@ pub const SUITES: &[Suite] = &[
         "store_clients",
         "etcdctl and curl see the store as they see etcd 3.5",
         120,
+    ),
+    integration(
+        "store_faults",
+        "the store is killed 200 times, stopped, its log damaged: nothing is lost",
+        150,
     ),
     integration(
         "qemu_direct",

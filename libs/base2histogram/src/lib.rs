@@ -127,10 +127,6 @@ impl AsciiChart {
 
     /// One more, under this name.
     #[must_use]
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "the other crate's name for it"
-    )]
     pub fn add(mut self, name: impl Into<String>, histogram: Histogram) -> Self {
         self.rows.push((name.into(), histogram));
         self

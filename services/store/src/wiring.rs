@@ -65,12 +65,10 @@ pub enum WiringError {
 /// [`RunError`], already told.
 pub fn run(args: Args) -> Result<(), RunError> {
     if let Some(tool) = args.tool {
-        return tool.run().map_err(|error| {
+        // A tool speaks to a person: one line, and no log.
+        return tool.run().or_else(|error| {
             eprintln!("orlop store: {}", service::chain(&error));
-            RunError::Failed {
-                name: NAME,
-                source: Box::new(error),
-            }
+            std::process::exit(1)
         });
     }
     let mut arguments = args.service;

@@ -182,7 +182,7 @@ fn who_is_of_another_ca_or_another_name_is_refused() {
     refused(
         Some(write(&authority, &other, "server")),
         &url,
-        "UnknownIssuer",
+        "invalid peer certificate",
     );
     refused(None, &url, "https needs the certificates for peers");
     // Its certificate is for its address, not for this name of it.

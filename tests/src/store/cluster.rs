@@ -306,23 +306,52 @@ impl Member {
     /// # Errors
     /// It does not run or does not end.
     pub fn stop(&mut self) -> Result<()> {
-        let running = self.running()?;
-        let pid = i32::try_from(running.pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("a process id fits")?;
-        rustix::process::kill_process(pid, Signal::TERM)
-            .with_context(|| format!("ask {} to end", self.name))?;
-        let mut running = self.running.take().context("it ran a moment ago")?;
+        self.signal(Signal::TERM)?;
+        self.wait_end().map(drop)
+    }
+
+    /// Stops it in its tracks (SIGSTOP): its sockets stay open.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Waits until it has ended by itself; the end of its log.
+    ///
+    /// # Errors
+    /// It does not run or does not end.
+    pub fn wait_end(&mut self) -> Result<String> {
+        let name = &self.name;
+        let running = self.running.take();
+        let mut running = running.with_context(|| format!("{name} does not run"))?;
         let bound = ENDS * crate::wait::PATIENCE;
         if running.guard.wait(bound)?.is_none() {
             bail!(
-                "{} has not ended within {bound:?}:\n{}",
-                self.name,
+                "{name} has not ended within {bound:?}:\n{}",
                 running.log.tail()
             );
         }
-        Ok(())
+        running.log.wait_end(ENDS)?;
+        Ok(running.log.tail())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.running()?.pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .context("a process id fits")?;
+        rustix::process::kill_process(pid, signal)
+            .with_context(|| format!("send {} {signal:?}", self.name))
     }
 
     /// Kills it (SIGKILL).

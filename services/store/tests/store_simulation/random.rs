@@ -4,7 +4,7 @@ use crate::run::{Plan, Report, simulate};
 use std::time::{Duration, Instant};
 
 /// Real time that each of the two tests below searches; `ORLOP_SIMULATION_SECONDS` is another.
-const SEARCH: Duration = Duration::from_secs(100);
+const SEARCH: Duration = Duration::from_secs(50);
 
 /// Runs seeds from the first on, or the one that is asked for.
 fn search(machines: usize, trouble: Duration) {

@@ -99,7 +99,9 @@ fn configuration(settings: &Settings) -> Result<Config, MemberError> {
         // Each purge is a flush of its own.
         purge_batch_size: settings.log_entries_kept.max(1),
         enable_pre_vote: Some(true),
-        // A leader that goes on leading after a restart knows only what its checkpoint had committed, and would read as of then.
+        // A leader that is one again without an election would confirm reads by the index of its last checkpoint: what it
+        // had committed and answered after that is in its log, but it does not know that it is committed until an entry of a new
+        // term is.
         enable_leader_restore: Some(false),
         ..Config::default()
     };
@@ -174,8 +176,20 @@ impl<D: Disk> Member<D> {
         };
         member.serve_peers(listeners);
         member.begin_cluster(identity).await?;
+        member.lead_alone().await?;
         member.start_tasks();
         Ok(member)
+    }
+
+    /// A member that is the only voter has nobody to wait for: it stands for election at once.
+    async fn lead_alone(&self) -> Result<(), MemberError> {
+        let position = self.machine().position();
+        let mut voters = position.membership.voter_ids();
+        if voters.next() == Some(self.id()) && voters.next().is_none() {
+            let elected = self.raft().trigger().elect(false).await;
+            elected.map_err(|error| super::lead::fatal(&error))?;
+        }
+        Ok(())
     }
 
     /// At the first start of a new cluster, every member writes the same first entry.

@@ -180,7 +180,6 @@ pub async fn pump(
 }
 
 /// Messages of a stream that came, up to the first that is none; why it is none comes after the answers to those before.
-#[must_use]
 pub fn incoming(
     requests: Streaming<AppendRequest>,
 ) -> (
