@@ -62,6 +62,12 @@ pub const SUITES: &[Suite] = &[
         runs: Runs::Component("fuzz_seeds"),
         budget_seconds: 30,
     },
+    Suite {
+        name: "store_simulation",
+        about: "the store's members under seeded time, network and disks; planted bugs; etcd's classes of bugs",
+        runs: Runs::Component("store_simulation"),
+        budget_seconds: 75,
+    },
     integration(
         "image",
         "two assemblies are bit-identical; nothing is inside that is not listed",

@@ -16,13 +16,14 @@ use crate::{
         metrics::Metrics,
         server::{Api, Services},
         tls::{Files, Tls, TlsError},
+        watch,
     },
     tools::Tool,
 };
 use prometheus_client::collector::Collector;
 use service::{Context, RunError, process::Process};
 use std::{error::Error, sync::Arc};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 
 /// Name of the service.
 pub const NAME: &str = "store";
@@ -92,7 +93,8 @@ async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
     let metrics = Metrics::new(checked.limits.quota_bytes, collectors);
     let api = Api::new(member.clone(), checked.limits);
     let http = Http::new(Services::new(api, metrics.calls()), metrics);
-    let (stop, stopping) = watch::channel(false);
+    let stop = watch::Sender::new(false);
+    let stopping = stop.subscribe();
     let mut serving = JoinSet::new();
     for listener in clients {
         serving.spawn(listener.serve(http.clone(), stopping.clone()));

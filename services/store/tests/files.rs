@@ -27,7 +27,8 @@ fn a_log_on_files() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("new/log");
     let mut log = open(&path, 0);
-    let commit = GroupCommit::start().expect("a thread");
+    let disk = Directory::open(&path).expect("a directory");
+    let commit = GroupCommit::start(&disk).expect("a thread");
     let (told, tell) = mpsc::channel();
     for index in 0..100 {
         let payload = vec![u8::try_from(index).expect("small"); 200];

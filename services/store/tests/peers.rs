@@ -15,6 +15,7 @@ use orlop_store::executor::{
             AppendRequest, Entry, LogId, Position, ProposeRequest, SnapshotBegin, SnapshotChunk,
             SnapshotEnd, Vote, peer_client::PeerClient,
         },
+        transport::Connector,
     },
     tls::Files,
 };
@@ -102,9 +103,9 @@ fn certified(authority: &Authority) -> [Node; 3] {
 /// Calls a member from outside with these certificates; why it failed, if it did.
 fn call(certificates: Option<Files>, url: &str) -> Result<u64, String> {
     let dialer = Dialer::new(certificates, "/nonexistent".into()).expect("good files");
-    let dialer = Arc::new(dialer);
+    let connector: Connector = Arc::new(dialer);
     let runtime = Runtime::new().expect("a runtime");
-    let answer = runtime.block_on(list_members(&dialer, url, PATIENCE));
+    let answer = runtime.block_on(list_members(&connector, url, PATIENCE));
     let members = answer.map_err(|status| status.message().to_owned())?;
     Ok(members.cluster_id)
 }

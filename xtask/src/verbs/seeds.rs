@@ -40,13 +40,14 @@ const SEEDED: &[Seeded] = &[
     seeded("dhcp", "orlop_network", "planner::dhcp::tests::"),
     seeded("clock", "orlop_time", "planner::simulation::"),
     seeded("config", "mutations", ""),
+    seeded("store", "store_simulation", "random::"),
 ];
 
 /// Search for seeds that fail.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask seeds")]
 struct Arguments {
-    /// Which tests: supervisor, installer, network, dhcp, clock, config; without names, all of them.
+    /// Which tests: supervisor, installer, network, dhcp, clock, config, store; without names, all of them.
     names: Vec<String>,
     /// How long to search.
     #[arg(long, default_value_t = 300, value_name = "N")]

@@ -2,18 +2,21 @@
 //!
 //! ```text
 //!   append, wait ──┐
-//!   append, wait ──┼──> waiting ──> thread: take all, flush once, tell all ──> again, while there are any
+//!   append, wait ──┼──> waiting ──> worker: take all, flush once, tell all ──> again, while there are any
 //!   append, wait ──┘
 //! ```
 //!
 //! While a flush runs, the next group gathers: the busier the log, the larger the groups. Groups need no timer and add no
 //! delay to a writer who is alone.
 
-use super::{disk::File, log::Unsynced};
+use super::{
+    beside::Worker,
+    disk::{Disk, File},
+    log::Unsynced,
+};
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, JoinHandle},
 };
 
 /// Told once: None when durable, else why not.
@@ -23,101 +26,67 @@ pub type Done = Box<dyn FnOnce(Option<io::Error>) + Send>;
 /// blocks until the flush that runs is over.
 pub const WAITING_MAX: usize = 4096;
 
-struct Waiting<F> {
-    requests: Vec<(Unsynced<F>, Done)>,
-    stopping: bool,
-}
-
 struct Shared<F> {
-    waiting: Mutex<Waiting<F>>,
-    changed: Condvar,
+    waiting: Mutex<Vec<(Unsynced<F>, Done)>>,
+    taken: Condvar,
 }
 
 impl<F> Shared<F> {
-    fn lock(&self) -> MutexGuard<'_, Waiting<F>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Unsynced<F>, Done)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait<'a>(&self, guard: MutexGuard<'a, Waiting<F>>) -> MutexGuard<'a, Waiting<F>> {
-        self.changed
-            .wait(guard)
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The thread that flushes. When dropped, it serves who waits, and ends.
+/// The worker that flushes. When dropped, it serves who waits, and ends.
 pub struct GroupCommit<F: File> {
     shared: Arc<Shared<F>>,
-    thread: Option<JoinHandle<()>>,
+    worker: Box<dyn Worker>,
 }
 
 impl<F: File> GroupCommit<F> {
-    /// Starts the thread.
+    /// Has a worker of the log's disk flush.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(disk: &impl Disk<File = F>) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            waiting: Mutex::new(Waiting {
-                requests: Vec::new(),
-                stopping: false,
-            }),
-            changed: Condvar::new(),
+            waiting: Mutex::default(),
+            taken: Condvar::new(),
         });
         let theirs = shared.clone();
-        let thread = thread::Builder::new()
-            .name("log-flush".to_owned())
-            .spawn(move || flush(&theirs))?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let worker = disk.worker("log-flush", Box::new(move || flush(&theirs)))?;
+        Ok(Self { shared, worker })
     }
 
-    /// Asks for what was appended to be made durable. `done` is called from the thread, in the order of calls.
+    /// Asks for what was appended to be made durable. `done` is called by the worker, in the order of calls.
     pub fn submit(&self, unsynced: Unsynced<F>, done: Done) {
         let mut waiting = self.shared.lock();
-        while waiting.requests.len() >= WAITING_MAX {
-            waiting = self.shared.wait(waiting);
+        while waiting.len() >= WAITING_MAX {
+            waiting = self
+                .shared
+                .taken
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.requests.push((unsynced, done));
-        self.shared.changed.notify_all();
-    }
-}
-
-impl<F: File> Drop for GroupCommit<F> {
-    fn drop(&mut self) {
-        self.shared.lock().stopping = true;
-        self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported there.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn flush<F: File>(shared: &Shared<F>) {
-    loop {
-        let mut waiting = shared.lock();
-        while waiting.requests.is_empty() {
-            if waiting.stopping {
-                return;
-            }
-            waiting = shared.wait(waiting);
-        }
-        let group = std::mem::take(&mut waiting.requests);
+        waiting.push((unsynced, done));
         drop(waiting);
-        shared.changed.notify_all();
-        // The log makes a segment durable before it begins the next, so the last one's flush covers all.
-        let flushed = match group.last() {
-            Some((unsynced, _)) => unsynced.sync(),
-            None => Ok(()),
-        };
-        let failure = flushed.err().map(|error| (error.kind(), error.to_string()));
-        for (_, done) in group {
-            let failure = failure.clone();
-            done(failure.map(|(kind, text)| io::Error::new(kind, text)));
-        }
+        self.worker.wake();
+    }
+}
+
+/// One flush for all who wait now.
+fn flush<F: File>(shared: &Shared<F>) {
+    let group = std::mem::take(&mut *shared.lock());
+    shared.taken.notify_all();
+    // The log makes a segment durable before it begins the next, so the last one's flush covers all.
+    let flushed = match group.last() {
+        Some((unsynced, _)) => unsynced.sync(),
+        None => return,
+    };
+    let failure = flushed.err().map(|error| (error.kind(), error.to_string()));
+    for (_, done) in group {
+        let failure = failure.clone();
+        done(failure.map(|(kind, text)| io::Error::new(kind, text)));
     }
 }
 
@@ -147,7 +116,7 @@ mod tests {
     fn many_writers_share_a_flush_and_lose_nothing() {
         let disk = Simulated::default();
         let mut log = log(&disk);
-        let commit = GroupCommit::start().expect("a thread");
+        let commit = GroupCommit::start(&disk).expect("a thread");
         let (told, tell) = mpsc::channel();
         // The first flush waits for the disk, which is held, so that the others gather behind it.
         let (hold, held) = mpsc::channel::<()>();
@@ -188,7 +157,7 @@ mod tests {
     fn a_failed_flush_is_told_to_all_and_ends_the_log() {
         let disk = Simulated::default();
         let mut log = log(&disk);
-        let commit = GroupCommit::start().expect("a thread");
+        let commit = GroupCommit::start(&disk).expect("a thread");
         let unsynced = log.append(0, &[b"a"]).expect("appended");
         disk.fail_after(0);
         let (told, tell) = mpsc::channel();

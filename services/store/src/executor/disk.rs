@@ -2,6 +2,7 @@
 //!
 //! What is written is durable only after [`File::sync`]; which files there are, only after [`Disk::sync`].
 
+use super::beside::{Step, Thread, Work, Worker, blocking};
 use std::{
     fs::{self, OpenOptions},
     io,
@@ -50,6 +51,25 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// The disk's.
     fn sync(&self) -> io::Result<()>;
+
+    /// Does work that waits for this disk, without holding up anybody but the caller.
+    ///
+    /// # Errors
+    /// The work's.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Work<T> {
+        Box::pin(blocking(work))
+    }
+
+    /// Somebody who does a step of such work whenever he is woken.
+    ///
+    /// # Errors
+    /// There is nobody.
+    fn worker(&self, name: &str, step: Step) -> io::Result<Box<dyn Worker>> {
+        Ok(Box::new(Thread::start(name, step)?))
+    }
 
     /// Bytes that can still be written.
     ///

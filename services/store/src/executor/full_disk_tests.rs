@@ -2,7 +2,8 @@
 //! on when there is space again.
 
 use super::{
-    member::{Member, MemberError, Settings},
+    member::{Member, MemberError, Settings, Surroundings},
+    peer::dial::Dialer,
     simulated::{Crash, Simulated},
 };
 use crate::planner::{command::Command, state::Reply};
@@ -27,8 +28,13 @@ impl Disks {
     }
 
     async fn start(&self, settings: Settings) -> Member<Simulated> {
-        let records = Arc::new(self.records.clone());
-        let member = Member::start(records, self.segments.clone(), settings, Vec::new(), None);
+        let dialer = Dialer::new(None, settings.resolv_conf.clone()).expect("no certificates");
+        let surroundings = Surroundings {
+            disk: Arc::new(self.records.clone()),
+            segments: self.segments.clone(),
+            connector: Arc::new(dialer),
+        };
+        let member = Member::start(surroundings, settings, Vec::new(), None);
         let member = member.await.expect("good disks");
         tokio::time::timeout(PATIENCE, member.wait_ready())
             .await

@@ -9,6 +9,7 @@ use super::{
         tests::{PATIENCE, local::Local, run},
     },
     tls::{Files, Tls, TlsError},
+    watch,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
@@ -24,7 +25,6 @@ use tokio::{
         BufReader,
     },
     net::{TcpStream, UnixStream},
-    sync::watch,
     time::timeout,
 };
 
@@ -39,7 +39,8 @@ async fn serve(store: &Local) -> (SocketAddr, watch::Sender<bool>) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::plain(any).await.expect("a free port");
     let address = listener.address().expect("TCP");
-    let (stop, stopping) = watch::channel(false);
+    let stop = watch::Sender::new(false);
+    let stopping = stop.subscribe();
     tokio::spawn(listener.serve(http(store), stopping));
     (address, stop)
 }
@@ -209,12 +210,13 @@ fn plain_http_is_for_loopback_and_unix_sockets() {
         // One that a process before us left.
         drop(Listener::unix(path.clone()).expect("a socket"));
         let listener = Listener::unix(path.clone()).expect("a socket");
-        let (stop, stopping) = watch::channel(false);
+        let stop = watch::Sender::new(false);
+        let stopping = stop.subscribe();
         let serving = tokio::spawn(listener.serve(http(&Local::default()), stopping));
         let stream = UnixStream::connect(&path).await.expect("it listens");
         let (code, _) = exchange(stream, "GET", "/version", "").await;
         assert_eq!(code, 200);
-        stop.send(true).expect("it serves");
+        stop.send_replace(true);
         timeout(PATIENCE, serving)
             .await
             .expect("it stops")
@@ -295,7 +297,8 @@ fn tls_is_mutual_and_follows_its_files() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = Listener::tls(any, tls).await.expect("a free port");
         let address = listener.address().expect("TCP");
-        let (_stop, stopping) = watch::channel(false);
+        let stop = watch::Sender::new(false);
+        let stopping = stop.subscribe();
         tokio::spawn(listener.serve(http(&Local::default()), stopping));
         assert_eq!(first.ask(address, true).await, Some(200));
         assert_eq!(first.ask(address, false).await, None);

@@ -5,7 +5,7 @@
 //!   TCP elsewhere ──> mutual TLS (handshake bounded) ─┴──> HTTP, by what the client says first ──> Answer
 //! ```
 
-use super::tls::Tls;
+use super::{tls::Tls, watch};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -27,7 +27,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };

@@ -1,5 +1,6 @@
 //! Acts: files, Raft, peers and clients.
 
+pub mod beside;
 pub mod calls;
 pub mod cell;
 pub mod commit;
@@ -18,6 +19,7 @@ pub mod member;
 pub mod metrics;
 pub mod peer;
 pub mod raft;
+pub mod random;
 pub mod records;
 #[cfg(test)]
 mod recovery_tests;
@@ -27,4 +29,5 @@ mod simulated;
 pub mod snapshot_file;
 mod space;
 pub mod tls;
+pub mod watch;
 pub mod watches;

@@ -4,11 +4,11 @@ use super::{ClusterState, MemberError, Settings, types::chain};
 use crate::executor::{
     cell::Cell,
     disk::Disk,
-    peer::{address::PeerUrl, client::list_members, dial::Dialer},
+    peer::{address::PeerUrl, client::list_members, transport::Connector},
     raft::NodeInfo,
 };
 use aws_lc_rs::digest::{Context, SHA256};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 const IDENTITY: Cell = Cell::new("identity");
 /// How long one member is asked for the others.
@@ -95,12 +95,12 @@ pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
 pub(super) async fn choose(
     disk: &impl Disk,
     settings: &Settings,
-    dialer: &Arc<Dialer>,
+    connector: &Connector,
 ) -> Result<Identity, MemberError> {
     let members = initial_members(settings)?;
     let identity = match settings.cluster_state {
         ClusterState::New => begun(&members, settings, &[]),
-        ClusterState::Existing => joined(settings, dialer).await?,
+        ClusterState::Existing => joined(settings, connector).await?,
     };
     keep(disk, identity)?;
     Ok(identity)
@@ -134,7 +134,7 @@ pub(super) fn begun(
 }
 
 /// Asks the others which number they gave to the one with our peer URLs.
-async fn joined(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Identity, MemberError> {
+async fn joined(settings: &Settings, connector: &Connector) -> Result<Identity, MemberError> {
     let ours: Vec<_> = settings
         .initial_cluster
         .iter()
@@ -147,7 +147,7 @@ async fn joined(settings: &Settings, dialer: &Arc<Dialer>) -> Result<Identity, M
         .filter(|(name, _)| *name != settings.name);
     let mut faults = Vec::new();
     for (name, url) in others {
-        match list_members(dialer, url, ASK_TIMEOUT).await {
+        match list_members(connector, url, ASK_TIMEOUT).await {
             Ok(members) => {
                 let nodes = members.membership.unwrap_or_default().nodes;
                 let found = nodes

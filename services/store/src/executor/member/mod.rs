@@ -27,6 +27,7 @@ use super::{
     raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine, tally::Count},
     records::Reader,
     snapshot_file::{self, Blobs},
+    watch,
     watches::WatchHub,
 };
 use crate::planner::{
@@ -44,13 +45,13 @@ use openraft::{
 };
 use reads::Reads;
 pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
+pub use start::Surroundings;
 use std::{
     fs, io,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tokio::{
-    sync::watch,
     task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout_at},
 };
@@ -173,7 +174,8 @@ impl<D: Disk> Member<D> {
     /// The disk's.
     pub fn snapshot(&self) -> Result<Blobs, MemberError> {
         let (view, position) = self.machine().view()?;
-        let chunks = peer::snapshot::send(view, position, proto::Vote::default());
+        let disk = self.machine().disk().clone();
+        let chunks = peer::snapshot::send(disk, view, position, proto::Vote::default());
         Ok(snapshot_file::encode(chunks))
     }
 
@@ -316,6 +318,7 @@ impl<D: Disk> Member<D> {
     ) -> Result<T, MemberError> {
         let mut stopping = self.inner.stopping.subscribe();
         tokio::select! {
+            biased;
             done = request => done,
             () = sleep_until(deadline) => Err(match self.leader() {
                 Leader::Nobody => MemberError::NoLeader,
@@ -369,6 +372,7 @@ impl<D: Disk> Member<D> {
             let submit = self.submit(proposal);
             tokio::pin!(submit);
             tokio::select! {
+                biased;
                 outcome = waiter.outcome() => return outcome_of(outcome),
                 submitted = &mut submit => match submitted {
                     // The connection was lost, and nobody knows what came of it: it may yet be applied here.

@@ -9,20 +9,16 @@ use super::{
 use crate::executor::{
     disk::{Directory, Disk},
     listener::Listener,
-    peer::{
-        client::Peers,
-        dial::Dialer,
-        network::Network,
-        service::{PeerService, Peering},
-    },
+    peer::{client::Peers, dial::Dialer, network::Network, service::Peering, transport::Connector},
     raft::{
         machine::{self, Machine},
         state_machine::StateMachine,
         tally::Count,
     },
+    random,
     records::CacheBytes,
+    watch,
 };
-use aws_lc_rs::rand;
 use openraft::{
     Config, Raft, SnapshotPolicy,
     async_runtime::WatchReceiver,
@@ -34,7 +30,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 /// Entries that one message to a peer holds at most, whatever their size.
 const APPEND_ENTRIES_MAX: u64 = 4096;
@@ -55,8 +51,28 @@ impl Member<Directory> {
         let disk = Directory::open(directory)?;
         let lock = lock(directory)?;
         let segments = Directory::open(&directory.join("log"))?;
-        Self::start(Arc::new(disk), segments, settings, listeners, Some(lock)).await
+        let dialer = Dialer::new(
+            settings.peer_certificates.clone(),
+            settings.resolv_conf.clone(),
+        );
+        let dialer = dialer.map_err(|error| MemberError::Configuration(chain(&error)))?;
+        let surroundings = Surroundings {
+            disk: Arc::new(disk),
+            segments,
+            connector: Arc::new(dialer),
+        };
+        Self::start(surroundings, settings, listeners, Some(lock)).await
     }
+}
+
+/// What a member stands on: real disks and connections, or simulated ones.
+pub struct Surroundings<D> {
+    /// For records, and small values.
+    pub disk: Arc<D>,
+    /// For the log.
+    pub segments: D,
+    /// To the other members.
+    pub connector: Connector,
 }
 
 /// Two processes on one directory would ruin it.
@@ -68,13 +84,6 @@ fn lock(directory: &Path) -> Result<fs::File, MemberError> {
         MemberError::Configuration(format!("another process uses {directory}: {error}"))
     })?;
     Ok(file)
-}
-
-/// Random numbers of the system.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    rand::fill(&mut bytes).expect("the system has random numbers");
-    u64::from_be_bytes(bytes)
 }
 
 fn configuration(settings: &Settings) -> Result<Config, MemberError> {
@@ -102,22 +111,25 @@ fn configuration(settings: &Settings) -> Result<Config, MemberError> {
 }
 
 impl<D: Disk> Member<D> {
-    /// Starts a member on any disks.
-    pub(crate) async fn start(
-        disk: Arc<D>,
-        segments: D,
+    /// Starts a member. Who gives it no listener has [`PeerService`](crate::executor::peer::service::PeerService) answer its peers.
+    ///
+    /// # Errors
+    /// [`MemberError::Configuration`], [`MemberError::Storage`].
+    pub async fn start(
+        surroundings: Surroundings<D>,
         settings: Settings,
         listeners: Vec<Listener>,
         lock: Option<fs::File>,
     ) -> Result<Self, MemberError> {
+        let Surroundings {
+            disk,
+            segments,
+            connector,
+        } = surroundings;
         let config = Arc::new(configuration(&settings)?);
-        let certificates = settings.peer_certificates.clone();
-        let dialer = Dialer::new(certificates, settings.resolv_conf.clone());
-        let dialer = dialer.map_err(|error| MemberError::Configuration(chain(&error)))?;
-        let dialer = Arc::new(dialer);
         let identity = match identity::kept(&*disk)? {
             Some(identity) => identity,
-            None => identity::choose(&*disk, &settings, &dialer).await?,
+            None => identity::choose(&*disk, &settings, &connector).await?,
         };
         let machine = machine::Settings {
             cache: CacheBytes {
@@ -126,11 +138,12 @@ impl<D: Disk> Member<D> {
             },
             checkpoint_entries: settings.checkpoint_entries,
         };
-        let machine = Machine::open(disk, segments, machine, Box::new(random))?;
+        let machine = Machine::open(disk.clone(), segments, machine, Box::new(random::number))?;
         let machine = Arc::new(machine);
-        let peers = Peers::new(identity.cluster, identity.member, dialer);
+        let peers = Peers::new(identity.cluster, identity.member, connector);
         let network = Network {
             peers: peers.clone(),
+            disk,
         };
         let state_machine = StateMachine(machine.clone());
         let raft = Raft::new(
@@ -203,7 +216,7 @@ impl<D: Disk> Member<D> {
     }
 
     fn serve_peers(&self, listeners: Vec<Listener>) {
-        let peering = Peering::new(PeerService::new(self.clone()));
+        let peering = Peering::new(self.clone());
         for listener in listeners {
             let stopping = self.inner.stopping.subscribe();
             self.keep(tokio::spawn(listener.serve(peering.clone(), stopping)));

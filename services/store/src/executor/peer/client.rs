@@ -2,11 +2,11 @@
 
 use super::{
     CLUSTER, FROM, MESSAGE_BYTES_MAX, TO,
-    dial::{Dialer, Route},
     proto::{
         ChangeMembersRequest, HashRequest, LeaseRequest, LeaseResponse, ListMembersRequest,
         Members, ProposeRequest, ReadIndexRequest, peer_client::PeerClient,
     },
+    transport::{Connector, Transport, Way},
 };
 use crate::executor::{
     member::MemberError,
@@ -20,23 +20,22 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tonic::{Request, Status, transport::Channel};
+use tonic::{Request, Status};
 
 /// Both connections to one member.
 #[derive(Debug, Clone)]
 pub struct Channels {
     /// For what must not wait.
-    pub urgent: Channel,
+    pub urgent: Transport,
     /// For what is large.
-    pub bulk: Channel,
+    pub bulk: Transport,
 }
 
 /// Connections to all members, made when they are first needed.
-#[derive(Debug)]
 pub struct Peers {
     cluster: u64,
     own: u64,
-    dialer: Arc<Dialer>,
+    connector: Connector,
     known: Mutex<BTreeMap<u64, Known>>,
 }
 
@@ -44,14 +43,14 @@ pub struct Peers {
 #[derive(Debug)]
 struct Known {
     urls: Vec<String>,
-    route: Arc<Route>,
+    way: Arc<dyn Way>,
     channels: Channels,
 }
 
 impl Known {
     fn change(&mut self, urls: &[String]) -> Result<(), String> {
         if self.urls != urls {
-            self.route.change(urls)?;
+            self.way.change(urls)?;
             self.urls = urls.to_vec();
         }
         Ok(())
@@ -70,11 +69,11 @@ pub struct Peer {
 impl Peers {
     /// Nobody yet; `own` is our own number, which others are told.
     #[must_use]
-    pub fn new(cluster: u64, own: u64, dialer: Arc<Dialer>) -> Arc<Self> {
+    pub fn new(cluster: u64, own: u64, connector: Connector) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             own,
-            dialer,
+            connector,
             known: Mutex::default(),
         })
     }
@@ -113,15 +112,15 @@ impl Peers {
             known.change(urls)?;
             return Ok(known.channels.clone());
         }
-        let route = Route::new(self.dialer.clone(), urls)?;
+        let way = self.connector.clone().way(urls)?;
         let channels = Channels {
-            urgent: route.channel(),
-            bulk: route.channel(),
+            urgent: way.clone().transport(),
+            bulk: way.clone().transport(),
         };
         let urls = urls.to_vec();
         let new = Known {
             urls,
-            route,
+            way,
             channels: channels.clone(),
         };
         known.insert(id, new);
@@ -134,12 +133,13 @@ impl Peers {
 /// # Errors
 /// It is out of reach.
 pub async fn list_members(
-    dialer: &Arc<Dialer>,
+    connector: &Connector,
     url: &str,
     timeout: Duration,
 ) -> Result<Members, Status> {
-    let route = Route::new(dialer.clone(), &[url.to_owned()]).map_err(Status::invalid_argument)?;
-    let mut client = PeerClient::new(route.channel());
+    let way = connector.clone().way(&[url.to_owned()]);
+    let way = way.map_err(Status::invalid_argument)?;
+    let mut client = PeerClient::new(way.transport());
     let mut request = Request::new(ListMembersRequest {});
     request.set_timeout(timeout);
     Ok(client.list_members(request).await?.into_inner())
@@ -150,7 +150,7 @@ impl Peer {
     ///
     /// # Errors
     /// The member has no URL that can be called.
-    pub fn urgent(&self) -> Result<PeerClient<Channel>, Status> {
+    pub fn urgent(&self) -> Result<PeerClient<Transport>, Status> {
         self.client(|channels| &channels.urgent)
     }
 
@@ -158,14 +158,14 @@ impl Peer {
     ///
     /// # Errors
     /// As for [`Peer::urgent`].
-    pub fn bulk(&self) -> Result<PeerClient<Channel>, Status> {
+    pub fn bulk(&self) -> Result<PeerClient<Transport>, Status> {
         self.client(|channels| &channels.bulk)
     }
 
     fn client(
         &self,
-        choose: impl FnOnce(&Channels) -> &Channel,
-    ) -> Result<PeerClient<Channel>, Status> {
+        choose: impl FnOnce(&Channels) -> &Transport,
+    ) -> Result<PeerClient<Transport>, Status> {
         let channels = self.channels.as_ref().map_err(Status::unavailable)?;
         Ok(PeerClient::new(choose(channels).clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)

@@ -8,7 +8,10 @@
 //! A connection uses the certificates that are on disk when it is made. Names are asked of the nameservers of a resolv.conf(5): a
 //! static program has no other way.
 
-use super::address::{PeerHost, PeerUrl};
+use super::{
+    address::{PeerHost, PeerUrl},
+    transport::{Broken, Connect, Transport, Way},
+};
 use crate::executor::{
     member::chain,
     tls::{ClientTls, Files, TlsError},
@@ -39,6 +42,7 @@ use tonic::{
     codegen::{Service, http::Uri},
     transport::{Channel, Endpoint},
 };
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 /// URLs of one member that are tried. A machine has not more networks.
 pub const URLS_MAX: usize = 8;
@@ -224,16 +228,6 @@ impl Route {
         }))
     }
 
-    /// From the next connection on, by these.
-    ///
-    /// # Errors
-    /// None of them can be called: nothing is changed.
-    pub fn change(&self, urls: &[String]) -> Result<(), String> {
-        let urls = parse(urls)?;
-        *self.urls() = urls;
-        Ok(())
-    }
-
     /// A channel that connects when it is first used, and again when it has lost its connection.
     #[must_use]
     pub fn channel(self: &Arc<Self>) -> Channel {
@@ -277,6 +271,24 @@ impl Route {
 
     fn urls(&self) -> std::sync::MutexGuard<'_, Vec<PeerUrl>> {
         self.urls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Way for Route {
+    fn change(&self, urls: &[String]) -> Result<(), String> {
+        let urls = parse(urls)?;
+        *self.urls() = urls;
+        Ok(())
+    }
+
+    fn transport(self: Arc<Self>) -> Transport {
+        BoxCloneSyncService::new(self.channel().map_err(|error| Broken(error.into())))
+    }
+}
+
+impl Connect for Dialer {
+    fn way(self: Arc<Self>, urls: &[String]) -> Result<Arc<dyn Way>, String> {
+        Ok(Route::new(self, urls)?)
     }
 }
 

@@ -15,6 +15,7 @@ pub mod dial;
 pub mod network;
 pub mod service;
 pub mod snapshot;
+pub mod transport;
 
 /// Messages and service, generated.
 #[allow(

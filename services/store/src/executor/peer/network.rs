@@ -6,6 +6,7 @@ use super::{
     proto::{self, append_response::Outcome},
     snapshot,
 };
+use crate::executor::disk::Disk;
 use crate::executor::raft::{
     NodeInfo, TypeConfig, Vote,
     encoding::{Malformed, decode_log_id, decode_vote, encode_log_id, encode_vote},
@@ -33,31 +34,36 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Makes connections for openraft.
-pub struct Network {
+pub struct Network<D> {
     /// All connections.
     pub peers: Arc<Peers>,
+    /// Where snapshots are read.
+    pub disk: Arc<D>,
 }
 
 /// One connection of openraft's.
-pub struct Connection {
+pub struct Connection<D> {
     peer: Peer,
+    disk: Arc<D>,
     /// It is for signs of life.
     urgent: bool,
 }
 
-impl RaftNetworkFactory<TypeConfig> for Network {
-    type Network = Connection;
+impl<D: Disk> RaftNetworkFactory<TypeConfig> for Network<D> {
+    type Network = Connection<D>;
 
-    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> Connection {
+    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> Connection<D> {
         Connection {
             peer: self.peers.peer(target, node),
+            disk: self.disk.clone(),
             urgent: false,
         }
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> Connection {
+    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> Connection<D> {
         Connection {
             peer: self.peers.peer(target, node),
+            disk: self.disk.clone(),
             urgent: true,
         }
     }
@@ -93,7 +99,7 @@ fn vote_response(
     Ok(VoteResponse::new(vote, last, response.granted))
 }
 
-impl RaftNetworkV2<TypeConfig> for Connection {
+impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
     type SnapshotData = SnapshotData;
 
     async fn append_entries(
@@ -188,9 +194,10 @@ impl RaftNetworkV2<TypeConfig> for Connection {
             return Err(unreachable(fault).into());
         };
         let mut client = self.peer.bulk().map_err(unreachable)?;
-        let chunks = snapshot::send(*view, position, encode_vote(&vote));
+        let chunks = snapshot::send(self.disk.clone(), *view, position, encode_vote(&vote));
         let request = self.peer.request(chunks, SNAPSHOT_TIMEOUT);
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             response = client.install(request) => {
                 let response = response.map_err(unreachable)?.into_inner();

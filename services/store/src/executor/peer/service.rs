@@ -50,14 +50,17 @@ pub struct PeerService<D: Disk> {
 }
 
 impl<D: Disk> PeerService<D> {
-    /// The service of this member.
+    /// The service of this member, as gRPC serves it, with bounds on its messages.
     #[must_use]
-    pub fn new(member: Member<D>) -> Self {
-        Self {
+    pub fn server(member: Member<D>) -> PeerServer<Self> {
+        let service = Self {
             member,
             installing: tokio::sync::Mutex::new(()),
             misled: Sparingly::default(),
-        }
+        };
+        PeerServer::new(service)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     /// Refuses what is meant for somebody else.
@@ -112,12 +115,9 @@ impl<D: Disk> Clone for Peering<D> {
 }
 
 impl<D: Disk> Peering<D> {
-    /// With bounds on its messages.
-    pub fn new(service: PeerService<D>) -> Self {
-        let server = PeerServer::new(service)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Self(server)
+    /// This member's.
+    pub fn new(member: Member<D>) -> Self {
+        Self(PeerService::server(member))
     }
 }
 

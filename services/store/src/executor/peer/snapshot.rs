@@ -8,7 +8,6 @@ use crate::{
             encoding::{Malformed, Position, malformed},
             machine::Machine,
             state_machine::SnapshotData,
-            storage::blocking,
         },
         records::{Incoming, View},
     },
@@ -20,7 +19,7 @@ use crate::{
 use bytes::Bytes;
 use etcd_proto::{mvccpb::KeyValue, prost::Message};
 use openraft::Snapshot;
-use std::{io, ops::ControlFlow, time::Duration};
+use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tonic::Status;
@@ -33,59 +32,90 @@ const CHUNKS_WAITING: usize = 4;
 /// Longest wait for a chunk. Then the next sender may have the file: this one may be gone without a word.
 const CHUNK_MAX: Duration = Duration::from_secs(30);
 
-/// A snapshot as a stream of chunks, read on a thread of its own as fast as they are taken. A stream that breaks off
-/// (the disk failed) has no end, and is refused by who takes it.
-pub fn send(
+/// A snapshot as a stream of chunks, read as fast as they are taken. A stream that breaks off (the disk failed) has no
+/// end, and is refused by who takes it.
+pub fn send<D: Disk>(
+    disk: Arc<D>,
     view: View,
     position: Position,
     vote: proto::Vote,
 ) -> impl Stream<Item = SnapshotChunk> + Send + 'static {
+    let mut outgoing = Outgoing {
+        view,
+        begin: Some((position, vote)),
+        from: Revision { main: 0, sub: 0 },
+        records: 0,
+    };
     let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = read_all(&view, &position, vote, &sender) {
-            tracing::error!(%error, "read a snapshot");
+    tokio::spawn(async move {
+        loop {
+            let read = move || {
+                let chunk = outgoing.read()?;
+                Ok((outgoing, chunk))
+            };
+            let chunk;
+            (outgoing, chunk) = match disk.run(read).await {
+                Ok(read) => read,
+                Err(error) => {
+                    tracing::error!(%error, "read a snapshot");
+                    return;
+                }
+            };
+            let ends = chunk.end.is_some();
+            // Who took it may have gone: openraft begins again.
+            if sender.send(chunk).await.is_err() || ends {
+                return;
+            }
         }
     });
     ReceiverStream::new(chunks)
 }
 
-fn read_all(
-    view: &View,
-    position: &Position,
-    vote: proto::Vote,
-    sender: &mpsc::Sender<SnapshotChunk>,
-) -> io::Result<()> {
-    let (kept, _) = view.kept().map_err(io::Error::other)?;
-    let mut chunk = SnapshotChunk {
-        begin: Some(begin(&kept, position, vote)),
-        ..SnapshotChunk::default()
-    };
-    let (mut bytes, mut records, mut gone) = (0, 0, false);
-    let start = Revision { main: 0, sub: 0 };
-    view.scan(start, &mut |revision, pair| {
-        bytes += pair.len();
-        records += 1;
-        chunk.records.push(proto::Record {
-            main: revision.main,
-            sub: revision.sub,
-            pair: Bytes::copy_from_slice(pair),
+/// A snapshot on its way out.
+struct Outgoing {
+    view: View,
+    /// What comes before the first record.
+    begin: Option<(Position, proto::Vote)>,
+    /// Where the next chunk begins.
+    from: Revision,
+    /// How many have been read.
+    records: u64,
+}
+
+impl Outgoing {
+    fn read(&mut self) -> io::Result<SnapshotChunk> {
+        let mut chunk = SnapshotChunk::default();
+        if let Some((position, vote)) = self.begin.take() {
+            let (kept, _) = self.view.kept().map_err(io::Error::other)?;
+            chunk.begin = Some(begin(&kept, &position, vote));
+        }
+        let (mut bytes, mut next) = (0, None);
+        let from = self.from;
+        let scanned = self.view.scan(from, &mut |revision, pair| {
+            if bytes >= CHUNK_BYTES {
+                next = Some(revision);
+                return ControlFlow::Break(());
+            }
+            bytes += pair.len();
+            chunk.records.push(proto::Record {
+                main: revision.main,
+                sub: revision.sub,
+                pair: Bytes::copy_from_slice(pair),
+            });
+            ControlFlow::Continue(())
         });
-        if bytes >= CHUNK_BYTES {
-            bytes = 0;
-            gone = sender.blocking_send(std::mem::take(&mut chunk)).is_err();
+        scanned.map_err(io::Error::other)?;
+        self.records += u64::try_from(chunk.records.len()).expect("64 bits");
+        match next {
+            Some(next) => self.from = next,
+            None => {
+                chunk.end = Some(SnapshotEnd {
+                    records: self.records,
+                });
+            }
         }
-        if gone {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    })
-    .map_err(io::Error::other)?;
-    if !gone {
-        chunk.end = Some(SnapshotEnd { records });
-        // Who took it may have gone: openraft begins again.
-        let _ = sender.blocking_send(chunk);
+        Ok(chunk)
     }
-    Ok(())
 }
 
 fn begin(kept: &Kept, position: &Position, vote: proto::Vote) -> SnapshotBegin {
@@ -146,11 +176,11 @@ pub async fn receive<D: Disk>(
         check_records(&chunk.records, kept.revision)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let end = chunk.end;
-        let added = blocking(move || add(incoming, &chunk)).await;
-        incoming = added.map_err(internal)?;
+        let added = machine.disk().run(move || add(incoming, &chunk));
+        incoming = added.await.map_err(internal)?;
         if let Some(end) = end {
             let meta = position.meta();
-            let finished = blocking(move || {
+            let finished = machine.disk().run(move || {
                 incoming
                     .finish(&kept, &position.encode(), end.records)
                     .map_err(io::Error::other)

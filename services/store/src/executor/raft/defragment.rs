@@ -8,7 +8,7 @@
 //! Records are only added, at the end, while none are dropped: so a round takes what is behind the last one that it has. A
 //! crash leaves the old file or the new one, whole, and both fit the log: it is not purged before the new one has the name.
 
-use super::{machine::Machine, storage::blocking};
+use super::machine::Machine;
 use crate::executor::{
     disk::Disk,
     records::{COPY, Incoming, RecordFile, RecordsError},
@@ -36,18 +36,17 @@ impl<D: Disk> Machine<D> {
         let result = self.copy_and_swap(&file, &busy).await;
         if result.is_err() {
             let disk = self.disk.clone();
-            let removed =
-                blocking(move || RecordFile::remove_copy(&*disk).map_err(io::Error::other));
-            if let Err(error) = removed.await {
+            let remove = move || RecordFile::remove_copy(&*disk).map_err(io::Error::other);
+            if let Err(error) = self.disk.run(remove).await {
                 tracing::warn!(%error, "remove what was copied; it is removed at the next start");
             }
         }
         // Whoever is last to have it closes it, which is work for a thread of its own.
-        blocking(move || {
+        let close = move || {
             drop(file);
             Ok(())
-        })
-        .await?;
+        };
+        self.disk.run(close).await?;
         result
     }
 
@@ -70,20 +69,21 @@ impl<D: Disk> Machine<D> {
     ) -> io::Result<()> {
         let (disk, pages) = (self.disk.clone(), self.settings.cache.pages);
         let from = file.clone();
-        let mut copy =
-            blocking(move || from.begin_copy(&*disk, pages).map_err(io::Error::other)).await?;
+        let begin = move || from.begin_copy(&*disk, pages).map_err(io::Error::other);
+        let mut copy = self.disk.run(begin).await?;
         for _ in 0..ROUNDS_MAX {
-            let (next, copied) = round(file.clone(), copy).await?;
+            let file = file.clone();
+            let (next, copied) = self.disk.run(move || round(&file, copy)).await?;
             copy = next;
             if copied <= LAST_ROUND_RECORDS {
                 break;
             }
         }
-        let copy = blocking(move || {
+        let flush = move || {
             copy.sync().map_err(io::Error::other)?;
             Ok(copy)
-        })
-        .await?;
+        };
+        let copy = self.disk.run(flush).await?;
         let mut writer = self.writer.lock().await;
         if !Arc::ptr_eq(file, &self.file()) {
             return Err(busy(
@@ -92,7 +92,8 @@ impl<D: Disk> Machine<D> {
         }
         let end = self.prepare_checkpoint(&mut writer).await?;
         let (from, disk) = (file.clone(), self.disk.clone());
-        let new = blocking(move || replace(&from, copy, &*disk).map_err(io::Error::other)).await?;
+        let replace = move || replace(&from, copy, &*disk).map_err(io::Error::other);
+        let new = self.disk.run(replace).await?;
         new.patience().begin();
         self.held_mut().file = Arc::new(new);
         // The file has its name, but a crash may yet take it away: until the directory is flushed, nothing is purged.
@@ -101,13 +102,10 @@ impl<D: Disk> Machine<D> {
     }
 }
 
-async fn round(file: Arc<RecordFile>, mut copy: Incoming) -> io::Result<(Incoming, u64)> {
-    blocking(move || {
-        let view = file.view().map_err(io::Error::other)?;
-        let copied = copy.copy(&view).map_err(io::Error::other)?;
-        Ok((copy, copied))
-    })
-    .await
+fn round(file: &RecordFile, mut copy: Incoming) -> io::Result<(Incoming, u64)> {
+    let view = file.view().map_err(io::Error::other)?;
+    let copied = copy.copy(&view).map_err(io::Error::other)?;
+    Ok((copy, copied))
 }
 
 fn replace(

@@ -14,7 +14,7 @@ use super::{
     Entry, Proposal, StoredMembership,
     encoding::Position,
     fresh::Fresh,
-    storage::{LogStorage, blocking},
+    storage::LogStorage,
     tally::Tally,
     waiters::{Outcome, Waiters},
 };
@@ -22,7 +22,8 @@ use crate::{
     executor::{
         disk::Disk,
         leases::LeaseClock,
-        records::{CacheBytes, Commit, INCOMING, Incoming, Reader, RecordFile, RecordsError, View},
+        records::{CacheBytes, Commit, INCOMING, Incoming, Reader, RecordFile, View},
+        watch,
         watches::WatchHub,
     },
     planner::{
@@ -36,11 +37,12 @@ use openraft::EntryPayload;
 use std::{
     io,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::{
-    sync::{Mutex, Notify, watch},
-    task::{JoinHandle, spawn_blocking},
+    sync::{Mutex, Notify},
+    task::JoinHandle,
+    time::Instant,
 };
 
 /// Keys that one step of a compaction looks at: some hundred microseconds, while which nobody reads.
@@ -70,7 +72,7 @@ pub(super) struct Writer {
     /// Entries that were applied since the last durable checkpoint.
     fresh: u64,
     /// A write of the records that runs beside applying: one at most.
-    writing: Option<JoinHandle<Result<(), RecordsError>>>,
+    writing: Option<JoinHandle<io::Result<()>>>,
     /// The file has its name, which may not be durable yet.
     pub(super) unsettled: bool,
 }
@@ -87,7 +89,7 @@ impl Writer {
     /// Waits for the write that runs, if one does.
     async fn written(&mut self) -> io::Result<()> {
         match self.writing.take() {
-            Some(writing) => writing.await?.map_err(io::Error::other),
+            Some(writing) => writing.await?,
             None => Ok(()),
         }
     }
@@ -177,6 +179,11 @@ impl<D: Disk> Machine<D> {
         // One that a crash interrupted goes on.
         machine.compact.notify_one();
         Ok(machine)
+    }
+
+    /// The disk of its records.
+    pub(crate) fn disk(&self) -> &Arc<D> {
+        &self.disk
     }
 
     /// The log beside it.
@@ -314,7 +321,8 @@ impl<D: Disk> Machine<D> {
         let file = self.file();
         if file.wants_write() {
             writer.written().await?;
-            writer.writing = Some(spawn_blocking(move || file.write(false)));
+            let write = move || file.write(false).map_err(io::Error::other);
+            writer.writing = Some(tokio::spawn(self.disk.run(write)));
         }
         Ok(())
     }
@@ -322,7 +330,8 @@ impl<D: Disk> Machine<D> {
     async fn checkpoint_as(&self, writer: &mut Writer) -> io::Result<()> {
         let end = self.prepare_checkpoint(writer).await?;
         let file = self.file();
-        blocking(move || file.write(true).map_err(io::Error::other)).await?;
+        let write = move || file.write(true).map_err(io::Error::other);
+        self.disk.run(write).await?;
         self.settle(writer, end).await
     }
 
@@ -343,7 +352,7 @@ impl<D: Disk> Machine<D> {
     pub(super) async fn settle(&self, writer: &mut Writer, end: u64) -> io::Result<()> {
         if writer.unsettled {
             let disk = self.disk.clone();
-            blocking(move || disk.sync()).await?;
+            self.disk.run(move || disk.sync()).await?;
             writer.unsettled = false;
         }
         self.log.checkpointed(end);
@@ -358,18 +367,18 @@ impl<D: Disk> Machine<D> {
     pub async fn install(&self, file: RecordFile) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
         writer.written().await?;
-        let (file, state, applied) = blocking(move || {
+        let restore = move || {
             let (state, applied) = file.restore().map_err(io::Error::other)?;
             Ok((file, state, applied))
-        })
-        .await?;
+        };
+        let (file, state, applied) = self.disk.run(restore).await?;
         let position = Position::decode(applied.as_deref())?;
         let disk = self.disk.clone();
-        blocking(move || {
+        let take_place = move || {
             RecordFile::take_place(&*disk, INCOMING).map_err(io::Error::other)?;
             disk.sync()
-        })
-        .await?;
+        };
+        self.disk.run(take_place).await?;
         writer.unsettled = false;
         let next = position.next_index();
         file.patience().begin();

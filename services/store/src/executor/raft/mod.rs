@@ -15,6 +15,7 @@ pub mod encoding;
 mod fresh;
 pub mod machine;
 mod recent;
+pub mod runtime;
 pub mod state_machine;
 pub mod storage;
 pub mod tally;
@@ -33,6 +34,7 @@ openraft::declare_raft_types!(
         R = (),
         NodeId = u64,
         Node = NodeInfo,
+        AsyncRuntime = runtime::Runtime,
 );
 
 /// A log position.

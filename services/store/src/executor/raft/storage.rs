@@ -96,6 +96,7 @@ impl<D: Disk> LogStorage<D> {
             checkpointed: if position.installed { 0 } else { applied },
             random,
         };
+        let commit = GroupCommit::start(&segments)?;
         let (mut log, recovered) = Log::open(segments, settings).map_err(io::Error::other)?;
         if recovered.cut_bytes > 0 {
             tracing::info!(
@@ -125,19 +126,20 @@ impl<D: Disk> LogStorage<D> {
                 log: Mutex::new(log),
                 recent: Mutex::default(),
                 kept: Mutex::new(kept),
-                commit: GroupCommit::start()?,
+                commit,
                 patience: Patience::default(),
             }),
         })
     }
 
-    /// Makes everything that was appended durable, on a thread of its own.
+    /// Makes everything that was appended durable.
     ///
     /// # Errors
     /// The disk's; the log takes nothing more then.
     pub async fn sync(&self) -> io::Result<()> {
         let unsynced = self.log().unsynced();
-        blocking(move || log::Unsynced::sync(&unsynced)).await
+        let disk = &self.shared.disk;
+        disk.run(move || log::Unsynced::sync(&unsynced)).await
     }
 
     /// Whether what is to be written waits while the disk is full. Until told to, it fails.
@@ -251,15 +253,6 @@ impl<D: Disk> LogStorage<D> {
     }
 }
 
-/// Runs what waits for a disk beside the runtime's threads.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
-}
-
 impl<D: Disk> RaftLogReader<TypeConfig> for LogStorage<D> {
     async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
@@ -313,7 +306,8 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
         let bytes = encode_vote(vote).encode_to_vec();
         self.until_space("the vote", || {
             let (disk, bytes) = (self.shared.disk.clone(), bytes.clone());
-            blocking(move || VOTE.replace(&*disk, &bytes).map_err(io::Error::other))
+            let replace = move || VOTE.replace(&*disk, &bytes).map_err(io::Error::other);
+            self.shared.disk.run(replace)
         })
         .await?;
         self.kept().vote = Some(*vote);
@@ -372,7 +366,7 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
     async fn purge(&mut self, upto: LogId) -> Result<(), io::Error> {
         self.until_space("the log's beginning", || {
             let storage = self.clone();
-            blocking(move || storage.purge_now(upto))
+            self.shared.disk.run(move || storage.purge_now(upto))
         })
         .await
     }
