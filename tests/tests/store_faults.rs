@@ -287,10 +287,12 @@ async fn leading(channels: &[Channel], besides: Option<usize>) -> Result<usize> 
             }
         }
         let agreed = leaders.iter().all(|leader| leader == &leaders[0]);
-        if agreed && leaders.len() * 2 > channels.len() {
-            if let Some(position) = own.iter().position(|id| *id != 0 && *id == leaders[0]) {
-                return Ok(position);
-            }
+        let of_leader = |id: &u64| *id != 0 && leaders.first() == Some(id);
+        if agreed
+            && leaders.len() * 2 > channels.len()
+            && let Some(position) = own.iter().position(of_leader)
+        {
+            return Ok(position);
         }
         sleep(Duration::from_millis(50)).await;
     }
