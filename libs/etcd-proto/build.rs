@@ -11,24 +11,39 @@ const MESSAGE_OF_FILE: i32 = 4;
 const FIELD_OF_MESSAGE: i32 = 2;
 const JSON_NAME: i32 = 10;
 
+/// Servers have its pairs encoded already.
+const RANGE_RESPONSE: &str = ".etcdserverpb.RangeResponse";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let mut compiler = Compiler::new(["proto"])?;
     compiler.include_imports(true).include_source_info(true);
     compiler.open_file("rpc.proto")?;
     let mut descriptors = compiler.file_descriptor_set();
+    let out = PathBuf::from(env::var("OUT_DIR")?);
     tonic_prost_build::configure()
         .build_transport(false)
+        .build_server(false)
         // Keys and values are slices of the buffer that came in: a request of a megabyte is not copied.
         .bytes(".")
+        .codec_path("crate::codec::MessageCodec")
+        .compile_fds(descriptors.clone())?;
+    let servers = out.join("servers");
+    fs::create_dir_all(&servers)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_client(false)
+        .out_dir(&servers)
+        .extern_path(".etcdserverpb", "crate::etcdserverpb")
+        // The same on the wire.
+        .extern_path(RANGE_RESPONSE, "crate::encoded::EncodedRangeResponse")
         .codec_path("crate::codec::MessageCodec")
         .compile_fds(descriptors.clone())?;
     name_as_published(&mut descriptors);
     let mut bytes = Vec::new();
     // Through the compiler's own prost: no second dependency for one call.
     protox::prost_reflect::prost::Message::encode(&descriptors, &mut bytes)?;
-    let path = PathBuf::from(env::var("OUT_DIR")?).join("etcd.descriptors");
-    fs::write(path, bytes)?;
+    fs::write(out.join("etcd.descriptors"), bytes)?;
     Ok(())
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod codec;
+pub mod encoded;
 pub mod errors;
 
 pub use prost;
@@ -55,4 +56,5 @@ pub mod authpb {
 )]
 pub mod etcdserverpb {
     tonic::include_proto!("etcdserverpb");
+    include!(concat!(env!("OUT_DIR"), "/servers/etcdserverpb.rs"));
 }

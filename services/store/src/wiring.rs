@@ -22,11 +22,13 @@ use crate::{
 };
 use prometheus_client::collector::Collector;
 use service::{Context, RunError, process::Process};
-use std::{error::Error, sync::Arc};
-use tokio::task::JoinSet;
+use std::{error::Error, sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::sleep};
 
 /// Name of the service.
 pub const NAME: &str = "store";
+/// Clients wait this long for a member that finds no quorum: some elections.
+const PUBLISHED_MAX: Duration = Duration::from_secs(5);
 
 /// Arguments of `orlop store`.
 #[derive(Debug, Clone, clap::Args)]
@@ -92,15 +94,21 @@ async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
         vec![Box::new(MemberMetrics(member.clone())), Box::new(Process)];
     let metrics = Metrics::new(checked.limits.quota_bytes, collectors);
     let api = Api::new(member.clone(), checked.limits);
+    let traffic = metrics.traffic();
     let http = Http::new(Services::new(api, metrics.calls()), metrics);
     let stop = watch::Sender::new(false);
     let stopping = stop.subscribe();
     let mut serving = JoinSet::new();
     for listener in clients {
-        serving.spawn(listener.serve(http.clone(), stopping.clone()));
+        let published = published(member.clone(), stopping.clone());
+        let serve = listener.serve(http.clone(), traffic.clone(), stopping.clone());
+        serving.spawn(async move {
+            published.await;
+            serve.await;
+        });
     }
     for listener in metrics_only {
-        serving.spawn(listener.serve(http.without_store(), stopping.clone()));
+        serving.spawn(listener.serve(http.without_store(), traffic.clone(), stopping.clone()));
     }
     tracing::info!(
         name,
@@ -122,10 +130,21 @@ async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
     }
 }
 
+/// Waits until lists of members tell where this one serves clients, as etcd does: a client that asks at once is told nothing
+/// wrong. A member that finds no quorum serves what it can after a while.
+async fn published(member: Member, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        () = member.published() => {}
+        () = sleep(PUBLISHED_MAX) => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
 /// Tells the supervisor when the member has a leader and is up to date; returns when the member has stopped by itself.
 async fn until_ready(context: &Context, member: &Member) -> MemberError {
     let ready = async {
         if member.wait_ready().await.is_ok() {
+            member.published().await;
             context.ready();
         }
         std::future::pending().await

@@ -1,10 +1,12 @@
 //! A closed loop: each client sends its next request when the last one is answered.
 
-use super::client::{self, Connection, Random};
+use super::calls::Calls;
+use super::client::{self, Random};
 use crate::store::{Cluster, Usage};
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use etcd_proto::etcdserverpb::{PutRequest, RangeRequest, kv_client::KvClient};
+use etcd_proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
+use etcd_proto::prost::Message as _;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -168,28 +170,34 @@ fn one_thread(
     let connections = CONNECTIONS_PER_THREAD
         .min(load.clients.div_ceil(threads))
         .max(endpoints.len().min(load.clients));
+    let path = load.operation.path();
     let opened = runtime.block_on(async {
         let mut opened = Vec::new();
         for connection in 0..connections {
             let endpoint = &endpoints[(connection + number) % endpoints.len()];
-            opened.push(client::kv(endpoint).await?);
+            opened.push((Calls::connect(endpoint, path).await?, Vec::new()));
         }
         anyhow::Ok(opened)
     });
     // Also when it failed: the others wait.
     connected.wait();
-    let opened = opened?;
+    let mut opened = opened?;
+    for (at, client) in clients.enumerate() {
+        let (_, those) = &mut opened[at % connections];
+        those.push(Random::new(
+            u64::try_from(client).context("a small number")?,
+        ));
+    }
     let end = Instant::now() + load.warm_up + load.length;
     runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
-        for (at, client) in clients.enumerate() {
-            let connection = opened[at % opened.len()].clone();
-            tasks.spawn(one_client(client, connection, load.operation.clone(), end));
+        for (calls, clients) in opened {
+            tasks.spawn(one_connection(calls, clients, load.operation.clone(), end));
         }
         let all = async {
             let mut answers = Vec::new();
             while let Some(outcome) = tasks.join_next().await {
-                answers.extend(outcome.context("a client of the load")??);
+                answers.extend(outcome.context("a connection of the load")??);
             }
             Ok(answers)
         };
@@ -199,40 +207,78 @@ fn one_thread(
     })
 }
 
-/// One client: asks, waits for the answer, asks again until `end`.
-async fn one_client(
-    number: usize,
-    mut connection: KvClient<Connection>,
+/// The clients of one connection: each asks, waits for the answer, asks again until `end`.
+async fn one_connection(
+    mut calls: Calls,
+    mut clients: Vec<Random>,
     operation: Operation,
     end: Instant,
 ) -> Result<Vec<Answer>> {
-    let mut random = Random::new(u64::try_from(number).context("a small number")?);
     let mut answers = Vec::new();
-    let mut asked = Instant::now();
-    while asked < end {
-        match &operation {
-            Operation::Put { value, keys } => {
+    let mut asked = vec![Instant::now(); clients.len()];
+    for (client, random) in clients.iter_mut().enumerate() {
+        operation.ask(&mut calls, client, random)?;
+    }
+    let (mut asking, mut came) = (clients.len(), Vec::new());
+    while asking > 0 {
+        calls.answers(&mut came).await?;
+        let now = Instant::now();
+        for (client, message) in came.drain(..) {
+            operation.check(&message)?;
+            answers.push((now, now - asked[client]));
+            asked[client] = now;
+            if now < end {
+                operation.ask(&mut calls, client, &mut clients[client])?;
+            } else {
+                asking -= 1;
+            }
+        }
+    }
+    Ok(answers)
+}
+
+impl Operation {
+    /// Of its method.
+    fn path(&self) -> &'static str {
+        match self {
+            Self::Put { .. } => "/etcdserverpb.KV/Put",
+            Self::Get { .. } => "/etcdserverpb.KV/Range",
+        }
+    }
+
+    fn ask(&self, calls: &mut Calls, client: usize, random: &mut Random) -> Result<()> {
+        match self {
+            Self::Put { value, keys } => {
                 let request = PutRequest {
                     key: client::key("load", random.below(*keys)),
                     value: value.clone(),
                     ..PutRequest::default()
                 };
-                connection.put(request).await.context("put")?;
+                calls.call(client, &request)
             }
-            Operation::Get { keys } => {
+            Self::Get { keys } => {
                 let request = RangeRequest {
                     key: client::key("load", random.below(*keys)),
                     ..RangeRequest::default()
                 };
-                let answer = connection.range(request).await.context("get")?;
-                ensure!(answer.into_inner().count == 1, "a key is not there");
+                calls.call(client, &request)
             }
         }
-        let answered = Instant::now();
-        answers.push((answered, answered - asked));
-        asked = answered;
     }
-    Ok(answers)
+
+    fn check(&self, message: &[u8]) -> Result<()> {
+        match self {
+            Self::Put { .. } => {
+                let answer = PutResponse::decode(message).context("an answer to a put")?;
+                ensure!(answer.header.is_some(), "a put without a revision");
+            }
+            Self::Get { .. } => {
+                let answer = RangeResponse::decode(message).context("an answer to a get")?;
+                ensure!(answer.count == 1, "a key is not there");
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

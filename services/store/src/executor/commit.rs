@@ -12,6 +12,7 @@
 use super::{
     beside::Worker,
     disk::{Disk, File},
+    durations::Durations,
     log::Unsynced,
 };
 use std::{
@@ -44,17 +45,17 @@ pub struct GroupCommit<F: File> {
 }
 
 impl<F: File> GroupCommit<F> {
-    /// Has a worker of the log's disk flush.
+    /// Has a worker of the log's disk flush; `flushes` counts how long that takes.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(disk: &impl Disk<File = F>) -> io::Result<Self> {
+    pub fn start(disk: &impl Disk<File = F>, flushes: Durations) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             taken: Condvar::new(),
         });
         let theirs = shared.clone();
-        let worker = disk.worker("log-flush", Box::new(move || flush(&theirs)))?;
+        let worker = disk.worker("log-flush", Box::new(move || flush(&theirs, &flushes)))?;
         Ok(Self { shared, worker })
     }
 
@@ -75,12 +76,12 @@ impl<F: File> GroupCommit<F> {
 }
 
 /// One flush for all who wait now.
-fn flush<F: File>(shared: &Shared<F>) {
+fn flush<F: File>(shared: &Shared<F>, flushes: &Durations) {
     let group = std::mem::take(&mut *shared.lock());
     shared.taken.notify_all();
     // The log makes a segment durable before it begins the next, so the last one's flush covers all.
     let flushed = match group.last() {
-        Some((unsynced, _)) => unsynced.sync(),
+        Some((unsynced, _)) => flushes.of(|| unsynced.sync()),
         None => return,
     };
     let failure = flushed.err().map(|error| (error.kind(), error.to_string()));
@@ -116,7 +117,7 @@ mod tests {
     fn many_writers_share_a_flush_and_lose_nothing() {
         let disk = Simulated::default();
         let mut log = log(&disk);
-        let commit = GroupCommit::start(&disk).expect("a thread");
+        let commit = GroupCommit::start(&disk, Durations::of_disk()).expect("a thread");
         let (told, tell) = mpsc::channel();
         // The first flush waits for the disk, which is held, so that the others gather behind it.
         let (hold, held) = mpsc::channel::<()>();
@@ -157,7 +158,7 @@ mod tests {
     fn a_failed_flush_is_told_to_all_and_ends_the_log() {
         let disk = Simulated::default();
         let mut log = log(&disk);
-        let commit = GroupCommit::start(&disk).expect("a thread");
+        let commit = GroupCommit::start(&disk, Durations::of_disk()).expect("a thread");
         let unsynced = log.append(0, &[b"a"]).expect("appended");
         disk.fail_after(0);
         let (told, tell) = mpsc::channel();

@@ -5,7 +5,7 @@
 //!   TCP elsewhere ──> mutual TLS (handshake bounded) ─┴──> HTTP, by what the client says first ──> Answer
 //! ```
 
-use super::{tls::Tls, watch};
+use super::{cork::Cork, raft::tally::Count, tls::Tls, watch};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -13,6 +13,7 @@ use hyper_util::{
 };
 use std::{
     convert::Infallible,
+    future::poll_fn,
     io,
     net::SocketAddr,
     path::PathBuf,
@@ -53,6 +54,15 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const RESET_STREAMS_MAX: usize = 64;
 /// Wait after accept failed, for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes of HTTP, as they are below TLS.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// From those who connected.
+    pub received: Count,
+    /// To them.
+    pub sent: Count,
+}
 
 /// What answers requests.
 pub trait Answer: Clone + Send + Sync + 'static {
@@ -145,12 +155,19 @@ impl Listener {
         }
     }
 
-    /// Serves until `stopping` is true, and then until the calls have ended, at most [`GRACE`].
-    pub async fn serve<A: Answer>(self, answers: A, mut stopping: watch::Receiver<bool>) {
+    /// Serves until `stopping` is true, and then until the calls have ended, at most [`GRACE`]. `traffic` counts what goes
+    /// over its connections.
+    pub async fn serve<A: Answer>(
+        self,
+        answers: A,
+        traffic: Arc<Traffic>,
+        mut stopping: watch::Receiver<bool>,
+    ) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         let connection = Connection {
             answers,
+            traffic,
             stopping: stopping.clone(),
         };
         let stop = async move {
@@ -210,6 +227,7 @@ enum Stream {
 #[derive(Clone)]
 struct Connection<A> {
     answers: A,
+    traffic: Arc<Traffic>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -253,12 +271,22 @@ impl<A: Answer> Connection<A> {
             .keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT);
         let heard = Arc::new(AtomicUsize::new(0));
-        let stream = Heard {
+        let stream = Counted {
             stream,
-            bytes: heard.clone(),
+            heard: heard.clone(),
+            traffic: self.traffic.clone(),
         };
-        let serving = builder.serve_connection(TokioIo::new(stream), service);
-        let mut serving = std::pin::pin!(serving);
+        let sender = Cork::new(stream);
+        let stream = TokioIo::new(sender.clone());
+        let mut serving = std::pin::pin!(builder.serve_connection(stream, service));
+        // Each time that the connection has done what there was to do, what it wrote is sent.
+        let poll = move |context: &mut Context<'_>, serving: Pin<&mut _>| {
+            let served = Future::poll(serving, context);
+            match sender.poll_send(context) {
+                Poll::Ready(Err(error)) if served.is_pending() => Poll::Ready(Err(error.into())),
+                _ => served,
+            }
+        };
         let silent = async {
             sleep(HEADERS_MAX).await;
             if heard.load(Ordering::Relaxed) >= PREFACE_BYTES {
@@ -266,7 +294,7 @@ impl<A: Answer> Connection<A> {
             }
         };
         tokio::select! {
-            result = serving.as_mut() => return ended(result),
+            result = poll_fn(|context| poll(context, serving.as_mut())) => return ended(result),
             () = silent => {
                 tracing::debug!("connection is cut: nothing was said within {HEADERS_MAX:?}");
                 return;
@@ -274,17 +302,27 @@ impl<A: Answer> Connection<A> {
             _ = self.stopping.wait_for(|stopping| *stopping) => {}
         }
         serving.as_mut().graceful_shutdown();
-        ended(serving.await);
+        ended(poll_fn(|context| poll(context, serving.as_mut())).await);
     }
 }
 
-/// Counts what came.
-struct Heard<S> {
+/// Counts what came, and what went.
+struct Counted<S> {
     stream: S,
-    bytes: Arc<AtomicUsize>,
+    /// What came on this connection.
+    heard: Arc<AtomicUsize>,
+    traffic: Arc<Traffic>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
+impl<S> Counted<S> {
+    fn sent(&self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.traffic.sent.add(*bytes);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -293,18 +331,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let came = buffer.filled().len() - before;
-        self.bytes.fetch_add(came, Ordering::Relaxed);
+        self.heard.fetch_add(came, Ordering::Relaxed);
+        self.traffic.received.add(came);
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.sent(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -312,7 +353,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.sent(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

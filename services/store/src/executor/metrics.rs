@@ -2,9 +2,12 @@
 //!
 //! Only what this process really measures is here: a name with nothing behind it would be a graph that lies.
 
-use super::{calls::Calls, member::MemberStatus};
+use super::{calls::Calls, listener::Traffic, member::MemberStatus};
 use prometheus_client::{
-    collector::Collector, encoding::text::encode, metrics::gauge::Gauge, registry::Registry,
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text::encode},
+    metrics::{counter::ConstCounter, gauge::Gauge},
+    registry::Registry,
 };
 use std::{
     fmt,
@@ -15,6 +18,7 @@ use std::{
 #[derive(Debug, Clone)]
 pub struct Metrics {
     calls: Calls,
+    traffic: Arc<Traffic>,
     has_leader: Gauge,
     is_leader: Gauge,
     is_learner: Gauge,
@@ -41,6 +45,7 @@ impl Metrics {
         };
         let metrics = Self {
             calls: Calls::default(),
+            traffic: Arc::default(),
             has_leader: gauge("etcd_server_has_leader", "1 where a leader is known"),
             is_leader: gauge("etcd_server_is_leader", "1 where this member leads"),
             is_learner: gauge("etcd_server_is_learner", "1 where this member has no vote"),
@@ -74,6 +79,7 @@ impl Metrics {
             "Calls that ended, whatever came of them",
             metrics.calls.handled(),
         );
+        registry.register_collector(Box::new(Clients(metrics.traffic.clone())));
         Self {
             registry: Arc::new(Mutex::new(registry)),
             ..metrics
@@ -84,6 +90,12 @@ impl Metrics {
     #[must_use]
     pub fn calls(&self) -> Calls {
         self.calls.clone()
+    }
+
+    /// For those who serve clients.
+    #[must_use]
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
     }
 
     /// The text that Prometheus reads, as things stand.
@@ -104,6 +116,33 @@ impl Metrics {
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         encode(&mut text, &registry).map(|()| text)
+    }
+}
+
+/// Traffic, at each scrape.
+#[derive(Debug)]
+struct Clients(Arc<Traffic>);
+
+impl Collector for Clients {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counters = [
+            (
+                "etcd_network_client_grpc_received_bytes",
+                "Bytes of HTTP from clients",
+                &self.0.received,
+            ),
+            (
+                "etcd_network_client_grpc_sent_bytes",
+                "Bytes of HTTP to clients",
+                &self.0.sent,
+            ),
+        ];
+        for (name, help, count) in counters {
+            let counter = ConstCounter::new(count.get());
+            let kind = counter.metric_type();
+            counter.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -4,8 +4,10 @@ pub mod beside;
 pub mod calls;
 pub mod cell;
 pub mod commit;
+mod cork;
 pub mod descriptors;
 pub mod disk;
+pub mod durations;
 #[cfg(test)]
 mod full_disk_tests;
 pub mod gateway;

@@ -56,6 +56,17 @@ pub struct PutOutcome {
     pub live: Live,
     /// The lease that the key had, 0 for none.
     pub previous_lease: i64,
+    /// The record of the pair that the key had at the end of the store's revision before, if it had one.
+    pub before: Option<Revision>,
+}
+
+/// What a delete found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeleteOutcome {
+    /// The pair that was there.
+    pub live: Live,
+    /// As for [`PutOutcome::before`].
+    pub before: Option<Revision>,
 }
 
 /// The keys, in order.
@@ -106,10 +117,12 @@ impl Index {
     pub fn put(&mut self, key: &[u8], revision: Revision, lease: i64) -> PutOutcome {
         let changed = self.keys.change(key, |entry| {
             let previous_lease = entry.lease();
+            let before = entry.before(revision);
             entry.put(revision, lease);
             PutOutcome {
                 live: entry.live().expect("just put"),
                 previous_lease,
+                before,
             }
         });
         changed.unwrap_or_else(|| {
@@ -119,13 +132,18 @@ impl Index {
             PutOutcome {
                 live,
                 previous_lease: 0,
+                before: None,
             }
         })
     }
 
-    /// Deletes a key; returns the pair it had, or None where it had none and nothing was done.
-    pub fn delete(&mut self, key: &[u8], revision: Revision) -> Option<Live> {
-        self.keys.change(key, |entry| entry.delete(revision))?
+    /// Deletes a key. None: it had no pair, and nothing was done.
+    pub fn delete(&mut self, key: &[u8], revision: Revision) -> Option<DeleteOutcome> {
+        self.keys.change(key, |entry| {
+            let before = entry.before(revision);
+            let live = entry.delete(revision)?;
+            Some(DeleteOutcome { live, before })
+        })?
     }
 
     /// Compacts the next `keys_max` keys after `cursor` (None: from the first). Adds the revisions whose records
@@ -268,7 +286,10 @@ mod tests {
     fn a_key_that_comes_back_begins_anew() {
         let mut index = Index::default();
         index.put(b"a", at(2, 0), 7);
-        assert_eq!(index.delete(b"a", at(3, 0)).map(|live| live.lease), Some(7));
+        assert_eq!(
+            index.delete(b"a", at(3, 0)).map(|was| was.live.lease),
+            Some(7)
+        );
         assert_eq!(index.delete(b"a", at(4, 0)), None);
         let outcome = index.put(b"a", at(4, 0), 0);
         assert_eq!((outcome.live.created, outcome.live.version), (4, 1));

@@ -1,7 +1,8 @@
 //! Where values are: the seam between the state and its disk.
 
 use super::revision::Revision;
-use etcd_proto::mvccpb::KeyValue;
+use bytes::Bytes;
+use etcd_proto::{mvccpb::KeyValue, prost::Message};
 use std::{collections::BTreeMap, error::Error, ops::ControlFlow};
 
 /// The store cannot go on: its disk does not give back what was written. Never an answer to a client's mistake.
@@ -33,6 +34,14 @@ pub trait Records {
     /// # Errors
     /// It is missing, or cannot be read.
     fn get(&self, revision: Revision) -> Result<KeyValue, StorageError>;
+
+    /// The same as the bytes of its protobuf message.
+    ///
+    /// # Errors
+    /// As for [`Records::get`].
+    fn get_encoded(&self, revision: Revision) -> Result<Bytes, StorageError> {
+        Ok(self.get(revision)?.encode_to_vec().into())
+    }
 
     /// The records from a revision on, in order, until `visit` breaks.
     ///

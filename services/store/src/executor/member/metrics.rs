@@ -6,7 +6,7 @@ use openraft::async_runtime::WatchReceiver;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 use std::fmt;
 
@@ -112,6 +112,33 @@ impl<D: Disk> Collector for MemberMetrics<D> {
             let gauge = ConstGauge::new(value);
             let kind = gauge.metric_type();
             gauge.encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+        }
+        let durations = [
+            (
+                "etcd_disk_wal_fsync_duration_seconds",
+                "Time of the log's group commits",
+                &tally.flushes,
+            ),
+            (
+                "etcd_disk_backend_commit_duration_seconds",
+                "Time of writes of records, durable or not",
+                &tally.writes,
+            ),
+        ];
+        for (name, help, durations) in durations {
+            let kind = MetricType::Histogram;
+            let encoder = encoder.encode_descriptor(name, help, None, kind)?;
+            durations.histogram().encode(encoder)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "etcd_network_peer_round_trip_time_seconds",
+            "Time until members answered signs of life, which the leader sends",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (id, durations) in inner.peers.round_trips() {
+            let to = [("To", format!("{id:x}"))];
+            durations.histogram().encode(family.encode_family(&to)?)?;
         }
         Ok(())
     }

@@ -87,6 +87,8 @@ struct Inner<D: Disk> {
     leaders_seen: Count,
     proposals_failed: Count,
     reads_failed: Count,
+    /// The cluster knows this member's name and client URLs.
+    published: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     /// Membership changes that this member leads, one at a time.
@@ -137,12 +139,15 @@ impl<D: Disk> Member<D> {
         Ok(reply)
     }
 
-    /// Waits until everything that was committed before the call is applied here. A quorum confirms it: a leader that
+    /// Waits until everything that was acknowledged before the call is applied here. A quorum confirms it: a leader that
     /// was stopped, or cut off, fails.
     ///
     /// # Errors
     /// [`MemberError::Timeout`], [`MemberError::NoLeader`], [`MemberError::Stopped`].
     pub async fn linearize(&self) -> Result<(), MemberError> {
+        if self.leads_alone() {
+            return Ok(());
+        }
         let deadline = self.deadline();
         self.until(deadline, async {
             loop {
@@ -282,6 +287,13 @@ impl<D: Disk> Member<D> {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Waits until the cluster knows this member's name and client URLs: from then on, lists of members tell them.
+    pub async fn published(&self) {
+        let mut published = self.inner.published.subscribe();
+        // The sender lives as long as this.
+        let _ = published.wait_for(|published| *published).await;
     }
 
     /// Waits until the member has stopped by itself or was stopped; says why.
@@ -474,8 +486,21 @@ fn outcome_of(outcome: Option<super::raft::waiters::Outcome>) -> Result<Reply, M
 
 impl<D: Disk> Member<D> {
     fn votes(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
-        let mut voters = metrics.membership_config.voter_ids();
-        voters.any(|id| id == self.inner.id)
+        let membership = metrics.membership_config.membership();
+        let mut configs = membership.get_joint_config().iter();
+        configs.any(|voters| voters.contains(&self.inner.id))
+    }
+
+    /// Whether this member leads, is the only voter, and has applied an entry of its own term: it is then the quorum, nobody
+    /// can lead without its vote, and what was ever acknowledged is applied here. That another votes, too, is seen here before
+    /// there can be two others, who would not need this one.
+    fn leads_alone(&self) -> bool {
+        let metrics = self.inner.metrics.borrow_watched();
+        let term = metrics.last_applied.map(|applied| applied.leader_id.term);
+        let membership = metrics.membership_config.membership();
+        metrics.current_leader == Some(self.inner.id)
+            && term == Some(metrics.current_term)
+            && matches!(&**membership.get_joint_config(), [voters] if voters.len() == 1 && voters.contains(&self.inner.id))
     }
 
     /// The membership as peers have it.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::executor::{
     disk::{Directory, Disk},
-    listener::Listener,
+    listener::{Listener, Traffic},
     peer::{client::Peers, dial::Dialer, network::Network, service::Peering, transport::Connector},
     raft::{
         machine::{self, Machine},
@@ -168,6 +168,7 @@ impl<D: Disk> Member<D> {
                 leaders_seen: Count::default(),
                 proposals_failed: Count::default(),
                 reads_failed: Count::default(),
+                published: watch::Sender::new(false),
                 stopping: watch::Sender::new(false),
                 tasks: Mutex::default(),
                 changing: tokio::sync::Mutex::new(()),
@@ -217,9 +218,11 @@ impl<D: Disk> Member<D> {
 
     fn serve_peers(&self, listeners: Vec<Listener>) {
         let peering = Peering::new(self.clone());
+        let traffic = Arc::<Traffic>::default();
         for listener in listeners {
             let stopping = self.inner.stopping.subscribe();
-            self.keep(tokio::spawn(listener.serve(peering.clone(), stopping)));
+            let serving = listener.serve(peering.clone(), traffic.clone(), stopping);
+            self.keep(tokio::spawn(serving));
         }
     }
 

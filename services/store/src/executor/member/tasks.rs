@@ -57,7 +57,11 @@ impl<D: Disk> Member<D> {
         let member = self.clone();
         self.run("routes", async move { member.follow_members().await });
         let member = self.clone();
-        self.run("publish", async move { member.publish().await });
+        self.run("publish", async move {
+            member.publish().await?;
+            member.inner.published.send_replace(true);
+            Ok(())
+        });
     }
 
     /// Runs a task until it ends or the member stops. One that fails stops Raft: the member must start again.

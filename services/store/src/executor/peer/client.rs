@@ -9,6 +9,7 @@ use super::{
     transport::{Connector, Transport, Way},
 };
 use crate::executor::{
+    durations::Durations,
     member::MemberError,
     raft::{Membership, NodeInfo},
 };
@@ -45,6 +46,7 @@ struct Known {
     urls: Vec<String>,
     way: Arc<dyn Way>,
     channels: Channels,
+    round_trips: Durations,
 }
 
 impl Known {
@@ -64,6 +66,7 @@ pub struct Peer {
     own: u64,
     id: u64,
     channels: Result<Channels, String>,
+    round_trips: Durations,
 }
 
 impl Peers {
@@ -81,12 +84,19 @@ impl Peers {
     /// A member, by its URLs.
     #[must_use]
     pub fn peer(&self, id: u64, node: &NodeInfo) -> Peer {
-        let channels = self.channels(id, &node.peer_urls);
+        let (channels, round_trips) = match self.known(id, &node.peer_urls) {
+            Ok((channels, round_trips)) => (Ok(channels), round_trips),
+            Err(fault) => (
+                Err(format!("member {id:x}: {fault}")),
+                Durations::of_round_trips(),
+            ),
+        };
         Peer {
             cluster: self.cluster,
             own: self.own,
             id,
-            channels: channels.map_err(|fault| format!("member {id:x}: {fault}")),
+            channels,
+            round_trips,
         }
     }
 
@@ -106,11 +116,21 @@ impl Peers {
         });
     }
 
-    fn channels(&self, id: u64, urls: &[String]) -> Result<Channels, String> {
+    /// How long members took to answer signs of life, by their numbers.
+    #[must_use]
+    pub fn round_trips(&self) -> Vec<(u64, Durations)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .iter()
+            .map(|(id, known)| (*id, known.round_trips.clone()))
+            .collect()
+    }
+
+    fn known(&self, id: u64, urls: &[String]) -> Result<(Channels, Durations), String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get_mut(&id) {
             known.change(urls)?;
-            return Ok(known.channels.clone());
+            return Ok((known.channels.clone(), known.round_trips.clone()));
         }
         let way = self.connector.clone().way(urls)?;
         let channels = Channels {
@@ -122,9 +142,11 @@ impl Peers {
             urls,
             way,
             channels: channels.clone(),
+            round_trips: Durations::of_round_trips(),
         };
+        let round_trips = new.round_trips.clone();
         known.insert(id, new);
-        Ok(channels)
+        Ok((channels, round_trips))
     }
 }
 
@@ -170,6 +192,11 @@ impl Peer {
         Ok(PeerClient::new(choose(channels).clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// It answered a sign of life, which waits for nothing there, after this long.
+    pub fn answered(&self, round_trip: Duration) {
+        self.round_trips.took(round_trip);
     }
 
     /// A request that says for whom it is, and how long it may take.

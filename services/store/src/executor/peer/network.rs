@@ -23,7 +23,11 @@ use openraft::{
     },
     type_config::alias::SnapshotOf,
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Code, Status};
@@ -114,8 +118,12 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
             self.peer.bulk()
         };
         let request = self.peer.request(message, option.hard_ttl());
+        let start = Instant::now();
         let response = client.map_err(failed)?.append(request).await;
         let response = response.map_err(failed)?.into_inner();
+        if self.urgent {
+            self.peer.answered(start.elapsed());
+        }
         Ok(match response.outcome() {
             Outcome::Success => AppendEntriesResponse::Success,
             Outcome::Partial => {

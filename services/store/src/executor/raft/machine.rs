@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     executor::{
+        beside::Work,
         disk::Disk,
         leases::LeaseClock,
         records::{CacheBytes, Commit, INCOMING, Incoming, Reader, RecordFile, View},
@@ -150,7 +151,9 @@ impl<D: Disk> Machine<D> {
         // What redb shows after an orderly end need not be durable, and the log is purged by it.
         file.write(true).map_err(io::Error::other)?;
         let origin = random();
-        let log = LogStorage::open(disk.clone(), segments, &position, random)?;
+        let tally = Tally::default();
+        let flushes = tally.flushes.clone();
+        let log = LogStorage::open(disk.clone(), segments, &position, random, flushes)?;
         let watches = WatchHub::new(state.revision(), state.compacted());
         let machine = Self {
             disk,
@@ -162,7 +165,7 @@ impl<D: Disk> Machine<D> {
             waiters: Waiters::new(origin),
             watches,
             leases: LeaseClock::default(),
-            tally: Tally::default(),
+            tally,
             applied: watch::Sender::new(position.next_index()),
             compacted: watch::Sender::new(0),
             compact: Notify::new(),
@@ -321,18 +324,22 @@ impl<D: Disk> Machine<D> {
         let file = self.file();
         if file.wants_write() {
             writer.written().await?;
-            let write = move || file.write(false).map_err(io::Error::other);
-            writer.writing = Some(tokio::spawn(self.disk.run(write)));
+            writer.writing = Some(tokio::spawn(self.write(file, false)));
         }
         Ok(())
     }
 
     async fn checkpoint_as(&self, writer: &mut Writer) -> io::Result<()> {
         let end = self.prepare_checkpoint(writer).await?;
-        let file = self.file();
-        let write = move || file.write(true).map_err(io::Error::other);
-        self.disk.run(write).await?;
+        self.write(self.file(), true).await?;
         self.settle(writer, end).await
+    }
+
+    /// Writes what was committed.
+    fn write(&self, file: Arc<RecordFile>, durable: bool) -> Work<()> {
+        let writes = self.tally.writes.clone();
+        let write = move || writes.of(|| file.write(durable)).map_err(io::Error::other);
+        self.disk.run(write)
     }
 
     /// Flushes the log, and commits the position that the file may then be durable at. Returns the entry after it.

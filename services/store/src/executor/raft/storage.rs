@@ -12,6 +12,7 @@ use crate::executor::{
     cell::Cell,
     commit::GroupCommit,
     disk::Disk,
+    durations::Durations,
     log::{self, Log, LogError, SEGMENT_BYTES},
     peer::proto,
     space::{self, Patience},
@@ -67,7 +68,8 @@ impl<D: Disk> Clone for LogStorage<D> {
 }
 
 impl<D: Disk> LogStorage<D> {
-    /// Opens the log in `segments`, with its cells in `disk`, beside records at `position`.
+    /// Opens the log in `segments`, with its cells in `disk`, beside records at `position`; `flushes` counts how long group commits
+    /// take.
     ///
     /// # Errors
     /// The disks'; damage; or the log begins behind what the records hold, so that entries between are lost.
@@ -76,6 +78,7 @@ impl<D: Disk> LogStorage<D> {
         segments: D,
         position: &Position,
         random: Box<dyn FnMut() -> u64 + Send>,
+        flushes: Durations,
     ) -> io::Result<Self> {
         let vote = VOTE
             .read(&*disk)
@@ -96,7 +99,7 @@ impl<D: Disk> LogStorage<D> {
             checkpointed: if position.installed { 0 } else { applied },
             random,
         };
-        let commit = GroupCommit::start(&segments)?;
+        let commit = GroupCommit::start(&segments, flushes)?;
         let (mut log, recovered) = Log::open(segments, settings).map_err(io::Error::other)?;
         if recovered.cut_bytes > 0 {
             tracing::info!(

@@ -1,5 +1,6 @@
 //! What has been applied since the process began, by kind.
 
+use crate::executor::durations::Durations;
 use crate::planner::{
     command::Command,
     records::Change,
@@ -18,6 +19,12 @@ impl Count {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many more.
+    pub fn add(&self, number: usize) {
+        let number = u64::try_from(number).expect("64 bits");
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
     /// How many.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -25,8 +32,8 @@ impl Count {
     }
 }
 
-/// Counts of what commands did. All members count alike.
-#[derive(Debug, Default)]
+/// Counts of what commands did, which are alike on all members, and how long the disk took for it.
+#[derive(Debug)]
 pub struct Tally {
     /// Keys that were written.
     pub puts: Count,
@@ -38,6 +45,24 @@ pub struct Tally {
     pub leases_granted: Count,
     /// Leases that were revoked, or ended.
     pub leases_revoked: Count,
+    /// Group commits of the log.
+    pub flushes: Durations,
+    /// Writes of records, durable or not.
+    pub writes: Durations,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            puts: Count::default(),
+            deletes: Count::default(),
+            transactions: Count::default(),
+            leases_granted: Count::default(),
+            leases_revoked: Count::default(),
+            flushes: Durations::of_disk(),
+            writes: Durations::of_disk(),
+        }
+    }
 }
 
 impl Tally {

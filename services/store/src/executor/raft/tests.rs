@@ -10,6 +10,7 @@ use super::{
 use crate::{
     executor::{
         disk::Disk,
+        durations::Durations,
         records::CacheBytes,
         simulated::{Crash, Simulated},
     },
@@ -209,7 +210,13 @@ fn a_snapshot_that_was_installed_says_nothing_of_the_log() {
     };
     let (disk, segments) = (Arc::new(Simulated::default()), Simulated::default());
     let open = |position: &Position| {
-        LogStorage::open(disk.clone(), segments.clone(), position, Box::new(|| 7))
+        LogStorage::open(
+            disk.clone(),
+            segments.clone(),
+            position,
+            Box::new(|| 7),
+            Durations::of_disk(),
+        )
     };
     assert!(
         open(&position).is_ok(),

@@ -64,6 +64,10 @@ impl Records for Reader {
         decode(revision, self.get_bytes(revision)?)
     }
 
+    fn get_encoded(&self, revision: Revision) -> Result<Bytes, StorageError> {
+        self.get_bytes(revision)
+    }
+
     fn scan(
         &self,
         from: Revision,

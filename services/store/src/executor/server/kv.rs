@@ -5,9 +5,12 @@ use super::{
     api::{reply, unread},
 };
 use crate::planner::{check, command::Command, state::Reply};
-use etcd_proto::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse, kv_server::Kv,
+use etcd_proto::{
+    encoded::EncodedRangeResponse,
+    etcdserverpb::{
+        CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
+        PutResponse, RangeRequest, TxnRequest, TxnResponse, kv_server::Kv,
+    },
 };
 use tonic::{Request, Response, Status, async_trait};
 
@@ -16,7 +19,7 @@ impl<B: Backend> Kv for Api<B> {
     async fn range(
         &self,
         request: Request<RangeRequest>,
-    ) -> Result<Response<RangeResponse>, Status> {
+    ) -> Result<Response<EncodedRangeResponse>, Status> {
         self.admit(request.metadata(), request.get_ref().serializable)?;
         let request = request.into_inner();
         check::range(&request)?;
@@ -25,7 +28,7 @@ impl<B: Backend> Kv for Api<B> {
         }
         let answer = self
             .backend
-            .read(|state, records| state.range(&request, records));
+            .read(|state, records| state.range_encoded(&request, records));
         let mut response = answer.map_err(super::api::refused)?.map_err(unread)?;
         self.complete(&mut response.header);
         Ok(Response::new(response))

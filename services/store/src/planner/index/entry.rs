@@ -143,6 +143,11 @@ impl Entry {
         (!stamp.deleted).then(|| Found::Superseded(stamp.revision()))
     }
 
+    /// The record of the pair as of the end of the store's revision before this one.
+    pub(super) fn before(&self, revision: Revision) -> Option<Revision> {
+        self.at(revision.main - 1).map(Found::revision)
+    }
+
     fn push(&mut self, stamp: Stamp) {
         let superseded = std::mem::replace(&mut self.newest, stamp);
         self.older.get_or_insert_default().push(superseded);

@@ -34,7 +34,9 @@ impl State {
         changes: &mut Vec<Change>,
         records: &impl Records,
     ) -> Result<PutResponse, StorageError> {
-        let live = self.index.get(&request.key);
+        // What most puts need not know before they put.
+        let asks = request.prev_kv || request.ignore_value || request.ignore_lease;
+        let live = asks.then(|| self.index.get(&request.key)).flatten();
         let previous = match live {
             Some(live) if request.prev_kv || request.ignore_value => {
                 Some(read(live.revision, changes, self.revision, records)?)
@@ -50,7 +52,6 @@ impl State {
             _ => request.lease,
         };
         let revision = self.next(changes);
-        let before = self.before(&request.key);
         let outcome = self.index.put(&request.key, revision, lease);
         self.leases
             .attach(&request.key, outcome.previous_lease, lease);
@@ -64,7 +65,7 @@ impl State {
                 value,
                 lease,
             },
-            previous: before,
+            previous: outcome.before,
         });
         Ok(PutResponse {
             header: header(revision.main),
@@ -106,11 +107,10 @@ impl State {
     /// Deletes one key, if it is there.
     pub(super) fn delete_key(&mut self, key: &[u8], changes: &mut Vec<Change>) {
         let revision = self.next(changes);
-        let before = self.before(key);
-        let Some(live) = self.index.delete(key, revision) else {
+        let Some(outcome) = self.index.delete(key, revision) else {
             return;
         };
-        self.leases.attach(key, live.lease, 0);
+        self.leases.attach(key, outcome.live.lease, 0);
         changes.push(Change {
             revision,
             record: KeyValue {
@@ -118,7 +118,7 @@ impl State {
                 mod_revision: revision.main,
                 ..KeyValue::default()
             },
-            previous: before,
+            previous: outcome.before,
         });
     }
 
@@ -128,12 +128,6 @@ impl State {
             main: self.revision + 1,
             sub: u32::try_from(changes.len()).expect("a command is far smaller than 4 GiB"),
         }
-    }
-
-    /// The key's pair before the revision that is being made.
-    fn before(&self, key: &[u8]) -> Option<Revision> {
-        let found = self.index.get_at(key, self.revision)?;
-        Some(found.revision())
     }
 }
 

@@ -8,12 +8,14 @@ use crate::planner::{
 };
 use bytes::Bytes;
 use etcd_proto::{
+    encoded::EncodedRangeResponse,
     errors::Refusal,
     etcdserverpb::{
         RangeRequest, RangeResponse,
         range_request::{SortOrder, SortTarget},
     },
     mvccpb::KeyValue,
+    prost::Message,
 };
 use std::{cmp::Ordering, ops::ControlFlow};
 
@@ -21,8 +23,8 @@ use std::{cmp::Ordering, ops::ControlFlow};
 struct Candidate<'a> {
     key: &'a [u8],
     found: Found,
-    /// Its record, where something needed it already.
-    record: Option<KeyValue>,
+    /// Its record, where something needed it already. (Few do, and there may be very many candidates.)
+    record: Option<Box<KeyValue>>,
 }
 
 impl Candidate<'_> {
@@ -44,6 +46,15 @@ impl Candidate<'_> {
             .as_ref()
             .map_or(&[], |record| record.value.as_ref())
     }
+}
+
+/// What a range comes to, before its records are read.
+struct Selected<'a> {
+    candidates: Vec<Candidate<'a>>,
+    /// The revision that whoever asked sees.
+    newest: i64,
+    more: bool,
+    count: i64,
 }
 
 /// What a range needs to look at before it can cut the answer to its limit.
@@ -128,6 +139,36 @@ impl State {
         self.range_within(request, &[], records)
     }
 
+    /// The same for who passes it on as bytes: pairs that are sent as they are kept are not looked into.
+    ///
+    /// # Errors
+    /// As for [`State::range`].
+    pub fn range_encoded(
+        &self,
+        request: &RangeRequest,
+        records: &impl Records,
+    ) -> Result<EncodedRangeResponse, ReadError> {
+        self.not_corrupt()?;
+        let selected = self.select(request, &[], records)?;
+        // Collecting results would not know how many there are, and move what it has again and again.
+        let mut kvs = Vec::with_capacity(selected.candidates.len());
+        for candidate in selected.candidates {
+            kvs.push(if request.keys_only || candidate.record.is_some() {
+                let fetch = |found: Found| records.get(found.revision());
+                let pair = pair(candidate, request.keys_only, fetch)?;
+                pair.encode_to_vec().into()
+            } else {
+                records.get_encoded(candidate.found.revision())?
+            });
+        }
+        Ok(EncodedRangeResponse {
+            header: header(selected.newest),
+            kvs,
+            more: selected.more,
+            count: selected.count,
+        })
+    }
+
     /// A range that sees what its own transaction has changed so far.
     pub(super) fn range_within(
         &self,
@@ -135,6 +176,27 @@ impl State {
         changes: &[Change],
         records: &impl Records,
     ) -> Result<RangeResponse, ReadError> {
+        let selected = self.select(request, changes, records)?;
+        let fetch = |found: Found| read(found.revision(), changes, self.revision, records);
+        let mut kvs = Vec::with_capacity(selected.candidates.len());
+        for candidate in selected.candidates {
+            kvs.push(pair(candidate, request.keys_only, fetch)?);
+        }
+        Ok(RangeResponse {
+            header: header(selected.newest),
+            kvs,
+            more: selected.more,
+            count: selected.count,
+        })
+    }
+
+    /// Chooses the pairs of a range, and their order.
+    fn select<'a>(
+        &'a self,
+        request: &'a RangeRequest,
+        changes: &[Change],
+        records: &impl Records,
+    ) -> Result<Selected<'a>, ReadError> {
         let newest = self.revision_with(changes);
         if request.revision > newest {
             return Err(Refusal::FutureRevision.into());
@@ -157,7 +219,7 @@ impl State {
         let fetch = |found: Found| read(found.revision(), changes, self.revision, records);
         for candidate in &mut candidates {
             if selection.needs_record(candidate.found) {
-                candidate.record = Some(fetch(candidate.found)?);
+                candidate.record = Some(Box::new(fetch(candidate.found)?));
             }
         }
         if selection.filters() {
@@ -172,14 +234,9 @@ impl State {
                 None => limit.is_some_and(|limit| candidates.len() > limit),
             };
         candidates.truncate(limit.unwrap_or(usize::MAX));
-        // Collecting results would not know how many there are, and move what it has again and again.
-        let mut kvs = Vec::with_capacity(candidates.len());
-        for candidate in candidates {
-            kvs.push(pair(candidate, request.keys_only, fetch)?);
-        }
-        Ok(RangeResponse {
-            header: header(newest),
-            kvs,
+        Ok(Selected {
+            candidates,
+            newest,
             more,
             count: i64::try_from(count).expect("keys in memory"),
         })
@@ -229,7 +286,7 @@ fn pair(
     fetch: impl Fn(Found) -> Result<KeyValue, StorageError>,
 ) -> Result<KeyValue, StorageError> {
     let mut record = match (candidate.record, candidate.found) {
-        (Some(record), _) => record,
+        (Some(record), _) => *record,
         (None, Found::Newest(live)) if keys_only => without_value(candidate.key, live),
         (None, found) => fetch(found)?,
     };

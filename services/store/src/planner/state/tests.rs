@@ -14,6 +14,7 @@ use etcd_proto::{
         response_op::Response,
     },
     mvccpb::KeyValue,
+    prost::Message,
 };
 use std::collections::BTreeMap;
 
@@ -112,11 +113,18 @@ impl Store {
     }
 
     fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Refusal> {
-        match self.state.range(request, &self.records) {
-            Ok(response) => Ok(response),
-            Err(ReadError::Refused(refusal)) => Err(refusal),
-            Err(ReadError::Storage(error)) => panic!("{error}"),
-        }
+        let told = |error| match error {
+            ReadError::Refused(refusal) => refusal,
+            ReadError::Storage(error) => panic!("{error}"),
+        };
+        let answer = self.state.range(request, &self.records).map_err(told);
+        let encoded = self.state.range_encoded(request, &self.records);
+        let encoded = encoded.map_err(told).map(|encoded| {
+            let bytes = encoded.encode_to_vec();
+            RangeResponse::decode(bytes.as_slice()).expect("the same message")
+        });
+        assert_eq!(encoded, answer);
+        answer
     }
 
     /// "key=value@mod" of every pair at a revision.

@@ -1,9 +1,4 @@
 //! Members on real files and loopback, for tests.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test program takes what it needs"
-)]
 
 use etcd_proto::{
     etcdserverpb::{PutRequest, RangeRequest},
@@ -31,12 +26,12 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 /// Ten times what an election and a few writes take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at a condition.
-pub const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// A loopback address that no other test has, so that a member finds its own again after a restart.
-pub fn address() -> Ipv4Addr {
+pub(crate) fn address() -> Ipv4Addr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let own = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
@@ -46,18 +41,18 @@ pub fn address() -> Ipv4Addr {
 }
 
 /// One member: its directory, and its process, as it were.
-pub struct Node {
-    pub directory: TempDir,
-    pub settings: Settings,
+pub(crate) struct Node {
+    pub(crate) directory: TempDir,
+    pub(crate) settings: Settings,
     /// Where it listens for its peers.
-    pub listen: Vec<SocketAddr>,
-    pub running: Option<(Runtime, Member)>,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) running: Option<(Runtime, Member)>,
 }
 
-pub const PORT: u16 = 2380;
+pub(crate) const PORT: u16 = 2380;
 
 impl Node {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self {
             directory: tempfile::tempdir().expect("a directory"),
             settings: Settings {
@@ -73,7 +68,7 @@ impl Node {
     }
 
     /// Where its peers are told to call it.
-    pub fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         let scheme = match self.settings.peer_certificates {
             Some(_) => "https",
             None => "http",
@@ -84,15 +79,15 @@ impl Node {
             .collect()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.urls().remove(0)
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
-    pub fn try_start(&mut self) -> Result<(), MemberError> {
+    pub(crate) fn try_start(&mut self) -> Result<(), MemberError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -116,37 +111,37 @@ impl Node {
         Ok(())
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.try_start().expect("a member starts");
     }
 
-    pub fn member(&self) -> &Member {
+    pub(crate) fn member(&self) -> &Member {
         &self.running.as_ref().expect("it runs").1
     }
 
     /// Has a request answered on the member's own runtime.
-    pub fn run<T>(&self, request: impl Future<Output = T>) -> T {
+    pub(crate) fn run<T>(&self, request: impl Future<Output = T>) -> T {
         let (runtime, _) = self.running.as_ref().expect("it runs");
         runtime.block_on(request)
     }
 
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         let ready = async { tokio::time::timeout(PATIENCE, self.member().wait_ready()).await };
         self.run(ready).expect("in time").expect("ready");
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let (runtime, member) = self.running.take().expect("it runs");
         drop(member);
         runtime.shutdown_timeout(PATIENCE);
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.run(self.member().stop()).expect("an orderly end");
         self.kill();
     }
 
-    pub fn try_put(&self, key: &str, value: &str) -> Result<i64, MemberError> {
+    pub(crate) fn try_put(&self, key: &str, value: &str) -> Result<i64, MemberError> {
         let request = PutRequest {
             key: key.to_owned().into(),
             value: value.to_owned().into(),
@@ -158,12 +153,12 @@ impl Node {
         }
     }
 
-    pub fn put(&self, key: &str, value: &str) -> i64 {
+    pub(crate) fn put(&self, key: &str, value: &str) -> i64 {
         self.try_put(key, value).expect("put")
     }
 
     /// What this member itself knows, with no regard to others.
-    pub fn get(&self, key: &str) -> Option<KeyValue> {
+    pub(crate) fn get(&self, key: &str) -> Option<KeyValue> {
         let request = RangeRequest {
             key: key.to_owned().into(),
             ..RangeRequest::default()
@@ -175,18 +170,18 @@ impl Node {
         found.pop()
     }
 
-    pub fn value(&self, key: &str) -> Option<String> {
+    pub(crate) fn value(&self, key: &str) -> Option<String> {
         let found = self.get(key)?;
         Some(String::from_utf8(found.value.to_vec()).expect("text"))
     }
 
-    pub fn leader(&self) -> u64 {
+    pub(crate) fn leader(&self) -> u64 {
         self.member().status().expect("a status").standing.leader_id
     }
 }
 
 /// Waits for a condition.
-pub fn wait(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
         assert!(begun.elapsed() < PATIENCE, "{what}");
@@ -194,7 +189,7 @@ pub fn wait(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-pub fn cluster<const N: usize>(change: impl Fn(&mut Settings)) -> [Node; N] {
+pub(crate) fn cluster<const N: usize>(change: impl Fn(&mut Settings)) -> [Node; N] {
     let mut nodes = nodes();
     for node in &mut nodes {
         change(&mut node.settings);
@@ -210,12 +205,12 @@ pub fn cluster<const N: usize>(change: impl Fn(&mut Settings)) -> [Node; N] {
 }
 
 /// Members that have not started.
-pub fn nodes<const N: usize>() -> [Node; N] {
+pub(crate) fn nodes<const N: usize>() -> [Node; N] {
     std::array::from_fn(|position| Node::new(&format!("m{position}")))
 }
 
 /// Tells all of all.
-pub fn acquaint(nodes: &mut [Node]) {
+pub(crate) fn acquaint(nodes: &mut [Node]) {
     let all: Vec<_> = nodes
         .iter()
         .flat_map(|node| {
@@ -229,7 +224,7 @@ pub fn acquaint(nodes: &mut [Node]) {
 }
 
 /// Position of the member that leads.
-pub fn leading(nodes: &[Node]) -> usize {
+pub(crate) fn leading(nodes: &[Node]) -> usize {
     let mut found = None;
     wait("a leader", || {
         found = nodes

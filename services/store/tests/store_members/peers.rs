@@ -1,9 +1,7 @@
 //! Connections between members: mutual TLS, several URLs, and peers that are not what they should be.
 
-mod cluster;
-
+use crate::cluster::{Node, PATIENCE, PORT, acquaint, address, cluster, leading, nodes, wait};
 use bytes::Bytes;
-use cluster::{Node, PATIENCE, PORT, acquaint, address, cluster, leading, nodes, wait};
 use etcd_proto::errors::Refusal;
 use orlop_store::executor::{
     member::{MemberError, Settings},

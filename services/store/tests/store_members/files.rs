@@ -4,6 +4,7 @@ use orlop_store::executor::{
     cell::Cell,
     commit::GroupCommit,
     disk::{Directory, Disk},
+    durations::Durations,
     log::{Log, Settings},
 };
 use std::{path::Path, sync::mpsc, time::Duration};
@@ -28,7 +29,7 @@ fn a_log_on_files() {
     let path = directory.path().join("new/log");
     let mut log = open(&path, 0);
     let disk = Directory::open(&path).expect("a directory");
-    let commit = GroupCommit::start(&disk).expect("a thread");
+    let commit = GroupCommit::start(&disk, Durations::of_disk()).expect("a thread");
     let (told, tell) = mpsc::channel();
     for index in 0..100 {
         let payload = vec![u8::try_from(index).expect("small"); 200];

@@ -1,8 +1,6 @@
 //! What a cluster holds, carried over and compared: snapshots that begin new clusters, and members that differ.
 
-mod cluster;
-
-use cluster::{Node, cluster, leading, wait};
+use crate::cluster::{Node, cluster, leading, wait};
 use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{

@@ -3,9 +3,7 @@
 //! A member that is killed loses its runtime in mid-air, and its files are left as they are; so what the kernel has it keeps. Power
 //! cuts are simulated elsewhere.
 
-mod cluster;
-
-use cluster::{Node, PATIENCE, cluster, leading, wait};
+use crate::cluster::{Node, PATIENCE, cluster, leading, wait};
 use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{
