@@ -16,12 +16,13 @@ const FRAME_HEADER: usize = 9;
 const MESSAGE_HEADER: usize = 5;
 /// Largest frame that every peer takes, and so the longest request.
 const FRAME_MAX: usize = 16_384;
-/// Bytes that the other side may send on one stream, more than any answer to a small call has.
-const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
-/// Bytes that a connection may have under way at first, in both directions.
+/// Bytes that the other side may send on one stream, and on all: more than the largest answer has, so that flow control is not
+/// what is measured.
+const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
+/// Bytes that a connection may have under way at first.
 const WINDOW: u32 = 65_535;
 /// Received bytes of which the other side is told together.
-const WINDOW_STEP: u32 = WINDOW / 2;
+const WINDOW_STEP: u32 = STREAM_WINDOW / 4;
 /// Bytes that one read takes.
 const READ: usize = 64 * 1024;
 
@@ -97,6 +98,7 @@ impl Calls {
         let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         settings.extend(STREAM_WINDOW.to_be_bytes());
         calls.frame(SETTINGS, 0, 0, &[&settings]);
+        calls.frame(WINDOW_UPDATE, 0, 0, &[&STREAM_WINDOW.to_be_bytes()]);
         Ok(calls)
     }
 
@@ -242,7 +244,7 @@ impl Calls {
         Ok(())
     }
 
-    /// Makes room for more once half of what the other side may send has come.
+    /// Makes room for more once a part of what the other side may send has come.
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.received += u32::try_from(bytes).context("a frame is small")?;
         if self.received >= WINDOW_STEP {

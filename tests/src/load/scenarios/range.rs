@@ -1,12 +1,15 @@
 //! Large answers.
 
 use crate::load::bench::Bench;
+use crate::load::calls::Calls;
 use crate::load::client;
 use crate::load::closed::percentile;
 use crate::load::table::{Figure, Goal, Unit};
 use crate::store::Kind;
 use anyhow::{Context as _, Result, ensure};
+use etcd_proto::encoded::EncodedRangeResponse;
 use etcd_proto::etcdserverpb::RangeRequest;
+use etcd_proto::prost::Message as _;
 use std::time::{Duration, Instant};
 
 /// Keys in one answer.
@@ -28,7 +31,8 @@ pub(super) fn run(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
             let value = client::value(VALUE);
             client::fill(endpoint, "range", KEYS, value.clone()).await?;
             client::fill(endpoint, "other", OTHER_KEYS, value).await?;
-            let mut connection = client::kv(endpoint).await?;
+            let mut calls = Calls::connect(endpoint, "/etcdserverpb.KV/Range").await?;
+            let mut answers = Vec::new();
             let deadline = Instant::now() + bench.length;
             let before = cluster.usage()?;
             let mut took = Vec::new();
@@ -39,11 +43,14 @@ pub(super) fn run(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
                     ..RangeRequest::default()
                 };
                 let asked = Instant::now();
-                let answer = tokio::time::timeout(ANSWER_WAIT, connection.range(request))
+                calls.call(0, &request)?;
+                tokio::time::timeout(ANSWER_WAIT, calls.answers(&mut answers))
                     .await
                     .context("a range is not answered")??;
                 took.push(asked.elapsed());
-                let found = answer.into_inner().kvs.len();
+                let (_, answer) = answers.pop().context("an answer")?;
+                let answer = EncodedRangeResponse::decode(answer.as_slice());
+                let found = answer.context("an answer to a range")?.kvs.len();
                 ensure!(found == KEYS, "{found} keys instead of {KEYS}");
             }
             let cpu = (cluster.usage()? - before).cpu.as_secs_f64() * 1e6
