@@ -110,8 +110,8 @@ pub struct Call {
 impl Call {
     /// Headers or trailers of the answer: either may hold the status.
     pub fn headers(&mut self, headers: &HeaderMap) {
-        if let Some(status) = Status::from_header_map(headers) {
-            self.code = status.code();
+        if let Some(code) = headers.get(Status::GRPC_STATUS) {
+            self.code = Code::from_bytes(code.as_bytes());
         }
     }
 }

@@ -27,6 +27,7 @@ use openraft::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    pin::pin,
     time::Duration,
 };
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -114,7 +115,7 @@ impl<D: Disk> Member<D> {
             return Err(Refusal::BadLeaderTransferee.into());
         }
         let mut metrics = self.raft().server_metrics();
-        self.until(self.deadline(), async {
+        let moved = pin!(async {
             let trigger = self.raft().trigger();
             trigger
                 .transfer_leader(to)
@@ -124,8 +125,8 @@ impl<D: Disk> Member<D> {
                 metrics.changed().await.map_err(|_| MemberError::Stopped)?;
             }
             Ok(())
-        })
-        .await
+        });
+        self.until(self.deadline(), moved).await
     }
 
     async fn change(&self, change: Change) -> Result<Members, MemberError> {

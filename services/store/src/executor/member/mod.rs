@@ -48,6 +48,7 @@ pub use restore::{BUMP_DEFAULT, RestoreError, Restored, restore};
 pub use start::Surroundings;
 use std::{
     fs, io,
+    pin::{Pin, pin},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -148,8 +149,7 @@ impl<D: Disk> Member<D> {
         if self.leads_alone() {
             return Ok(());
         }
-        let deadline = self.deadline();
-        self.until(deadline, async {
+        let read = pin!(async {
             loop {
                 // To ask again has no consequences, whatever went wrong.
                 match self.inner.reads.index().await {
@@ -161,8 +161,8 @@ impl<D: Disk> Member<D> {
                     Err(_) => sleep(AGAIN).await,
                 }
             }
-        })
-        .await
+        });
+        self.until(self.deadline(), read).await
     }
 
     /// Looks at the state and its records of one moment. Nothing is applied while it looks.
@@ -322,11 +322,12 @@ impl<D: Disk> Member<D> {
         Instant::now() + self.inner.settings.request_timeout
     }
 
-    /// Runs a request until it is done, its time is over, or the member stops.
+    /// Runs a request until it is done, its time is over, or the member stops. By reference: what an `async fn` is given by value has
+    /// its place in the future twice, and these are moved with each call.
     async fn until<T>(
         &self,
         deadline: Instant,
-        request: impl Future<Output = Result<T, MemberError>>,
+        request: Pin<&mut impl Future<Output = Result<T, MemberError>>>,
     ) -> Result<T, MemberError> {
         let mut stopping = self.inner.stopping.subscribe();
         tokio::select! {
@@ -360,7 +361,7 @@ impl<D: Disk> Member<D> {
         O: Fn(super::peer::client::Peer) -> P,
         P: Future<Output = Result<T, MemberError>>,
     {
-        self.until(self.deadline(), async {
+        let asked = pin!(async {
             loop {
                 let answer = match self.leader() {
                     Leader::Me => me().await,
@@ -372,17 +373,16 @@ impl<D: Disk> Member<D> {
                     answer => return answer,
                 }
             }
-        })
-        .await
+        });
+        self.until(self.deadline(), asked).await
     }
 
     /// Has a command committed, and waits for what it came to here.
     async fn commit(&self, command: &Command, deadline: Instant) -> Result<Reply, MemberError> {
         let waiters = &self.machine().waiters;
         let (proposal, mut waiter) = waiters.add(command.encode())?;
-        let committed = self.until(deadline, async {
-            let submit = self.submit(proposal);
-            tokio::pin!(submit);
+        let committed = pin!(async {
+            let mut submit = pin!(self.submit(proposal));
             tokio::select! {
                 biased;
                 outcome = waiter.outcome() => return outcome_of(outcome),
@@ -394,7 +394,7 @@ impl<D: Disk> Member<D> {
             }
             outcome_of(waiter.outcome().await)
         });
-        let committed = committed.await;
+        let committed = self.until(deadline, committed).await;
         if committed
             .as_ref()
             .is_err_and(|error| !matches!(error, MemberError::Refused(_)))
@@ -411,8 +411,8 @@ impl<D: Disk> Member<D> {
                 Leader::Other(id, node) => {
                     let bytes = super::raft::encoding::encode_proposal(&proposal);
                     let peer = self.inner.peers.peer(id, &node);
-                    peer.propose(bytes, self.inner.settings.request_timeout)
-                        .await
+                    let timeout = self.inner.settings.request_timeout;
+                    Box::pin(peer.propose(bytes, timeout)).await
                 }
                 Leader::Nobody => Err(MemberError::NoLeader),
             };

@@ -59,7 +59,11 @@ pub fn log_id(term: u64, node: u64, index: u64) -> LogId {
 /// An entry as the log holds it.
 #[must_use]
 pub fn encode_entry(entry: &Entry) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(HEADER + PROPOSAL_HEADER);
+    let proposed = match &entry.payload {
+        EntryPayload::Normal(proposal) => PROPOSAL_HEADER + proposal.command.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 0,
+    };
+    let mut bytes = BytesMut::with_capacity(HEADER + proposed);
     let kind = match &entry.payload {
         EntryPayload::Blank => BLANK,
         EntryPayload::Normal(_) => NORMAL,
