@@ -31,7 +31,7 @@ use crate::planner::{
 use bytes::Bytes;
 use cache::Cache;
 use etcd_proto::{mvccpb::KeyValue, prost::Message};
-use pending::{Pending, Rest};
+use pending::{Pending, Taken};
 use redb::{
     Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
@@ -249,13 +249,38 @@ impl RecordFile {
         self.shared.pending().is_full()
     }
 
-    /// Writes every commit so far. If `durable`, they are, and every one before, when this returns.
+    /// Whether so much waits that no more should come before it is written.
+    #[must_use]
+    pub fn must_write(&self) -> bool {
+        self.shared.pending().is_overfull()
+    }
+
+    /// Writes every commit so far. They are durable after the next [`RecordFile::write_durably`].
     ///
     /// # Errors
     /// The disk's. What is in the file is then unknown until it is opened again.
-    pub fn write(&self, durable: bool) -> Result<(), RecordsError> {
+    pub fn write(&self) -> Result<(), RecordsError> {
         let _one = self.shared.one_writer();
-        self.shared.write(durable)
+        let taken = self.shared.pending().take();
+        self.shared.write(&taken, false)
+    }
+
+    /// Writes every commit so far, and makes them durable, with all before. `flush` makes durable first what they came from, since
+    /// the file must not hold what the log could lose; commits that come while it does are not in this write.
+    ///
+    /// # Errors
+    /// As for [`RecordFile::write`], or those of `flush`.
+    pub fn write_durably(
+        &self,
+        flush: impl FnOnce() -> io::Result<()>,
+    ) -> Result<(), RecordsError> {
+        let _one = self.shared.one_writer();
+        let taken = self.shared.pending().take();
+        flush().map_err(|source| RecordsError::Disk {
+            operation: "flush the log before",
+            source,
+        })?;
+        self.shared.write(&taken, true)
     }
 
     /// Reads as of the last commit.
@@ -271,7 +296,8 @@ impl RecordFile {
     pub fn view(&self) -> Result<View, RecordsError> {
         let _one = self.shared.one_writer();
         if !self.shared.pending().is_empty() {
-            self.shared.write(false)?;
+            let taken = self.shared.pending().take();
+            self.shared.write(&taken, false)?;
         }
         let read = self.shared.database.begin_read();
         let read = read.map_err(database("read"))?;
@@ -320,8 +346,7 @@ impl Shared {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, durable: bool) -> Result<(), RecordsError> {
-        let (records, rest) = self.pending().take();
+    fn write(&self, taken: &Taken, durable: bool) -> Result<(), RecordsError> {
         let mut write = self.database.begin_write().map_err(database("write"))?;
         if durable {
             // A crash would else cost a walk over the whole file at the next start.
@@ -331,15 +356,14 @@ impl Shared {
                 .set_durability(Durability::None)
                 .map_err(database("write"))?;
         }
-        let (added, removed) =
-            fill(&write, &records, rest).map_err(|source| RecordsError::Database {
-                operation: "write",
-                source,
-            })?;
+        let (added, removed) = fill(&write, taken).map_err(|source| RecordsError::Database {
+            operation: "write",
+            source,
+        })?;
         write.commit().map_err(database("commit"))?;
         self.taken.fetch_add(added, Ordering::Relaxed);
         self.taken.fetch_sub(removed, Ordering::Relaxed);
-        self.pending().written(&records);
+        self.pending().written(&taken.records);
         Ok(())
     }
 }
@@ -347,8 +371,10 @@ impl Shared {
 /// Returns the bytes that were added, and those that were removed.
 fn fill(
     write: &WriteTransaction,
-    changed: &[(Revision, Bytes)],
-    rest: Rest,
+    Taken {
+        records: changed,
+        rest,
+    }: &Taken,
 ) -> Result<(u64, u64), redb::Error> {
     let (mut added, mut removed) = (0, 0);
     let mut records = write.open_table(RECORDS)?;
@@ -362,7 +388,7 @@ fn fill(
         }
     }
     let mut facts = write.open_table(FACTS)?;
-    if let Some((revision, applied)) = rest.position {
+    if let Some((revision, applied)) = &rest.position {
         facts.insert("revision", revision.to_be_bytes().as_slice())?;
         facts.insert("applied", applied.as_slice())?;
     }
@@ -371,14 +397,14 @@ fn fill(
     }
     if !rest.leases.is_empty() {
         let mut leases = write.open_table(LEASES)?;
-        for (id, lease) in rest.leases {
+        for (id, lease) in &rest.leases {
             match lease {
-                Some(lease) => leases.insert(id, (lease.time_to_live, lease.remaining))?,
-                None => leases.remove(id)?,
+                Some(lease) => leases.insert(*id, (lease.time_to_live, lease.remaining))?,
+                None => leases.remove(*id)?,
             };
         }
     }
-    if let Some(raised) = rest.alarms {
+    if let Some(raised) = &rest.alarms {
         let mut alarms = write.open_table(ALARMS)?;
         alarms.retain(|_, ()| false)?;
         for alarm in raised {

@@ -93,7 +93,12 @@ impl Member {
             revision: self.state.revision(),
             applied: &self.applied.to_be_bytes(),
         });
-        Ok(self.file.write(durable)?)
+        if durable {
+            self.file.write_durably(|| Ok(()))?;
+        } else {
+            self.file.write()?;
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<(), Failure> {

@@ -25,7 +25,7 @@ const BUMP: i64 = 1000;
 fn save(node: &Node, path: &Path) {
     let mut file = File::create(path).expect("a file");
     node.run(async {
-        let mut blobs = node.member().snapshot().expect("a snapshot");
+        let mut blobs = node.member().snapshot().await.expect("a snapshot");
         while let Some(blob) = blobs.next().await {
             file.write_all(&blob.expect("whole")).expect("written");
         }
@@ -159,7 +159,7 @@ fn corrupt(node: &Node, revision: i64) {
         revision: state.revision(),
         applied: &applied.expect("it has applied something"),
     });
-    file.write(true).expect("written");
+    file.write_durably(|| Ok(())).expect("written");
 }
 
 fn node_pair(file: &RecordFile, revision: i64) -> etcd_proto::mvccpb::KeyValue {

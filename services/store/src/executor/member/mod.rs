@@ -173,12 +173,12 @@ impl<D: Disk> Member<D> {
         Ok(self.machine().read(look)?)
     }
 
-    /// Everything as of now as the bytes of a file, whatever is applied while they are taken.
+    /// Everything as of a moment after the call as the bytes of a file, whatever is applied while they are taken.
     ///
     /// # Errors
     /// The disk's.
-    pub fn snapshot(&self) -> Result<Blobs, MemberError> {
-        let (view, position) = self.machine().view()?;
+    pub async fn snapshot(&self) -> Result<Blobs, MemberError> {
+        let (view, position) = self.machine().view().await?;
         let disk = self.machine().disk().clone();
         let chunks = peer::snapshot::send(disk, view, position, proto::Vote::default());
         Ok(snapshot_file::encode(chunks))

@@ -56,8 +56,8 @@ impl<D: Disk> Backend for Member<D> {
         Self::defragment(self).await
     }
 
-    fn snapshot(&self) -> Result<Blobs, MemberError> {
-        Self::snapshot(self)
+    async fn snapshot(&self) -> Result<Blobs, MemberError> {
+        Self::snapshot(self).await
     }
 
     fn members(&self) -> Vec<MemberInfo> {

@@ -16,7 +16,7 @@ use super::{
     fresh::Fresh,
     storage::LogStorage,
     tally::Tally,
-    waiters::{Outcome, Waiters},
+    waiters::{self, Waiters},
 };
 use crate::{
     executor::{
@@ -42,7 +42,6 @@ use std::{
 };
 use tokio::{
     sync::{Mutex, Notify},
-    task::JoinHandle,
     time::Instant,
 };
 
@@ -68,12 +67,15 @@ pub(super) struct Held {
     position: Position,
 }
 
+/// What came of a write of the records that runs beside applying; None: it still does.
+type Outcome = Option<Result<(), (io::ErrorKind, String)>>;
+
 /// What he who writes knows.
 pub(super) struct Writer {
-    /// Entries that were applied since the last durable checkpoint.
+    /// Entries that were applied since the last durable checkpoint was begun.
     fresh: u64,
-    /// A write of the records that runs beside applying: one at most.
-    writing: Option<JoinHandle<io::Result<()>>>,
+    /// The write that runs: one at most.
+    writing: Option<watch::Receiver<Outcome>>,
     /// The file has its name, which may not be durable yet.
     pub(super) unsettled: bool,
 }
@@ -89,10 +91,26 @@ impl Writer {
 
     /// Waits for the write that runs, if one does.
     async fn written(&mut self) -> io::Result<()> {
-        match self.writing.take() {
-            Some(writing) => writing.await?,
-            None => Ok(()),
+        if let Some(writing) = self.writing.clone() {
+            outcome(writing).await?;
+            self.writing = None;
         }
+        Ok(())
+    }
+
+    /// Whether a write runs, that is.
+    fn is_writing(&self) -> bool {
+        let writing = self.writing.as_ref();
+        writing.is_some_and(|writing| writing.borrow().is_none())
+    }
+}
+
+async fn outcome(mut writing: watch::Receiver<Outcome>) -> io::Result<()> {
+    let ended = writing.wait_for(Option::is_some).await;
+    ended.map_err(|_| io::Error::other("a write of the records was given up"))?;
+    match &*writing.borrow() {
+        Some(Err((kind, text))) => Err(io::Error::new(*kind, text.clone())),
+        Some(Ok(())) | None => Ok(()),
     }
 }
 
@@ -130,7 +148,7 @@ struct Batch {
     changes: Vec<Change>,
     bookkeeping: Vec<Bookkeeping>,
     compacted: Option<i64>,
-    outcomes: Vec<(u64, u64, Outcome)>,
+    outcomes: Vec<(u64, u64, waiters::Outcome)>,
 }
 
 impl<D: Disk> Machine<D> {
@@ -149,7 +167,7 @@ impl<D: Disk> Machine<D> {
         let (state, applied) = file.restore().map_err(io::Error::other)?;
         let position = Position::decode(applied.as_deref())?;
         // What redb shows after an orderly end need not be durable, and the log is purged by it.
-        file.write(true).map_err(io::Error::other)?;
+        file.write_durably(|| Ok(())).map_err(io::Error::other)?;
         let origin = random();
         let tally = Tally::default();
         let flushes = tally.flushes.clone();
@@ -217,14 +235,18 @@ impl<D: Disk> Machine<D> {
         (held.state.index().len(), held.state.compacted())
     }
 
-    /// Everything on disk as of now, and its position, whatever is applied later.
+    /// Everything as of a moment after the call, and its position, whatever is applied later.
     ///
     /// # Errors
     /// The disk's.
-    pub fn view(&self) -> io::Result<(View, Position)> {
-        let held = self.held();
-        let view = held.file.view().map_err(io::Error::other)?;
-        Ok((view, held.position.clone()))
+    pub async fn view(&self) -> io::Result<(View, Position)> {
+        let file = self.file();
+        let view = move || {
+            let view = file.view().map_err(io::Error::other)?;
+            let applied = view.applied().map_err(io::Error::other)?;
+            Ok((view, Position::decode(applied.as_deref())?))
+        };
+        self.disk.run(view).await
     }
 
     /// How far entries are applied, and by which membership.
@@ -299,12 +321,8 @@ impl<D: Disk> Machine<D> {
         if let Some(last) = entries.last() {
             self.applied.send_replace(last.log_id.index + 1);
         }
-        self.write_beside(&mut writer).await?;
         writer.fresh += u64::try_from(entries.len()).expect("64 bits");
-        if writer.fresh >= self.settings.checkpoint_entries {
-            self.checkpoint_as(&mut writer).await?;
-        }
-        Ok(())
+        self.write_beside(&mut writer).await
     }
 
     /// Makes everything durable that was applied, so that the log before it may be purged.
@@ -312,47 +330,84 @@ impl<D: Disk> Machine<D> {
     /// # Errors
     /// The disk's.
     pub async fn checkpoint(&self) -> io::Result<()> {
-        let mut writer = self.writer.lock().await;
-        if writer.fresh == 0 {
-            return writer.written().await;
+        let checkpoint = {
+            let mut writer = self.writer.lock().await;
+            if writer.fresh > 0 {
+                writer.written().await?;
+                self.begin_checkpoint(&mut writer);
+            }
+            writer.writing.clone()
+        };
+        // Entries are applied meanwhile.
+        match checkpoint {
+            Some(checkpoint) => outcome(checkpoint).await,
+            None => Ok(()),
         }
-        self.checkpoint_as(&mut writer).await
     }
 
-    /// Has the records written, once enough of them wait, beside what is applied next.
+    /// Has the records written, once enough of them wait or a checkpoint is due, beside what is applied next. Where writing
+    /// cannot keep up, whoever applies waits here.
     async fn write_beside(&self, writer: &mut Writer) -> io::Result<()> {
         let file = self.file();
-        if file.wants_write() {
-            writer.written().await?;
-            writer.writing = Some(tokio::spawn(self.write(file, false)));
+        let due = writer.fresh >= self.settings.checkpoint_entries;
+        if !due && !file.wants_write() || writer.is_writing() && !file.must_write() {
+            return Ok(());
+        }
+        writer.written().await?;
+        if due {
+            self.begin_checkpoint(writer);
+        } else {
+            let writes = self.tally.writes.clone();
+            let write = move || writes.of(|| file.write()).map_err(io::Error::other);
+            self.begin(writer, self.disk.run(write));
         }
         Ok(())
     }
 
-    async fn checkpoint_as(&self, writer: &mut Writer) -> io::Result<()> {
-        let end = self.prepare_checkpoint(writer).await?;
-        self.write(self.file(), true).await?;
-        self.settle(writer, end).await
-    }
-
-    /// Writes what was committed.
-    fn write(&self, file: Arc<RecordFile>, durable: bool) -> Work<()> {
+    /// Has everything that was applied so far made durable. No other write runs.
+    fn begin_checkpoint(&self, writer: &mut Writer) {
+        let end = self.mark();
+        let unsettled = std::mem::take(&mut writer.unsettled);
+        writer.fresh = 0;
+        let (disk, log, file) = (self.disk.clone(), self.log.clone(), self.file());
         let writes = self.tally.writes.clone();
-        let write = move || writes.of(|| file.write(durable)).map_err(io::Error::other);
-        self.disk.run(write)
+        let write = move || {
+            let written = writes.of(|| file.write_durably(|| log.sync_now()));
+            written.map_err(io::Error::other)?;
+            if unsettled {
+                disk.sync()?;
+            }
+            log.checkpointed(end);
+            Ok(())
+        };
+        self.begin(writer, self.disk.run(write));
     }
 
-    /// Flushes the log, and commits the position that the file may then be durable at. Returns the entry after it.
-    pub(super) async fn prepare_checkpoint(&self, writer: &mut Writer) -> io::Result<u64> {
-        writer.written().await?;
-        self.log.sync().await?;
+    fn begin(&self, writer: &mut Writer, write: Work<()>) {
+        let sender = watch::Sender::new(None);
+        writer.writing = Some(sender.subscribe());
+        tokio::spawn(async move {
+            let told = |error: io::Error| (error.kind(), crate::executor::member::chain(&error));
+            sender.send_replace(Some(write.await.map_err(told)));
+        });
+    }
+
+    /// Commits the position as one at which the file may be durable once the log is flushed. Returns the entry after it.
+    fn mark(&self) -> u64 {
         let mut held = self.held_mut();
         // Only when the log has what was applied since, the file speaks for the log again.
         if self.log.next() >= held.position.next_index() {
             held.position.installed = false;
         }
         held.commit(&Batch::default(), &[]);
-        Ok(held.position.next_index())
+        held.position.next_index()
+    }
+
+    /// Flushes the log, and marks the position that the file may then be durable at.
+    pub(super) async fn prepare_checkpoint(&self, writer: &mut Writer) -> io::Result<u64> {
+        writer.written().await?;
+        self.log.sync().await?;
+        Ok(self.mark())
     }
 
     /// The file is durable as of the entry before `end`: what is before it may be purged.
@@ -465,7 +520,7 @@ impl<D: Disk> Machine<D> {
         }
     }
 
-    fn apply_batch(&self, entries: &[Entry]) -> io::Result<Vec<(u64, u64, Outcome)>> {
+    fn apply_batch(&self, entries: &[Entry]) -> io::Result<Vec<(u64, u64, waiters::Outcome)>> {
         let mut held = self.held_mut();
         let held = &mut *held;
         let reader = held.file.reader();

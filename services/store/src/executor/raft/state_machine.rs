@@ -29,8 +29,8 @@ pub enum SnapshotData {
 }
 
 impl<D: Disk> StateMachine<D> {
-    fn snapshot(&self) -> io::Result<SnapshotOf> {
-        let (view, position) = self.0.view()?;
+    async fn snapshot(&self) -> io::Result<SnapshotOf> {
+        let (view, position) = self.0.view().await?;
         Ok(Snapshot {
             meta: position.meta(),
             snapshot: SnapshotData::Ours(Box::new(view), position),
@@ -46,7 +46,7 @@ impl<D: Disk> RaftSnapshotBuilder<TypeConfig> for StateMachine<D> {
     /// A snapshot is a durable checkpoint: openraft purges the log by it. What is sent to others is read from the file
     /// when somebody needs it.
     async fn build_snapshot(&mut self) -> Result<SnapshotOf, io::Error> {
-        let snapshot = self.snapshot()?;
+        let snapshot = self.snapshot().await?;
         self.0.checkpoint().await?;
         Ok(snapshot)
     }
@@ -102,7 +102,7 @@ impl<D: Disk> RaftStateMachine<TypeConfig> for StateMachine<D> {
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf>, io::Error> {
-        let snapshot = self.snapshot()?;
+        let snapshot = self.snapshot().await?;
         Ok(snapshot.meta.last_log_id.is_some().then_some(snapshot))
     }
 }

@@ -140,9 +140,17 @@ impl<D: Disk> LogStorage<D> {
     /// # Errors
     /// The disk's; the log takes nothing more then.
     pub async fn sync(&self) -> io::Result<()> {
+        let log = self.clone();
+        self.shared.disk.run(move || log.sync_now()).await
+    }
+
+    /// The same, for who may block.
+    ///
+    /// # Errors
+    /// As for [`LogStorage::sync`].
+    pub fn sync_now(&self) -> io::Result<()> {
         let unsynced = self.log().unsynced();
-        let disk = &self.shared.disk;
-        disk.run(move || log::Unsynced::sync(&unsynced)).await
+        unsynced.sync()
     }
 
     /// Whether what is to be written waits while the disk is full. Until told to, it fails.

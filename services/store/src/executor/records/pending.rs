@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Bytes of records, and records, after which they are to be written: one or two milliseconds of work.
 const BYTES_MAX: usize = 1024 * 1024;
 const RECORDS_MAX: usize = 512;
+/// Times as much may wait while a write runs: a durable one takes as long as the disk does, and who applies need not wait for it.
+const WAITING: usize = 8;
 
 /// The latest of everything that commits brought since the last write.
 #[derive(Debug, Default)]
@@ -22,6 +24,13 @@ pub(super) struct Pending {
     /// Records, and bytes of them, that came since the last [`Pending::take`].
     fresh: (usize, usize),
     rest: Rest,
+}
+
+/// What one write takes.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) records: Vec<(Revision, Bytes)>,
+    pub(super) rest: Rest,
 }
 
 /// What goes with the records.
@@ -75,6 +84,14 @@ impl Pending {
         bytes >= BYTES_MAX || records >= RECORDS_MAX || self.rest.dropped.len() >= RECORDS_MAX
     }
 
+    /// Whether what comes next has to wait for a write.
+    pub(super) fn is_overfull(&self) -> bool {
+        let (records, bytes) = self.fresh;
+        bytes >= BYTES_MAX * WAITING
+            || records >= RECORDS_MAX * WAITING
+            || self.rest.dropped.len() >= RECORDS_MAX * WAITING
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.position.is_none()
@@ -86,10 +103,13 @@ impl Pending {
     }
 
     /// What is to be written now.
-    pub(super) fn take(&mut self) -> (Vec<(Revision, Bytes)>, Rest) {
+    pub(super) fn take(&mut self) -> Taken {
         let first = Revision { main: 0, sub: 0 };
         self.fresh = (0, 0);
-        (self.from(first), std::mem::take(&mut self.rest))
+        Taken {
+            records: self.from(first),
+            rest: std::mem::take(&mut self.rest),
+        }
     }
 
     /// These are in the file.

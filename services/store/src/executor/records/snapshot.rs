@@ -96,7 +96,7 @@ impl Incoming {
     /// # Errors
     /// The disk's.
     pub fn sync(&self) -> Result<(), RecordsError> {
-        self.file.write(true)
+        self.file.write_durably(|| Ok(()))
     }
 
     /// Ends a copy, as [`Incoming::finish`]; `view` is the one that was copied last.

@@ -119,8 +119,8 @@ impl Member {
         });
         match how {
             How::Memory => Ok(()),
-            How::Written => self.file.write(false),
-            How::Durable => self.file.write(true),
+            How::Written => self.file.write(),
+            How::Durable => self.file.write_durably(|| Ok(())),
         }
     }
 

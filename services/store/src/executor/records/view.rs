@@ -48,6 +48,16 @@ impl View {
         Ok((kept, fact("applied")?))
     }
 
+    /// The log position of the commit; None for a new file.
+    ///
+    /// # Errors
+    /// The disk's, or the file is damaged.
+    pub fn applied(&self) -> Result<Option<Vec<u8>>, RecordsError> {
+        let facts = self.read.open_table(FACTS).map_err(database("read"))?;
+        let applied = facts.get("applied").map_err(database("read"))?;
+        Ok(applied.map(|applied| applied.value().to_vec()))
+    }
+
     /// The records from a revision on, in order, as they lie: a `KeyValue` in protobuf each. It ends when `visit` breaks.
     ///
     /// # Errors

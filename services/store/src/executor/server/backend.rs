@@ -57,11 +57,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// Gives back the space in this member's file that deleted records took. Reads and writes go on.
     fn defragment(&self) -> impl Future<Output = Result<(), MemberError>> + Send;
 
-    /// Everything as of now, as the bytes of a file.
+    /// Everything as of a moment after the call, as the bytes of a file.
     ///
     /// # Errors
     /// The disk's.
-    fn snapshot(&self) -> Result<Blobs, MemberError>;
+    fn snapshot(&self) -> impl Future<Output = Result<Blobs, MemberError>> + Send;
 
     /// The members, as this one knows them.
     fn members(&self) -> Vec<MemberInfo>;

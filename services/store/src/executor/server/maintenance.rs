@@ -121,11 +121,16 @@ impl<B: Backend> Maintenance for Api<B> {
             version: VERSION.to_owned(),
         };
         let last = response(0, Bytes::new());
-        let blobs = self.backend.snapshot().map_err(refused)?.map(move |blob| {
-            let blob = blob.map_err(|error| Status::unavailable(error.to_string()))?;
-            remaining = remaining.saturating_sub(u64::try_from(blob.len()).unwrap_or(u64::MAX));
-            Ok(response(remaining.max(1), blob))
-        });
+        let blobs = self
+            .backend
+            .snapshot()
+            .await
+            .map_err(refused)?
+            .map(move |blob| {
+                let blob = blob.map_err(|error| Status::unavailable(error.to_string()))?;
+                remaining = remaining.saturating_sub(u64::try_from(blob.len()).unwrap_or(u64::MAX));
+                Ok(response(remaining.max(1), blob))
+            });
         Ok(Response::new(Box::pin(
             blobs.chain(tokio_stream::once(Ok(last))),
         )))

@@ -192,7 +192,7 @@ impl Backend for Local {
         Ok(())
     }
 
-    fn snapshot(&self) -> Result<Blobs, MemberError> {
+    async fn snapshot(&self) -> Result<Blobs, MemberError> {
         Err(MemberError::Storage(
             "a store in memory has no disk".to_owned(),
         ))
