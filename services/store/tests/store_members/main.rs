@@ -6,4 +6,5 @@ mod cluster;
 mod files;
 mod integrity;
 mod member;
+mod metrics;
 mod peers;
