@@ -25,7 +25,7 @@ use openraft::{
 };
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Status};
 
 /// Longest wait until a stream of entries is open: it may need a new connection.
@@ -140,6 +140,14 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
+            let mut input = input;
+            // Openraft's pause after a failure lies in this stream, before its first message. Whoever opens a stream to a peer
+            // that is gone before he asks for it does so some thousand times a second.
+            let Some(first) = input.next().await else {
+                let nothing: BoxStream<'s, append::Appended> = Box::pin(tokio_stream::empty());
+                return Ok(nothing);
+            };
+            let input = tokio_stream::once(first).chain(input);
             let mut client = self.peer.bulk().map_err(failed)?;
             let (requests, waiting) = mpsc::channel(1);
             let stream = self.peer.addressed(ReceiverStream::new(waiting));
