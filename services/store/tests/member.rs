@@ -196,6 +196,11 @@ fn leadership_is_given_away() {
         moved,
         Err(MemberError::Refused(Refusal::NotLeader))
     ));
+    // Who has it already keeps it, and takes proposals.
+    let own = nodes[leader].member().id();
+    let kept = nodes[leader].run(nodes[leader].member().move_leader(own));
+    kept.expect("nothing to do");
+    nodes[leader].put("before", "1");
     let moved = nodes[leader].run(nodes[leader].member().move_leader(id));
     moved.expect("moved");
     wait("it leads", || nodes[to].leader() == id);
