@@ -105,7 +105,7 @@ pub const SUITES: &[Suite] = &[
     ),
     integration(
         "store_clients",
-        "etcdctl and curl see the store as they see etcd 3.5",
+        "etcdctl, etcdutl, curl and a client library see the store as they see etcd 3.5",
         120,
     ),
     integration(
