@@ -1,4 +1,4 @@
-//! Real clients of etcd 3.5 against the store: etcdctl, curl, the client library for Rust, and the members of a
+//! Real clients of etcd 3.5 against the store: etcdctl, etcdutl, curl, the client library for Rust, and the members of a
 //! cluster as they see it.
 //!
 //! Etcd itself is the judge: the scripts of `store_clients/` and the program `tests/etcd-client` run against both, and
@@ -6,7 +6,10 @@
 //! `services/store`.
 #![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
-use orlop_tests::store::cluster::Certificates;
+#[path = "store_clients/snapshots.rs"]
+mod snapshots;
+
+use orlop_tests::store::cluster::{Certificates, Member};
 use orlop_tests::store::normal::Normal;
 use orlop_tests::store::transcript::{self, Client, Outcome};
 use orlop_tests::store::{Cluster, Kind, Options};
@@ -40,6 +43,22 @@ impl Site {
             directory,
             cluster,
             flags,
+        };
+        site.wait_healthy();
+        site
+    }
+
+    /// One member whose data `make` puts into its directory.
+    fn with_data(kind: Kind, make: impl FnOnce(&Member)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::default();
+        let mut cluster = Cluster::prepare(kind, directory.path(), &options).unwrap();
+        make(&cluster.members[0]);
+        cluster.members[0].start().unwrap();
+        let site = Self {
+            directory,
+            cluster,
+            flags: Vec::new(),
         };
         site.wait_healthy();
         site
