@@ -8,12 +8,13 @@ use etcd_proto::etcdserverpb::{
     kv_client::KvClient, maintenance_client::MaintenanceClient,
 };
 use orlop_tests::{
-    store::{Cluster, Kind, Options},
+    store::{Cluster, Kind, Options, cluster::Member},
     wait::PATIENCE,
 };
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -41,13 +42,37 @@ const QUICK: [&str; 2] = ["--heartbeat-interval=50", "--election-timeout=500"];
 /// How long a leader is stopped.
 const STOPPED: Duration = Duration::from_secs(10);
 
-fn cluster(directory: &tempfile::TempDir, members: usize) -> Result<Cluster> {
-    let options = Options {
-        members,
-        flags: QUICK.map(str::to_owned).to_vec(),
-        ..Options::default()
-    };
-    Cluster::start(Kind::Orlop, directory.path(), &options)
+/// Members, and a way to each of them.
+struct Site {
+    cluster: Cluster,
+    channels: Vec<Channel>,
+    runtime: Runtime,
+}
+
+impl Site {
+    fn start(directory: &Path, members: usize) -> Result<Self> {
+        let options = Options {
+            members,
+            flags: QUICK.map(str::to_owned).to_vec(),
+            ..Options::default()
+        };
+        let cluster = Cluster::start(Kind::Orlop, directory, &options)?;
+        let runtime = Runtime::new()?;
+        let channels = {
+            // Channels belong to a runtime from the beginning.
+            let _context = runtime.enter();
+            let endpoints = cluster.endpoints();
+            endpoints
+                .iter()
+                .map(|url| channel(url))
+                .collect::<Result<_>>()?
+        };
+        Ok(Self {
+            cluster,
+            channels,
+            runtime,
+        })
+    }
 }
 
 fn channel(url: &str) -> Result<Channel> {
@@ -191,23 +216,64 @@ fn everything() -> RangeRequest {
     }
 }
 
+/// Those who write, until they are ended.
+struct Writers(JoinSet<Result<()>>);
+
+impl Writers {
+    fn start(runtime: &Runtime, channels: &[Channel], acknowledged: &Arc<Acknowledged>) -> Self {
+        let _context = runtime.enter();
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            writers.spawn(write(writer, channels.to_vec(), acknowledged.clone()));
+        }
+        Self(writers)
+    }
+
+    /// Ends them, and looks for all that was acknowledged, at each member; how much that is.
+    async fn end(mut self, acknowledged: &Acknowledged, channels: &[Channel]) -> Result<usize> {
+        acknowledged.ended.store(true, Ordering::SeqCst);
+        while let Some(writer) = self.0.join_next().await {
+            writer??;
+        }
+        let keys = acknowledged
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for channel in channels {
+            let (revision, pairs) = range(channel, everything()).await?;
+            ensure!(
+                u64::try_from(revision)? >= acknowledged.newest.load(Ordering::SeqCst),
+                "the revision went back to {revision}"
+            );
+            let found: BTreeMap<&str, (&str, i64)> = pairs
+                .iter()
+                .map(|(key, value, revision)| (key.as_str(), (value.as_str(), *revision)))
+                .collect();
+            for (key, revision) in &keys {
+                let expect = (format!("value of {key}"), *revision);
+                let is = found.get(key.as_str()).copied();
+                ensure!(
+                    is == Some((&*expect.0, expect.1)),
+                    "{key} is {is:?}, was {expect:?}"
+                );
+            }
+        }
+        Ok(keys.len())
+    }
+}
+
 /// Kills members while clients write, and looks for everything afterwards.
 fn kill_at_random(members: usize, kills: u32) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut random = Random::new();
-    let mut cluster = cluster(&directory, members)?;
+    let Site {
+        mut cluster,
+        channels,
+        runtime,
+    } = Site::start(directory.path(), members)?;
     let acknowledged = Arc::new(Acknowledged::default());
-    let runtime = Runtime::new()?;
-    let _context = runtime.enter();
-    let channels: Vec<Channel> = cluster
-        .endpoints()
-        .iter()
-        .map(|url| channel(url))
-        .collect::<Result<_>>()?;
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        writers.spawn(write(writer, channels.clone(), acknowledged.clone()));
-    }
+    let writers = Writers::start(&runtime, &channels, &acknowledged);
     runtime.block_on(goes_on(&acknowledged, &cluster))?;
     for _ in 0..kills {
         let victim = usize::try_from(random.below(u64::try_from(members)?))?;
@@ -217,44 +283,10 @@ fn kill_at_random(members: usize, kills: u32) -> Result<()> {
         cluster.members[victim].start()?;
         runtime.block_on(goes_on(&acknowledged, &cluster))?;
     }
-    acknowledged.ended.store(true, Ordering::SeqCst);
-    runtime.block_on(async {
-        while let Some(writer) = writers.join_next().await {
-            writer??;
-        }
-        anyhow::Ok(())
-    })?;
-    let keys = acknowledged
-        .keys
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    for channel in &channels {
-        let (revision, pairs) = runtime.block_on(range(channel, everything()))?;
-        ensure!(
-            u64::try_from(revision)? >= acknowledged.newest.load(Ordering::SeqCst),
-            "the revision went back to {revision}"
-        );
-        let found: BTreeMap<&str, (&str, i64)> = pairs
-            .iter()
-            .map(|(key, value, revision)| (key.as_str(), (value.as_str(), *revision)))
-            .collect();
-        for (key, revision) in &keys {
-            let expect = (format!("value of {key}"), *revision);
-            let is = found.get(key.as_str()).copied();
-            ensure!(
-                is == Some((&*expect.0, expect.1)),
-                "{key} is {is:?}, was {expect:?}"
-            );
-        }
-    }
-    println!(
-        "{kills} kills, {} acknowledged writes, all there",
-        keys.len()
-    );
+    let count = runtime.block_on(writers.end(&acknowledged, &channels))?;
+    println!("{kills} kills, {count} acknowledged writes, all there");
     Ok(())
 }
-
 #[test]
 fn one_member_keeps_what_it_acknowledged_over_130_kills() -> Result<()> {
     kill_at_random(1, KILLS_ALONE)
@@ -319,14 +351,11 @@ async fn put(channel: &Channel, key: &str, value: &str) -> Result<i64> {
 #[test]
 fn a_leader_that_was_stopped_for_ten_seconds_answers_no_stale_read() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let cluster = cluster(&directory, 3)?;
-    let runtime = Runtime::new()?;
-    let _context = runtime.enter();
-    let channels: Vec<Channel> = cluster
-        .endpoints()
-        .iter()
-        .map(|url| channel(url))
-        .collect::<Result<_>>()?;
+    let Site {
+        cluster,
+        channels,
+        runtime,
+    } = Site::start(directory.path(), 3)?;
     runtime.block_on(async {
         put(&channels[0], "a", "before").await?;
         let leader = leading(&channels, None).await?;
@@ -383,17 +412,23 @@ fn a_leader_that_was_stopped_for_ten_seconds_answers_no_stale_read() -> Result<(
     })
 }
 
+/// What a member says that ends by itself instead of starting.
+fn does_not_start(member: &mut Member) -> Result<String> {
+    match member.start() {
+        Ok(()) => member.wait_end(),
+        // It was faster than the look at its process.
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
 #[test]
 fn a_member_whose_log_is_damaged_says_so_and_is_rebuilt_from_its_peers() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let mut cluster = cluster(&directory, 3)?;
-    let runtime = Runtime::new()?;
-    let _context = runtime.enter();
-    let channels: Vec<Channel> = cluster
-        .endpoints()
-        .iter()
-        .map(|url| channel(url))
-        .collect::<Result<_>>()?;
+    let Site {
+        mut cluster,
+        channels,
+        runtime,
+    } = Site::start(directory.path(), 3)?;
     runtime.block_on(async {
         for number in 0..200 {
             put(&channels[0], &format!("{number}"), "value").await?;
@@ -414,11 +449,7 @@ fn a_member_whose_log_is_damaged_says_so_and_is_rebuilt_from_its_peers() -> Resu
         *byte ^= 0x55;
     }
     fs::write(&segment, bytes)?;
-    let log = match cluster.members[2].start() {
-        Ok(()) => cluster.members[2].wait_end()?,
-        // It was faster than the look at its process.
-        Err(error) => format!("{error:#}"),
-    };
+    let log = does_not_start(&mut cluster.members[2])?;
     let name = segment
         .file_name()
         .context("a name")?
