@@ -110,7 +110,7 @@ pub const SUITES: &[Suite] = &[
     ),
     integration(
         "store_faults",
-        "the store is killed 200 times, stopped, its log damaged: nothing is lost",
+        "the store is killed 200 times, stopped, its log damaged, its disk full: nothing is lost",
         150,
     ),
     integration(
