@@ -1,11 +1,17 @@
-//! Real clients of etcd 3.5 against the store: etcdctl, curl, and the members of a cluster as they see it.
+//! Real clients of etcd 3.5 against the store: etcdctl, etcdutl, curl, the client library for Rust, and the members of a
+//! cluster as they see it.
 //!
-//! Etcd itself is the judge: the scripts of `store_clients/` run against both, and what users see must be the same. What
-//! is other on purpose has tests of its own here, and a line in the README of `services/store`.
+//! Etcd itself is the judge: the scripts of `store_clients/` and the program `tests/etcd-client` run against both, and
+//! what users see must be the same. What is other on purpose has tests of its own here, and a line in the README of
+//! `services/store`.
 #![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
-use orlop_tests::store::cluster::Certificates;
-use orlop_tests::store::transcript::{self, Client};
+#[path = "store_clients/snapshots.rs"]
+mod snapshots;
+
+use orlop_tests::store::cluster::{Certificates, Member};
+use orlop_tests::store::normal::Normal;
+use orlop_tests::store::transcript::{self, Client, Outcome};
 use orlop_tests::store::{Cluster, Kind, Options};
 use orlop_tests::wait::eventually;
 use std::fs;
@@ -37,6 +43,22 @@ impl Site {
             directory,
             cluster,
             flags,
+        };
+        site.wait_healthy();
+        site
+    }
+
+    /// One member whose data `make` puts into its directory.
+    fn with_data(kind: Kind, make: impl FnOnce(&Member)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Options::default();
+        let mut cluster = Cluster::prepare(kind, directory.path(), &options).unwrap();
+        make(&cluster.members[0]);
+        cluster.members[0].start().unwrap();
+        let site = Self {
+            directory,
+            cluster,
+            flags: Vec::new(),
         };
         site.wait_healthy();
         site
@@ -185,6 +207,56 @@ fn three_members() {
         ..Options::default()
     };
     check(include_str!("store_clients/members.txt"), &options);
+}
+
+/// What the program on the crate etcd-client prints of this part, and its exit code in brackets.
+fn client_library(program: &Path, site: &Site, part: &str) -> String {
+    let mut command = Command::new(program);
+    let endpoint = site.cluster.members[0].client_url();
+    transcript::finish(command.args([endpoint, part]), "").unwrap()
+}
+
+#[test]
+fn the_client_library_for_rust() {
+    let program = xtask::etcd_client::program().unwrap();
+    let outcomes = |kind: Kind| -> Vec<Outcome> {
+        let site = Site::one(kind);
+        let text = client_library(&program, &site, "everything");
+        assert!(text.ends_with("[0]"), "{}: {text}", kind.name());
+        let text = Normal::new(&site.cluster, site.directory.path()).text(&text);
+        let outcome = |line: &str| {
+            let (step, text) = line.split_once(": ").unwrap_or((line, ""));
+            Outcome {
+                step: step.to_owned(),
+                text: text.to_owned(),
+            }
+        };
+        text.lines().map(outcome).collect()
+    };
+    // Most of the time they wait, for leases to end and members to be known.
+    let (expected, found) = std::thread::scope(|scope| {
+        let found = scope.spawn(|| outcomes(Kind::Orlop));
+        (outcomes(Kind::Etcd), found.join())
+    });
+    let found = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let differences = transcript::differences(&expected, &found);
+    assert!(differences.is_empty(), "\n{differences}");
+    assert!(expected.len() > 300, "only {} lines", expected.len());
+}
+
+/// Etcd serves locks and elections as well. Clients that build them on leases and transactions, as etcdctl does, find what
+/// they need; others are told that there is no such service, and do not wait.
+#[test]
+fn the_server_has_no_locks_and_elections_of_its_own() {
+    let program = xtask::etcd_client::program().unwrap();
+    let site = Site::one(Kind::Orlop);
+    let text = client_library(&program, &site, "locks");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 8, "{text}");
+    assert_eq!(lines[7], "[0]", "{text}");
+    for line in &lines[..7] {
+        assert!(line.ends_with(": Unimplemented"), "{text}");
+    }
 }
 
 #[test]

@@ -1,19 +1,21 @@
-//! The store as a program under faults: killed at any moment, stopped for a while, its log damaged. What was acknowledged is there
-//! afterwards, revisions never go back, and no read is stale.
+//! The store as a program under faults: killed at any moment, stopped for a while, its log damaged, its disk full. What was
+//! acknowledged is there afterwards, revisions never go back, and no read is stale.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use etcd_proto::etcdserverpb::{
-    AlarmRequest, MemberAddRequest, MemberListRequest, MemberRemoveRequest, PutRequest,
-    RangeRequest, StatusRequest, alarm_request::AlarmAction, cluster_client::ClusterClient,
-    kv_client::KvClient, maintenance_client::MaintenanceClient,
+    AlarmRequest, CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, MemberAddRequest,
+    MemberListRequest, MemberRemoveRequest, PutRequest, RangeRequest, StatusRequest,
+    alarm_request::AlarmAction, cluster_client::ClusterClient, kv_client::KvClient,
+    lease_client::LeaseClient, maintenance_client::MaintenanceClient,
 };
 use orlop_tests::{
-    store::{Cluster, Kind, Options},
+    store::{Cluster, Kind, Options, cluster::Member, small_disk::SmallDisk},
     wait::PATIENCE,
 };
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,7 +27,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tonic::{Code, Request, transport::Channel};
+use tonic::{Code, Request, Status, transport::Channel};
 
 /// Kills, over all clusters.
 const KILLS_ALONE: u32 = 130;
@@ -41,13 +43,37 @@ const QUICK: [&str; 2] = ["--heartbeat-interval=50", "--election-timeout=500"];
 /// How long a leader is stopped.
 const STOPPED: Duration = Duration::from_secs(10);
 
-fn cluster(directory: &tempfile::TempDir, members: usize) -> Result<Cluster> {
-    let options = Options {
-        members,
-        flags: QUICK.map(str::to_owned).to_vec(),
-        ..Options::default()
-    };
-    Cluster::start(Kind::Orlop, directory.path(), &options)
+/// Members, and a way to each of them.
+struct Site {
+    cluster: Cluster,
+    channels: Vec<Channel>,
+    runtime: Runtime,
+}
+
+impl Site {
+    fn start(directory: &Path, members: usize) -> Result<Self> {
+        let options = Options {
+            members,
+            flags: QUICK.map(str::to_owned).to_vec(),
+            ..Options::default()
+        };
+        let cluster = Cluster::start(Kind::Orlop, directory, &options)?;
+        let runtime = Runtime::new()?;
+        let channels = {
+            // Channels belong to a runtime from the beginning.
+            let _context = runtime.enter();
+            let endpoints = cluster.endpoints();
+            endpoints
+                .iter()
+                .map(|url| channel(url))
+                .collect::<Result<_>>()?
+        };
+        Ok(Self {
+            cluster,
+            channels,
+            runtime,
+        })
+    }
 }
 
 fn channel(url: &str) -> Result<Channel> {
@@ -191,23 +217,64 @@ fn everything() -> RangeRequest {
     }
 }
 
+/// Those who write, until they are ended.
+struct Writers(JoinSet<Result<()>>);
+
+impl Writers {
+    fn start(runtime: &Runtime, channels: &[Channel], acknowledged: &Arc<Acknowledged>) -> Self {
+        let _context = runtime.enter();
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            writers.spawn(write(writer, channels.to_vec(), acknowledged.clone()));
+        }
+        Self(writers)
+    }
+
+    /// Ends them, and looks for all that was acknowledged, at each member; how much that is.
+    async fn end(mut self, acknowledged: &Acknowledged, channels: &[Channel]) -> Result<usize> {
+        acknowledged.ended.store(true, Ordering::SeqCst);
+        while let Some(writer) = self.0.join_next().await {
+            writer??;
+        }
+        let keys = acknowledged
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for channel in channels {
+            let (revision, pairs) = range(channel, everything()).await?;
+            ensure!(
+                u64::try_from(revision)? >= acknowledged.newest.load(Ordering::SeqCst),
+                "the revision went back to {revision}"
+            );
+            let found: BTreeMap<&str, (&str, i64)> = pairs
+                .iter()
+                .map(|(key, value, revision)| (key.as_str(), (value.as_str(), *revision)))
+                .collect();
+            for (key, revision) in &keys {
+                let expect = (format!("value of {key}"), *revision);
+                let is = found.get(key.as_str()).copied();
+                ensure!(
+                    is == Some((&*expect.0, expect.1)),
+                    "{key} is {is:?}, was {expect:?}"
+                );
+            }
+        }
+        Ok(keys.len())
+    }
+}
+
 /// Kills members while clients write, and looks for everything afterwards.
 fn kill_at_random(members: usize, kills: u32) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let mut random = Random::new();
-    let mut cluster = cluster(&directory, members)?;
+    let Site {
+        mut cluster,
+        channels,
+        runtime,
+    } = Site::start(directory.path(), members)?;
     let acknowledged = Arc::new(Acknowledged::default());
-    let runtime = Runtime::new()?;
-    let _context = runtime.enter();
-    let channels: Vec<Channel> = cluster
-        .endpoints()
-        .iter()
-        .map(|url| channel(url))
-        .collect::<Result<_>>()?;
-    let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        writers.spawn(write(writer, channels.clone(), acknowledged.clone()));
-    }
+    let writers = Writers::start(&runtime, &channels, &acknowledged);
     runtime.block_on(goes_on(&acknowledged, &cluster))?;
     for _ in 0..kills {
         let victim = usize::try_from(random.below(u64::try_from(members)?))?;
@@ -217,44 +284,10 @@ fn kill_at_random(members: usize, kills: u32) -> Result<()> {
         cluster.members[victim].start()?;
         runtime.block_on(goes_on(&acknowledged, &cluster))?;
     }
-    acknowledged.ended.store(true, Ordering::SeqCst);
-    runtime.block_on(async {
-        while let Some(writer) = writers.join_next().await {
-            writer??;
-        }
-        anyhow::Ok(())
-    })?;
-    let keys = acknowledged
-        .keys
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    for channel in &channels {
-        let (revision, pairs) = runtime.block_on(range(channel, everything()))?;
-        ensure!(
-            u64::try_from(revision)? >= acknowledged.newest.load(Ordering::SeqCst),
-            "the revision went back to {revision}"
-        );
-        let found: BTreeMap<&str, (&str, i64)> = pairs
-            .iter()
-            .map(|(key, value, revision)| (key.as_str(), (value.as_str(), *revision)))
-            .collect();
-        for (key, revision) in &keys {
-            let expect = (format!("value of {key}"), *revision);
-            let is = found.get(key.as_str()).copied();
-            ensure!(
-                is == Some((&*expect.0, expect.1)),
-                "{key} is {is:?}, was {expect:?}"
-            );
-        }
-    }
-    println!(
-        "{kills} kills, {} acknowledged writes, all there",
-        keys.len()
-    );
+    let count = runtime.block_on(writers.end(&acknowledged, &channels))?;
+    println!("{kills} kills, {count} acknowledged writes, all there");
     Ok(())
 }
-
 #[test]
 fn one_member_keeps_what_it_acknowledged_over_130_kills() -> Result<()> {
     kill_at_random(1, KILLS_ALONE)
@@ -319,14 +352,11 @@ async fn put(channel: &Channel, key: &str, value: &str) -> Result<i64> {
 #[test]
 fn a_leader_that_was_stopped_for_ten_seconds_answers_no_stale_read() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let cluster = cluster(&directory, 3)?;
-    let runtime = Runtime::new()?;
-    let _context = runtime.enter();
-    let channels: Vec<Channel> = cluster
-        .endpoints()
-        .iter()
-        .map(|url| channel(url))
-        .collect::<Result<_>>()?;
+    let Site {
+        cluster,
+        channels,
+        runtime,
+    } = Site::start(directory.path(), 3)?;
     runtime.block_on(async {
         put(&channels[0], "a", "before").await?;
         let leader = leading(&channels, None).await?;
@@ -383,17 +413,23 @@ fn a_leader_that_was_stopped_for_ten_seconds_answers_no_stale_read() -> Result<(
     })
 }
 
+/// What a member says that ends by itself instead of starting.
+fn does_not_start(member: &mut Member) -> Result<String> {
+    match member.start() {
+        Ok(()) => member.wait_end(),
+        // It was faster than the look at its process.
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
 #[test]
 fn a_member_whose_log_is_damaged_says_so_and_is_rebuilt_from_its_peers() -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let mut cluster = cluster(&directory, 3)?;
-    let runtime = Runtime::new()?;
-    let _context = runtime.enter();
-    let channels: Vec<Channel> = cluster
-        .endpoints()
-        .iter()
-        .map(|url| channel(url))
-        .collect::<Result<_>>()?;
+    let Site {
+        mut cluster,
+        channels,
+        runtime,
+    } = Site::start(directory.path(), 3)?;
     runtime.block_on(async {
         for number in 0..200 {
             put(&channels[0], &format!("{number}"), "value").await?;
@@ -414,11 +450,7 @@ fn a_member_whose_log_is_damaged_says_so_and_is_rebuilt_from_its_peers() -> Resu
         *byte ^= 0x55;
     }
     fs::write(&segment, bytes)?;
-    let log = match cluster.members[2].start() {
-        Ok(()) => cluster.members[2].wait_end()?,
-        // It was faster than the look at its process.
-        Err(error) => format!("{error:#}"),
-    };
+    let log = does_not_start(&mut cluster.members[2])?;
     let name = segment
         .file_name()
         .context("a name")?
@@ -476,4 +508,193 @@ fn a_member_whose_log_is_damaged_says_so_and_is_rebuilt_from_its_peers() -> Resu
         ensure!(alarms.into_inner().alarms.is_empty());
         Ok(())
     })
+}
+
+const MIB: u64 = 1024 * 1024;
+/// The whole file system: twice what a member keeps free, and what it writes in this test.
+const DISK_BYTES: u64 = 200 * MIB;
+/// Free bytes below which puts are refused, as the README of the store says; a quarter of it is for deletes.
+const KEPT_BYTES: u64 = 64 * MIB;
+/// By this much its memory may grow while its disk is full: records that wait to be written, and what clients send.
+const GROWS_MAX: u64 = 64 * MIB;
+/// A refusal needs no disk.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+/// More compactions than there is room for in what the last pages of log and records have left.
+const COMPACTIONS_MAX: i64 = 1000;
+
+/// On a thread of its own: the file system goes with it and with the member.
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() -> Result<()> {
+    let test = std::thread::spawn(fill_the_disk);
+    test.join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn fill_the_disk() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let mut disk = SmallDisk::mount(&directory.path().join("m1/data"), DISK_BYTES)?;
+    on_a_full_disk(directory.path(), &mut disk)
+}
+
+fn on_a_full_disk(directory: &Path, disk: &mut SmallDisk) -> Result<()> {
+    let Site {
+        mut cluster,
+        channels,
+        runtime,
+    } = Site::start(directory, 1)?;
+    let channel = &channels[0];
+    let acknowledged = Arc::new(Acknowledged::default());
+    let writers = Writers::start(&runtime, &channels, &acknowledged);
+    runtime.block_on(async {
+        goes_on(&acknowledged, &cluster).await?;
+        let mut revision = put(channel, "to be deleted", "value").await?;
+        put(channel, "to be deleted too", "value").await?;
+        let resident = cluster.members[0].usage()?.resident;
+
+        // Less than is kept: nobody may put, and there is room for deletes.
+        disk.leave(KEPT_BYTES / 2)?;
+        refused(channel).await?;
+        range(channel, everything()).await?;
+        let at_rest = acknowledged.count();
+        ensure!(delete(channel, "to be deleted").await?? == 1);
+        revision = compact(channel, revision).await??;
+        ensure!(acknowledged.count() == at_rest, "somebody could put");
+
+        // Less than a quarter of that: nor delete.
+        disk.leave(KEPT_BYTES / 8)?;
+        until_refused(|| delete(channel, "to be deleted too")).await?;
+        range(channel, everything()).await?;
+        revision = compact(channel, revision).await??;
+
+        disk.leave(DISK_BYTES / 2)?;
+        goes_on(&acknowledged, &cluster).await?;
+
+        // Not a byte is left, while they write. What is refused is not appended; compactions are, and wait for room.
+        disk.fill()?;
+        refused(channel).await?;
+        let before = acknowledged.count();
+        revision = compact_until_late(channel, revision).await?;
+        let own = RangeRequest {
+            serializable: true,
+            ..everything()
+        };
+        let (_, pairs) = range(channel, own).await?;
+        ensure!(pairs.len() >= before, "{} of {before} keys", pairs.len());
+        let grown = cluster.members[0]
+            .usage()?
+            .resident
+            .saturating_sub(resident);
+        println!("{} KiB more memory after all this", grown / 1024);
+        ensure!(grown < GROWS_MAX, "its memory has grown by {grown} bytes");
+        disk.leave(DISK_BYTES / 2)?;
+        goes_on(&acknowledged, &cluster).await?;
+
+        // The same again, and it is killed.
+        disk.fill()?;
+        refused(channel).await?;
+        compact_until_late(channel, revision).await?;
+        anyhow::Ok(())
+    })?;
+    cluster.members[0].kill()?;
+    let log = does_not_start(&mut cluster.members[0])?;
+    ensure!(log.contains("No space left on device"), "{log}");
+    disk.leave(DISK_BYTES / 2)?;
+    cluster.members[0].start()?;
+    let count = runtime.block_on(async {
+        goes_on(&acknowledged, &cluster).await?;
+        writers.end(&acknowledged, &channels).await
+    })?;
+    println!("{count} acknowledged writes, all there");
+    cluster.members[0].stop()
+}
+
+/// Waits until puts and leases are refused for want of space; each answer comes at once.
+async fn refused(channel: &Channel) -> Result<()> {
+    let mut leases = LeaseClient::new(channel.clone());
+    let grant = LeaseGrantRequest { id: 0, ttl: 100 };
+    let put = PutRequest {
+        key: "refused".into(),
+        ..PutRequest::default()
+    };
+    let mut client = KvClient::new(channel.clone());
+    until_refused(|| {
+        let (mut client, put) = (client.clone(), put.clone());
+        async move { anyhow::Ok(client.put(within(put)).await) }
+    })
+    .await?;
+    let begun = Instant::now();
+    let status = client.put(within(put)).await.err().context("refused")?;
+    ensure!(is_clear(&status), "{status}");
+    let status = leases
+        .lease_grant(within(grant))
+        .await
+        .err()
+        .context("refused")?;
+    ensure!(is_clear(&status), "{status}");
+    ensure!(begun.elapsed() < REFUSED_WITHIN, "{:?}", begun.elapsed());
+    Ok(())
+}
+
+/// What was proposed before space ran out is refused otherwise: it is late.
+async fn until_refused<T, F>(mut request: impl FnMut() -> F) -> Result<()>
+where
+    T: std::fmt::Debug,
+    F: Future<Output = Result<Result<T, Status>>>,
+{
+    let begun = Instant::now();
+    loop {
+        match request().await? {
+            Err(status) if is_clear(&status) => return Ok(()),
+            last if begun.elapsed() > RECOVERS * PATIENCE => bail!("it is not refused: {last:?}"),
+            _ => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+fn is_clear(status: &Status) -> bool {
+    let text = status.message();
+    status.code() == Code::Unavailable
+        && text.contains("the disk of the member is full")
+        && text.contains("make space on it")
+}
+
+async fn delete(channel: &Channel, key: &str) -> Result<Result<i64, Status>> {
+    let request = DeleteRangeRequest {
+        key: key.to_owned().into(),
+        ..DeleteRangeRequest::default()
+    };
+    let answer = KvClient::new(channel.clone())
+        .delete_range(within(request))
+        .await;
+    Ok(answer.map(|answer| answer.into_inner().deleted))
+}
+
+/// Compacts, and waits until that is done on the disk too; the revision for the next.
+async fn compact(channel: &Channel, revision: i64) -> Result<Result<i64, Status>> {
+    let request = CompactionRequest {
+        revision,
+        physical: true,
+    };
+    let answer = KvClient::new(channel.clone())
+        .compact(within(request))
+        .await;
+    Ok(answer.map(|_| revision + 1))
+}
+
+/// Compacts revision after revision until one has to wait; the revision for the next. What waits is carried out later.
+async fn compact_until_late(channel: &Channel, mut revision: i64) -> Result<i64> {
+    for _ in 0..COMPACTIONS_MAX {
+        match compact(channel, revision).await? {
+            Ok(next) => revision = next,
+            Err(status) => {
+                let late = matches!(
+                    status.code(),
+                    Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled
+                );
+                ensure!(late, "{status}");
+                return Ok(revision + 1);
+            }
+        }
+    }
+    bail!("there is room for {COMPACTIONS_MAX} compactions")
 }

@@ -5,6 +5,7 @@
 //!   image        stages, seals and checks a release            (image::build, image::built)
 //!   tools        the trixie tools tree: QEMU, mkfs, nft, ...   (tools::program)
 //!   peers        programs that ours are compared with          (peers::etcd)
+//!   etcd_client  a program on a client library of etcd's       (etcd_client::program)
 //!   machine, qmp one QEMU machine for a person, and QEMU's monitor
 //!   packages     Debian packages: resolve, lock, fetch, index
 //!   host         the few packages that the host itself must have
@@ -18,6 +19,7 @@
 pub mod cargo;
 pub mod command;
 pub mod digest;
+pub mod etcd_client;
 pub mod host;
 pub mod image;
 pub mod layers;

@@ -105,12 +105,12 @@ pub const SUITES: &[Suite] = &[
     ),
     integration(
         "store_clients",
-        "etcdctl and curl see the store as they see etcd 3.5",
+        "etcdctl, etcdutl, curl and a client library see the store as they see etcd 3.5",
         120,
     ),
     integration(
         "store_faults",
-        "the store is killed 200 times, stopped, its log damaged: nothing is lost",
+        "the store is killed 200 times, stopped, its log damaged, its disk full: nothing is lost",
         150,
     ),
     integration(

@@ -57,12 +57,18 @@ pub fn private() -> PathBuf {
     root().join(".orlop")
 }
 
-/// Where cargo puts release programs: below `CARGO_TARGET_DIR`, else below the work tree's `target/`.
+/// Where cargo builds: `CARGO_TARGET_DIR`, else the work tree's `target/`.
 #[must_use]
-pub fn release_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    release_directory_in(&target)
+    root().join(target)
+}
+
+/// Where cargo puts release programs: below [`target_directory`].
+#[must_use]
+pub fn release_directory() -> PathBuf {
+    release_directory_in(&target_directory())
 }
 
 /// Where cargo puts release programs below the target directory `target`.

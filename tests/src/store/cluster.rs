@@ -130,6 +130,18 @@ impl Cluster {
     /// # Errors
     /// The program is missing or does not start.
     pub fn start(kind: Kind, directory: &Path, options: &Options) -> Result<Self> {
+        let mut cluster = Self::prepare(kind, directory, options)?;
+        for member in &mut cluster.members {
+            member.start()?;
+        }
+        Ok(cluster)
+    }
+
+    /// A cluster none of whose members is started: their data may be made in another way before.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn prepare(kind: Kind, directory: &Path, options: &Options) -> Result<Self> {
         let mut cluster = Self {
             members: Vec::new(),
             kind,
@@ -157,7 +169,6 @@ impl Cluster {
             member
                 .flags
                 .extend(["--initial-cluster".into(), initial.clone()]);
-            member.start()?;
         }
         Ok(cluster)
     }

@@ -15,7 +15,15 @@ use orlop_store::{
     executor::member::{ClusterState, Member, MemberError},
     planner::command::Command,
 };
-use std::time::Duration;
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 #[test]
 fn one_member_keeps_what_it_acknowledged() {
@@ -186,6 +194,11 @@ fn leadership_is_given_away() {
         moved,
         Err(MemberError::Refused(Refusal::NotLeader))
     ));
+    // Who has it already keeps it, and takes proposals.
+    let own = nodes[leader].member().id();
+    let kept = nodes[leader].run(nodes[leader].member().move_leader(own));
+    kept.expect("nothing to do");
+    nodes[leader].put("before", "1");
     let moved = nodes[leader].run(nodes[leader].member().move_leader(id));
     moved.expect("moved");
     wait("it leads", || nodes[to].leader() == id);
@@ -267,6 +280,31 @@ fn members_come_and_go() {
         unknown,
         Err(MemberError::Refused(Refusal::MemberNotFound))
     ));
+}
+
+/// A stream of entries that was opened before openraft's pause was over made six thousand attempts a second.
+#[test]
+fn a_member_that_is_gone_is_called_a_few_times_a_second() {
+    let nodes: [Node; 1] = cluster(|_| {});
+    let door = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let url = format!("http://{}", door.local_addr().expect("an address"));
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = calls.clone();
+    thread::spawn(move || {
+        // Whoever comes is sent away.
+        for _caller in door.incoming() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let add = nodes[0].member().add_member(vec![url], true);
+    nodes[0].run(add).expect("added");
+    wait("it is called", || calls.load(Ordering::Relaxed) > 0);
+    let before = calls.load(Ordering::Relaxed);
+    thread::sleep(Duration::from_secs(1));
+    let called = calls.load(Ordering::Relaxed) - before;
+    // Twenty signs of life and five attempts to send entries.
+    assert!(called < 100, "{called} calls in a second");
+    nodes[0].put("a", "1");
 }
 
 #[test]

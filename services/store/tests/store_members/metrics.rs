@@ -45,7 +45,10 @@ fn every_metric_is_moved() {
     let leader = leading(&nodes);
     let node = &nodes[leader];
     let before = scrape(node);
-    propose(node, Command::LeaseGrant(LeaseGrantRequest { id: 7, ttl: 600 }));
+    propose(
+        node,
+        Command::LeaseGrant(LeaseGrantRequest { id: 7, ttl: 600 }),
+    );
     propose(node, Command::Put(put("a", 7)));
     propose(node, Command::Put(put("b", 0)));
     let revoke = LeaseRevokeRequest { id: 7 };

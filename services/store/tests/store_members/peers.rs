@@ -428,10 +428,13 @@ fn what_a_peer_must_not_say_is_refused_and_nothing_is_lost() {
             .runtime
             .spawn(async move { client.install(request).await })
     };
-    caller
-        .runtime
-        .block_on(chunks.send(begin()))
-        .expect("taken");
+    let sent = async {
+        chunks.send(begin()).await.expect("it is open");
+        // There is room again when its request is on its way: what is asked afterwards comes after it.
+        let room = chunks.reserve().await;
+        drop(room.expect("it is open"));
+    };
+    caller.runtime.block_on(sent);
     wait("the first has begun", || {
         caller.install(vec![begin(), end(0)]) == Code::Unavailable
     });

@@ -103,7 +103,7 @@ impl<D: Disk> Member<D> {
         Ok(infos(&self.change(Change::Remove(id)).await?))
     }
 
-    /// Gives leadership to another member, and waits until that one leads.
+    /// Gives leadership to another member, and waits until that one leads. To the leader itself there is nothing to give.
     ///
     /// # Errors
     /// [`Refusal::NotLeader`], [`Refusal::BadLeaderTransferee`], [`MemberError::Timeout`].
@@ -113,6 +113,10 @@ impl<D: Disk> Member<D> {
         };
         if !self.raft().voter_ids().any(|id| id == to) {
             return Err(Refusal::BadLeaderTransferee.into());
+        }
+        // Openraft would take no proposal until the one whom it has asked has an election, which the leader itself never has.
+        if to == self.inner.id {
+            return Ok(());
         }
         let mut metrics = self.raft().server_metrics();
         let moved = pin!(async {

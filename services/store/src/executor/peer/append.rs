@@ -11,6 +11,7 @@ use super::{
     network::{failed, not_understood},
     proto::{AppendRequest, AppendResponse, Entry, append_response::Outcome},
 };
+use crate::executor::durations::Durations;
 use crate::executor::raft::{
     TypeConfig,
     encoding::{
@@ -23,10 +24,11 @@ use openraft::{
     raft::{AppendEntriesRequest, StreamAppendError, StreamAppendResult},
 };
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::mpsc,
@@ -125,15 +127,18 @@ pub fn decode_answer(answer: AppendResponse) -> Result<StreamAppendResult<TypeCo
 }
 
 /// Moves messages and answers until either side ends. It holds `input`, so that openraft has that back as soon as it
-/// drops the results.
+/// drops the results. `round_trips` counts how long the other side takes for messages without entries.
 pub async fn pump(
     mut input: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Unpin,
     requests: mpsc::Sender<AppendRequest>,
     mut answers: Streaming<AppendResponse>,
     results: mpsc::Sender<Appended>,
+    round_trips: Durations,
 ) {
     let mut requests = Some(requests);
     let (mut sent, mut answered) = (0_u64, 0_u64);
+    // When those went that nobody has answered, where no disk is waited for.
+    let mut asked: VecDeque<Option<Instant>> = VecDeque::new();
     let mut sent_before_tick = 0;
     let mut ticks = interval(SILENCE_MAX);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -144,7 +149,7 @@ pub async fn pump(
             let place = requests.as_ref()?.reserve().await.ok()?;
             let request = input.next().await?;
             place.send(encode_request(&request));
-            Some(())
+            Some(request.entries.is_empty().then(Instant::now))
         };
         tokio::select! {
             // In this order, so that a run can be repeated.
@@ -157,13 +162,19 @@ pub async fn pump(
                     Err(status) => Err(failed(status)),
                 };
                 answered += 1;
+                if let Some(Some(at)) = asked.pop_front() {
+                    round_trips.took(at.elapsed());
+                }
                 let goes_on = matches!(result, Ok(Ok(_)));
                 if results.send(result).await.is_err() || !goes_on {
                     return;
                 }
             }
             next = next, if may_send => match next {
-                Some(()) => sent += 1,
+                Some(at) => {
+                    asked.push_back(at);
+                    sent += 1;
+                }
                 None => requests = None,
             },
             _ = ticks.tick() => {

@@ -194,9 +194,10 @@ impl Peer {
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// It answered a sign of life, which waits for nothing there, after this long.
-    pub fn answered(&self, round_trip: Duration) {
-        self.round_trips.took(round_trip);
+    /// How long it takes to answer signs of life, which wait for nothing there.
+    #[must_use]
+    pub fn round_trips(&self) -> Durations {
+        self.round_trips.clone()
     }
 
     /// A request that says for whom it is, and how long it may take.

@@ -3,8 +3,9 @@
 use super::{
     append,
     client::{Peer, Peers},
-    proto::{self, append_response::Outcome},
+    proto::{self, append_response::Outcome, peer_client::PeerClient},
     snapshot,
+    transport::Transport,
 };
 use crate::executor::disk::Disk;
 use crate::executor::raft::{
@@ -23,13 +24,9 @@ use openraft::{
     },
     type_config::alias::SnapshotOf,
 };
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Status};
 
 /// Longest wait until a stream of entries is open: it may need a new connection.
@@ -103,6 +100,17 @@ fn vote_response(
     Ok(VoteResponse::new(vote, last, response.granted))
 }
 
+impl<D> Connection<D> {
+    /// Signs of life have a connection where nothing large is in their way.
+    fn client(&self) -> Result<PeerClient<Transport>, Status> {
+        if self.urgent {
+            self.peer.urgent()
+        } else {
+            self.peer.bulk()
+        }
+    }
+}
+
 impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
     type SnapshotData = SnapshotData;
 
@@ -112,18 +120,10 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
         let message = append::encode_request(&request);
-        let client = if self.urgent {
-            self.peer.urgent()
-        } else {
-            self.peer.bulk()
-        };
+        let client = self.client();
         let request = self.peer.request(message, option.hard_ttl());
-        let start = Instant::now();
         let response = client.map_err(failed)?.append(request).await;
         let response = response.map_err(failed)?.into_inner();
-        if self.urgent {
-            self.peer.answered(start.elapsed());
-        }
         Ok(match response.outcome() {
             Outcome::Success => AppendEntriesResponse::Success,
             Outcome::Partial => {
@@ -148,7 +148,15 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         Box::pin(async move {
-            let mut client = self.peer.bulk().map_err(failed)?;
+            let mut input = input;
+            // Openraft's pause after a failure lies in this stream, before its first message. Whoever opens a stream to a peer
+            // that is gone before he asks for it does so some thousand times a second.
+            let Some(first) = input.next().await else {
+                let nothing: BoxStream<'s, append::Appended> = Box::pin(tokio_stream::empty());
+                return Ok(nothing);
+            };
+            let input = tokio_stream::once(first).chain(input);
+            let mut client = self.client().map_err(failed)?;
             let (requests, waiting) = mpsc::channel(1);
             let stream = self.peer.addressed(ReceiverStream::new(waiting));
             let answers = timeout(OPEN_TIMEOUT, client.follow(stream)).await;
@@ -160,7 +168,8 @@ impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
             let answers = answers.map_err(late)?.map_err(failed)?.into_inner();
             let bound = usize::try_from(append::UNANSWERED_MAX).expect("a small number");
             let (sender, results) = mpsc::channel(bound);
-            tokio::spawn(append::pump(input, requests, answers, sender));
+            let round_trips = self.peer.round_trips();
+            tokio::spawn(append::pump(input, requests, answers, sender, round_trips));
             let results: BoxStream<'s, append::Appended> = Box::pin(ReceiverStream::new(results));
             Ok(results)
         })
