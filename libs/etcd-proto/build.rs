@@ -38,13 +38,21 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The same on the wire.
         .extern_path(RANGE_RESPONSE, "crate::encoded::EncodedRangeResponse")
         .codec_path("crate::codec::MessageCodec")
-        .compile_fds(descriptors.clone())?;
+        .compile_fds(served(descriptors.clone()))?;
     name_as_published(&mut descriptors);
     let mut bytes = Vec::new();
     // Through the compiler's own prost: no second dependency for one call.
     protox::prost_reflect::prost::Message::encode(&descriptors, &mut bytes)?;
     fs::write(out.join("etcd.descriptors"), bytes)?;
     Ok(())
+}
+
+/// Without the service that needs no generated server: all but one of its methods have one answer.
+fn served(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
+    for file in &mut descriptors.file {
+        file.service.retain(|service| service.name() != "Auth");
+    }
+    descriptors
 }
 
 /// In etcd's JSON a field has its own name, not protobuf's lower camel case, but where `json_name` is written. The

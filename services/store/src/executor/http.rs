@@ -4,7 +4,7 @@ use super::{
     gateway::Gateway,
     listener::Answer,
     metrics::Metrics,
-    server::{Backend, CLUSTER_VERSION, GRPC_PREFIX, Services, VERSION},
+    server::{Backend, CLUSTER_VERSION, GRPC_PREFIX, RequestBody, Services, VERSION},
 };
 use crate::planner::{
     health::{self, Check, Observed},
@@ -39,7 +39,7 @@ impl<B: Backend> Answer for Http<B> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {
-            return self.services.call(request).await;
+            return self.services.call(request.map(RequestBody::Wire)).await;
         }
         // What is rare is kept out of the future of what is not: that one is moved several times.
         Box::pin(self.answer_other(request)).await

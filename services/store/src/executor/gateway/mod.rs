@@ -14,7 +14,7 @@ mod routes;
 use super::{
     descriptors,
     http::respond,
-    server::{Backend, Limits, Services},
+    server::{Backend, Limits, RequestBody, Services},
 };
 use bytes::Bytes;
 use frames::{Frames, frame};
@@ -93,7 +93,7 @@ impl<B: Backend> Gateway<B> {
             Body::new(Full::from(read_request(&method.input(), body, max).await?))
         };
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-        let mut call = Request::new(body);
+        let mut call = Request::new(RequestBody::Memory(body));
         *call.method_mut() = Method::POST;
         *call.uri_mut() = path.parse().map_err(|_| Status::internal("a bad path"))?;
         *call.headers_mut() = metadata(&parts.headers);

@@ -1,14 +1,21 @@
 //! One call: to the service that its path names, counted from its beginning to its end.
 
-use super::{Api, Backend, Limits};
-use crate::executor::calls::Calls;
+use super::{Api, Backend, Limits, auth};
+use crate::executor::calls::{Call, Calls};
 use bytes::Bytes;
 use etcd_proto::etcdserverpb::{
-    auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer,
-    lease_server::LeaseServer, maintenance_server::MaintenanceServer, watch_server::WatchServer,
+    cluster_server::ClusterServer, kv_server::KvServer, lease_server::LeaseServer,
+    maintenance_server::MaintenanceServer, watch_server::WatchServer,
 };
 use http_body_util::BodyExt as _;
-use hyper::{Request, Response, body};
+use hyper::{
+    Request, Response,
+    body::{self, Frame, Incoming, SizeHint},
+};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 use tonic::{
     Status,
     body::Body,
@@ -17,6 +24,44 @@ use tonic::{
 
 /// What every path of ours begins with.
 pub const GRPC_PREFIX: &str = "/etcdserverpb.";
+
+/// What a call sends. One type for both, because every service is compiled for each.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// Over a connection.
+    Wire(Incoming),
+    /// The gateway.
+    Memory(Body),
+}
+
+impl body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        match self.get_mut() {
+            Self::Wire(body) => Pin::new(body).poll_frame(context).map_err(StdError::from),
+            Self::Memory(body) => Pin::new(body).poll_frame(context).map_err(StdError::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Wire(body) => body.is_end_stream(),
+            Self::Memory(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Wire(body) => body.size_hint(),
+            Self::Memory(body) => body.size_hint(),
+        }
+    }
+}
 
 /// All services of one member.
 #[derive(Debug, Clone)]
@@ -37,11 +82,7 @@ impl<B: Backend> Services<B> {
     }
 
     /// Answers one call.
-    pub async fn call<R>(&self, request: Request<R>) -> Response<Body>
-    where
-        R: body::Body<Data = Bytes> + Send + 'static,
-        R::Error: Into<StdError> + Send + 'static,
-    {
+    pub async fn call(&self, request: Request<RequestBody>) -> Response<Body> {
         let path = request.uri().path();
         // Only calls that exist are counted.
         let call = self.calls.begin(path);
@@ -54,20 +95,31 @@ impl<B: Backend> Services<B> {
                     .call(request)
             };
         }
-        let service = path.split('/').nth(1).unwrap_or_default();
+        let mut names = path.split('/').skip(1);
+        let service = names.next().unwrap_or_default();
         let answer = match service {
             "etcdserverpb.KV" => serve!(KvServer),
             "etcdserverpb.Watch" => serve!(WatchServer),
             "etcdserverpb.Lease" => serve!(LeaseServer),
             "etcdserverpb.Cluster" => serve!(ClusterServer),
             "etcdserverpb.Maintenance" => serve!(MaintenanceServer),
-            "etcdserverpb.Auth" => serve!(AuthServer),
+            auth::SERVICE => {
+                let method = names.next().unwrap_or_default().to_owned();
+                let path = path.to_owned();
+                let refused = self.api.auth(&method, request).await;
+                return Self::counted(call, refused.unwrap_or_else(|| unknown(&path)));
+            }
             _ => return unknown(path),
         };
         let response = match answer.await {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        Self::counted(call, response)
+    }
+
+    /// The answer, which counts its call when it ends.
+    fn counted(call: Option<Call>, response: Response<Body>) -> Response<Body> {
         let Some(mut call) = call else {
             return response;
         };

@@ -22,4 +22,4 @@ mod watch;
 
 pub use api::{Api, CLUSTER_VERSION, Limits, VERSION};
 pub use backend::{Backend, WatchStream};
-pub use dispatch::{GRPC_PREFIX, Services};
+pub use dispatch::{GRPC_PREFIX, RequestBody, Services};

@@ -2,7 +2,7 @@
 
 pub(crate) mod local;
 
-use super::{Api, Limits, Services};
+use super::{Api, Limits, RequestBody, Services};
 use crate::executor::calls::Calls;
 use etcd_proto::{
     errors::Refusal,
@@ -37,7 +37,7 @@ macro_rules! client {
         let services = services($store);
         $client::new(service_fn(move |request: hyper::Request<Body>| {
             let services = services.clone();
-            async move { Ok::<_, Infallible>(services.call(request).await) }
+            async move { Ok::<_, Infallible>(services.call(request.map(RequestBody::Memory)).await) }
         }))
     }};
 }
