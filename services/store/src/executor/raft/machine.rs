@@ -58,6 +58,8 @@ pub struct Settings {
     pub cache: CacheBytes,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
+    /// Bytes after which a segment of the log gets a successor.
+    pub segment_bytes: u64,
 }
 
 /// What belongs together at one moment.
@@ -150,7 +152,13 @@ impl<D: Disk> Machine<D> {
         // What redb shows after an orderly end need not be durable, and the log is purged by it.
         file.write(true).map_err(io::Error::other)?;
         let origin = random();
-        let log = LogStorage::open(disk.clone(), segments, &position, random)?;
+        let log = LogStorage::open(
+            disk.clone(),
+            segments,
+            settings.segment_bytes,
+            &position,
+            random,
+        )?;
         let watches = WatchHub::new(state.revision(), state.compacted());
         let machine = Self {
             disk,

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     executor::{
         disk::Disk,
+        log::SEGMENT_BYTES,
         records::CacheBytes,
         simulated::{Crash, Simulated},
     },
@@ -30,6 +31,7 @@ const SETTINGS: Settings = Settings {
         records: 1024 * 1024,
     },
     checkpoint_entries: u64::MAX,
+    segment_bytes: SEGMENT_BYTES,
 };
 
 pub(super) fn runtime() -> Runtime {
@@ -209,7 +211,13 @@ fn a_snapshot_that_was_installed_says_nothing_of_the_log() {
     };
     let (disk, segments) = (Arc::new(Simulated::default()), Simulated::default());
     let open = |position: &Position| {
-        LogStorage::open(disk.clone(), segments.clone(), position, Box::new(|| 7))
+        LogStorage::open(
+            disk.clone(),
+            segments.clone(),
+            SEGMENT_BYTES,
+            position,
+            Box::new(|| 7),
+        )
     };
     assert!(
         open(&position).is_ok(),
