@@ -146,6 +146,8 @@ impl<D: Disk> Machine<D> {
         mut random: Box<dyn FnMut() -> u64 + Send>,
     ) -> io::Result<Self> {
         RecordFile::remove_unfinished(&*disk).map_err(io::Error::other)?;
+        // A process that was killed may have given names that are not durable yet, and this one goes by what has them.
+        disk.sync()?;
         let file = RecordFile::open(&*disk, settings.cache).map_err(io::Error::other)?;
         let (state, applied) = file.restore().map_err(io::Error::other)?;
         let position = Position::decode(applied.as_deref())?;
