@@ -146,9 +146,12 @@ impl RecordFile {
         let file = match disk.open(NAME) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = disk.create(NAME).map_err(failed("create"))?;
+                // It gets its name when redb can open it: power may be lost while it is made.
+                let file = disk.create(INCOMING).map_err(failed("create"))?;
+                let new = Self::of(file, cache.pages, Arc::new(Cache::new(cache.records)))?;
+                Self::take_place(disk, INCOMING)?;
                 disk.sync().map_err(failed("create"))?;
-                file
+                return Ok(new);
             }
             Err(error) => return Err(failed("open")(error)),
         };
