@@ -39,6 +39,14 @@ impl<D: Disk> Member<D> {
         }
     }
 
+    /// Commits what this member decided as the leader. One who leads no longer does not have it carried out by another, who may
+    /// have decided otherwise.
+    pub(super) async fn lead_command(&self, command: &Command) -> Result<(), MemberError> {
+        let (proposal, _waiter) = self.machine().waiters.add(command.encode())?;
+        self.until(self.deadline(), self.lead_proposal(proposal))
+            .await
+    }
+
     /// Index of the last entry that a read must see, once a quorum has confirmed that this member leads.
     pub(crate) async fn lead_read_index(&self) -> Result<u64, MemberError> {
         match self.raft().get_read_linearizer(ReadPolicy::ReadIndex).await {
