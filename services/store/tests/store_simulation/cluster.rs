@@ -63,9 +63,10 @@ fn settings(machine: Machine, all: &[(String, String)]) -> Settings {
         cluster_state: ClusterState::New,
         heartbeat: Duration::from_millis(100),
         election: Duration::from_millis(500),
-        // So few that checkpoints, purges and snapshots come often.
+        // So few that checkpoints, purges, segments and snapshots come often.
         checkpoint_entries: 40,
         log_entries_kept: 10,
+        segment_bytes: 8 * 1024,
         cache_bytes: 1024 * 1024,
         request_timeout: Duration::from_secs(3),
         watch_progress: Duration::from_secs(1),
@@ -74,14 +75,20 @@ fn settings(machine: Machine, all: &[(String, String)]) -> Settings {
 }
 
 impl Cluster {
-    /// Machines that are off.
+    /// New machines that are off.
     pub(crate) fn new(machines: usize, dice: Dice, trace: Trace) -> Arc<Self> {
-        let all: Vec<_> = (0..machines)
+        let storages = (0..machines).map(|_| Storage::new(dice.fork())).collect();
+        Self::of(storages, dice, trace)
+    }
+
+    /// Machines with these disks, that are off.
+    pub(crate) fn of(storages: Vec<Arc<Storage>>, dice: Dice, trace: Trace) -> Arc<Self> {
+        let all: Vec<_> = (0..storages.len())
             .map(|machine| (format!("m{machine}"), Network::url(machine)))
             .collect();
-        let nodes = (0..machines).map(|machine| {
+        let nodes = storages.into_iter().enumerate().map(|(machine, storage)| {
             Mutex::new(Node {
-                storage: Storage::new(dice.fork()),
+                storage,
                 settings: settings(machine, &all),
                 running: None,
             })

@@ -9,6 +9,7 @@
 //! One thread, one tokio runtime whose clock stands still while anybody has something to do. A failure names its seed;
 //! `cargo xtask seeds store --seed SEED` fails the same way, and `ORLOP_SIMULATION_TRACE=1` prints all that happens.
 
+mod calm;
 mod check;
 mod client;
 mod cluster;
@@ -16,10 +17,13 @@ mod dice;
 mod disk;
 mod history;
 mod linearizability;
+mod model;
 mod nemesis;
 mod network;
 mod planted;
+mod power_cuts;
 mod random;
+mod recording;
 mod regressions;
 mod repeat;
 mod run;
@@ -27,3 +31,4 @@ mod run;
 #[path = "../../src/executor/simulated.rs"]
 mod simulated;
 mod watcher;
+mod workload;

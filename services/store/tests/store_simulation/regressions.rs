@@ -1,18 +1,19 @@
 //! Classes of bugs that etcd has published, each looked for here on purpose.
 
 use crate::{
+    calm::{PATIENCE, ask, cluster, compact, holds, put, ready, start},
     check::{Fault, Promise, fault},
-    client::{self, Manners, interval},
-    cluster::{Cluster, Running},
-    dice::{Dice, Trace},
-    history::{Answer, Operation},
+    client::interval,
+    cluster::Running,
+    dice::Dice,
+    history::Operation,
     nemesis::hold,
     run::{Bug, Plan, simulate, within},
     simulated::Crash,
 };
 use etcd_proto::{
     etcdserverpb::{
-        CompactionRequest, PutRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
+        PutRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
         WatchResponse, watch_request::RequestUnion,
     },
     mvccpb::event::EventType,
@@ -21,55 +22,8 @@ use orlop_store::{
     executor::member::WatchStream,
     planner::{command::Command, state::Reply},
 };
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::{sleep, timeout};
-
-/// What a cluster without faults may take. In simulated time.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn cluster(machines: usize, dice: &Dice) -> Result<Arc<Cluster>, Fault> {
-    let cluster = Cluster::new(machines, dice.fork(), Trace::begin());
-    for machine in 0..machines {
-        start(&cluster, machine).await?;
-    }
-    for running in cluster.all() {
-        ready(&running).await?;
-    }
-    Ok(cluster)
-}
-
-async fn start(cluster: &Cluster, machine: usize) -> Result<Running, Fault> {
-    let started = cluster.start(machine).await;
-    started.map_err(|error| fault(Promise::Alive, error.to_string()))?;
-    Ok(cluster.running(machine).expect("just started"))
-}
-
-async fn ready(running: &Running) -> Result<(), Fault> {
-    let ready = timeout(PATIENCE, running.member.wait_ready()).await;
-    let ready = ready.map_err(|_| fault(Promise::Alive, "not ready"))?;
-    ready.map_err(|error| fault(Promise::Alive, error.to_string()))
-}
-
-async fn ask(running: &Running, operation: &Operation) -> Result<Answer, Fault> {
-    let answer = client::ask(running, operation, Manners::Good).await;
-    answer.map_err(|error| fault(Promise::Alive, error.to_string()))
-}
-
-async fn put(running: &Running, key: usize, value: u64) -> Result<i64, Fault> {
-    Ok(ask(running, &Operation::Put { key, value })
-        .await?
-        .revision())
-}
-
-async fn compact(running: &Running, revision: i64) -> Result<(), Fault> {
-    let request = CompactionRequest {
-        revision,
-        physical: true,
-    };
-    let compacted = running.member.propose(Command::Compact(request)).await;
-    compacted.map_err(|error| fault(Promise::Alive, error.to_string()))?;
-    Ok(())
-}
 
 /// Watches all keys from a revision.
 async fn watch(running: &Running, start_revision: i64) -> WatchStream {
@@ -117,13 +71,6 @@ async fn told_until(stream: &WatchStream, revision: i64) -> Result<Vec<i64>, Fau
         told.extend(changes.into_iter().map(|(revision, _)| revision));
     }
     Ok(told)
-}
-
-#[track_caller]
-fn holds(seed: u64, outcome: Result<(), Fault>) {
-    if let Err(fault) = outcome {
-        panic!("seed {seed}: {fault}");
-    }
 }
 
 /// A member alone acknowledges what it has applied and not yet flushed.
@@ -401,5 +348,38 @@ fn a_stale_read_from_a_leader_that_was_restarted() {
             planted: false,
         };
         holds(seed, simulate(seed, plan).map(|_| ()));
+    }
+}
+
+/// A client gives up while the records are defragmented, the copy having their name already.
+#[test]
+fn a_defragmentation_that_nobody_waits_for() {
+    let given_up_after = async |dice: Dice, millis: u64| {
+        let cluster = cluster(1, &dice).await?;
+        let running = cluster.running(0).expect("it runs");
+        for value in 0..30 {
+            put(&running, dice.below(5), value).await?;
+        }
+        let defragmented = running.member.defragment();
+        // Whether it was done by then makes no difference.
+        let _ = timeout(Duration::from_millis(millis), defragmented).await;
+        let mut last = 0;
+        // Checkpoints are made meanwhile, and the log is purged by them.
+        for value in 100..250 {
+            last = put(&running, dice.below(5), value).await?;
+        }
+        cluster.crash(0, Crash::Clean);
+        let running = start(&cluster, 0).await?;
+        ready(&running).await?;
+        let next = put(&running, 0, 1000).await?;
+        if next != last + 1 {
+            let text = format!("{last} was followed by {next}");
+            return Err(fault(Promise::Durable, text));
+        }
+        Ok(())
+    };
+    for millis in 0..40 {
+        let scenario = async |dice| given_up_after(dice, millis).await;
+        holds(millis, within(millis, scenario));
     }
 }
