@@ -4,6 +4,7 @@ use crate::{
     dice::{Dice, Trace},
     disk::{SimulatedDisk, Storage},
     network::{Machine, Network},
+    rot::{Outcome, Outcomes},
     simulated::Crash,
 };
 use orlop_store::executor::{
@@ -46,6 +47,8 @@ struct Node {
     storage: Arc<Storage>,
     settings: Settings,
     running: Option<Running>,
+    /// Nobody starts it by the way: it is damaged, or no member.
+    is_out: bool,
 }
 
 /// All machines.
@@ -54,6 +57,7 @@ pub(crate) struct Cluster {
     pub(crate) trace: Trace,
     nodes: Vec<Mutex<Node>>,
     started: watch::Sender<u64>,
+    rot: Mutex<Outcomes>,
 }
 
 fn settings(machine: Machine, all: &[(String, String)]) -> Settings {
@@ -91,6 +95,7 @@ impl Cluster {
                 storage,
                 settings: settings(machine, &all),
                 running: None,
+                is_out: false,
             })
         });
         Arc::new(Self {
@@ -98,6 +103,7 @@ impl Cluster {
             nodes: nodes.collect(),
             trace,
             started: watch::Sender::new(0),
+            rot: Mutex::default(),
         })
     }
 
@@ -128,11 +134,14 @@ impl Cluster {
         let member = started?;
         self.network
             .attach(machine, PeerService::server(member.clone()));
-        self.node(machine).running = Some(Running {
+        let mut node = self.node(machine);
+        node.is_out = false;
+        node.running = Some(Running {
             machine,
             member,
             gone: watch::Sender::new(false),
         });
+        drop(node);
         self.started.send_modify(|starts| *starts += 1);
         Ok(())
     }
@@ -166,6 +175,33 @@ impl Cluster {
         self.trace
             .note(format_args!("machine {machine} stops: {outcome}"));
         self.crash(machine, Crash::Kill);
+    }
+
+    /// From now on, only [`Cluster::start`] starts it.
+    pub(crate) fn take_out(&self, machine: Machine) {
+        self.node(machine).is_out = true;
+    }
+
+    pub(crate) fn is_out(&self, machine: Machine) -> bool {
+        self.node(machine).is_out
+    }
+
+    /// A machine that is off gets new disks, to join a cluster that is there.
+    pub(crate) fn wipe(&self, machine: Machine) {
+        let mut node = self.node(machine);
+        node.is_out = true;
+        node.settings.cluster_state = ClusterState::Existing;
+        node.storage.records.wipe();
+        node.storage.segments.wipe();
+    }
+
+    pub(crate) fn note_rot(&self, kind: &'static str, outcome: Outcome) {
+        *self.rot().entry((kind, outcome)).or_default() += 1;
+    }
+
+    /// What came of flipped bits so far.
+    pub(crate) fn rot(&self) -> MutexGuard<'_, Outcomes> {
+        self.rot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The member of a machine, if it runs.

@@ -9,6 +9,7 @@
 //! One thread, one tokio runtime whose clock stands still while anybody has something to do. A failure names its seed;
 //! `cargo xtask seeds store --seed SEED` fails the same way, and `ORLOP_SIMULATION_TRACE=1` prints all that happens.
 
+mod bit_rot;
 mod calm;
 mod check;
 mod client;
@@ -17,6 +18,7 @@ mod dice;
 mod disk;
 mod history;
 mod linearizability;
+mod membership;
 mod model;
 mod nemesis;
 mod network;
@@ -26,6 +28,7 @@ mod random;
 mod recording;
 mod regressions;
 mod repeat;
+mod rot;
 mod run;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../src/executor/simulated.rs"]

@@ -2,7 +2,7 @@
 
 use crate::{
     check::Promise,
-    run::{Bug, Plan, simulate},
+    run::{Bug, Harm, Plan, simulate},
 };
 use std::time::Duration;
 
@@ -15,8 +15,7 @@ fn check(bug: Bug, promises: &[Promise]) {
     let plan = |planted| Plan {
         machines: 3,
         trouble: Duration::from_secs(15),
-        bug: Some(bug),
-        planted,
+        harm: Harm::Of { bug, planted },
     };
     let mut stand = None;
     let by_history = (0..SEEDS).find_map(|seed| {

@@ -7,8 +7,9 @@ use crate::{
     cluster::Running,
     dice::Dice,
     history::Operation,
+    membership::Absence,
     nemesis::hold,
-    run::{Bug, Plan, simulate, within},
+    run::{Bug, Harm, Plan, simulate, within},
     simulated::Crash,
 };
 use etcd_proto::{
@@ -80,8 +81,7 @@ fn a_write_lost_on_a_single_node_between_log_and_apply() {
         let plan = Plan {
             machines: 1,
             trouble: Duration::from_secs(15),
-            bug: None,
-            planted: false,
+            harm: Harm::Any,
         };
         holds(seed, simulate(seed, plan).map(|_| ()));
     }
@@ -344,8 +344,10 @@ fn a_stale_read_from_a_leader_that_was_restarted() {
         let plan = Plan {
             machines: 3,
             trouble: Duration::from_secs(15),
-            bug: Some(Bug::SkippedFlush),
-            planted: false,
+            harm: Harm::Of {
+                bug: Bug::SkippedFlush,
+                planted: false,
+            },
         };
         holds(seed, simulate(seed, plan).map(|_| ()));
     }
@@ -381,5 +383,40 @@ fn a_defragmentation_that_nobody_waits_for() {
     for millis in 0..40 {
         let scenario = async |dice| given_up_after(dice, millis).await;
         holds(millis, within(millis, scenario));
+    }
+}
+
+/// A machine joins again after its member was removed, and asks first who does not know that yet.
+#[test]
+fn a_number_of_a_removed_member_that_is_given_out_again() {
+    let scenario = async |dice: Dice| {
+        let cluster = cluster(5, &dice).await?;
+        let mut leader = cluster.leader().expect("all are ready");
+        if leader.machine == 0 {
+            let next = cluster.running(1).expect("it runs");
+            let moved = leader.member.move_leader(next.member.id()).await;
+            moved.map_err(|error| fault(Promise::Alive, error.to_string()))?;
+            leader = next;
+        }
+        let gone = if leader.machine == 4 { 3 } else { 4 };
+        let others = (1..5).filter(|machine| *machine != gone);
+        let links = others.flat_map(|other| [(0, other), (other, 0)]);
+        cluster.network.cut(links.collect());
+        let mut absence = Absence::begin(gone, false);
+        let back = async {
+            while !absence.go_on(&cluster, &dice).await {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let back = timeout(PATIENCE, back).await;
+        back.map_err(|_| {
+            fault(
+                Promise::Alive,
+                format!("it does not come back: {absence:?}"),
+            )
+        })
+    };
+    for seed in 0..3 {
+        holds(seed, within(seed, scenario));
     }
 }
