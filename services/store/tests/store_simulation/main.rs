@@ -17,6 +17,8 @@ mod cluster;
 mod dice;
 mod disk;
 mod history;
+mod lease_check;
+mod leaseholder;
 mod linearizability;
 mod membership;
 mod model;

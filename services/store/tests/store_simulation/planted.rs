@@ -65,6 +65,11 @@ fn a_stale_read() {
 }
 
 #[test]
+fn a_forgotten_renewal() {
+    check(Bug::ForgottenRenewal, &[Promise::Leased]);
+}
+
+#[test]
 fn a_dropped_event() {
     check(Bug::DroppedEvent, &[Promise::Complete]);
 }

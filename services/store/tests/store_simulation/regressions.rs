@@ -13,18 +13,19 @@ use crate::{
     simulated::Crash,
 };
 use etcd_proto::{
+    errors::Refusal,
     etcdserverpb::{
-        PutRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
+        LeaseGrantRequest, PutRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
         WatchResponse, watch_request::RequestUnion,
     },
     mvccpb::event::EventType,
 };
 use orlop_store::{
-    executor::member::WatchStream,
+    executor::member::{MemberError, WatchStream},
     planner::{command::Command, state::Reply},
 };
 use std::time::Duration;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Watches all keys from a revision.
 async fn watch(running: &Running, start_revision: i64) -> WatchStream {
@@ -383,6 +384,47 @@ fn a_defragmentation_that_nobody_waits_for() {
     for millis in 0..40 {
         let scenario = async |dice| given_up_after(dice, millis).await;
         holds(millis, within(millis, scenario));
+    }
+}
+
+/// A leader is stopped, and another one renews a lease meanwhile: the first one must not end it when it goes on. (etcd's issue 15247.)
+#[test]
+fn a_lease_that_a_deposed_leader_ends() {
+    const LEASE: i64 = 7;
+    let scenario = async |dice: Dice| {
+        let cluster = cluster(3, &dice).await?;
+        let held = cluster.leader().expect("all are ready");
+        let grant = Command::LeaseGrant(LeaseGrantRequest { ttl: 5, id: LEASE });
+        let granted = held.member.propose(grant).await;
+        granted.map_err(|error| fault(Promise::Alive, error.to_string()))?;
+        let hold = {
+            let (cluster, machine) = (cluster.clone(), held.machine);
+            tokio::spawn(async move { hold(&cluster, machine, Duration::from_secs(8)).await })
+        };
+        let others: Vec<_> = cluster
+            .all()
+            .into_iter()
+            .filter(|running| running.machine != held.machine)
+            .collect();
+        let mut renewals = 0;
+        let end = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < end {
+            let other = dice.choose(&others).expect("two");
+            match other.member.renew_lease(LEASE).await {
+                Ok(_) => renewals += 1,
+                Err(MemberError::Refused(Refusal::LeaseNotFound)) => {
+                    let text = format!("the lease is gone after {renewals} renewals");
+                    return Err(fault(Promise::Leased, text));
+                }
+                Err(_) => {}
+            }
+            sleep(dice.millis(100, 500)).await;
+        }
+        hold.await.expect("no panic");
+        Ok(())
+    };
+    for seed in 0..20 {
+        holds(seed, within(seed, scenario));
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     cluster::{Cluster, Running},
     dice::{Dice, Trace},
     history::{Answer, Events, History, Operation},
+    leaseholder,
     membership::Absence,
     nemesis,
     rot::Outcomes,
@@ -28,6 +29,8 @@ use tokio::{
 
 /// Clients of a cluster.
 const CLIENTS: usize = 5;
+/// Clients with leases.
+const LEASEHOLDERS: usize = 2;
 /// How long a cluster without faults may take to answer: elections, snapshots, watches that catch up. In simulated time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,6 +46,8 @@ pub(crate) enum Bug {
     EarlyReply,
     /// Reads that should be linearizable are not.
     StaleRead,
+    /// Renewals of leases do nothing.
+    ForgottenRenewal,
     /// One event in thirty is lost on its way to a watcher.
     DroppedEvent,
     /// A response comes twice.
@@ -162,11 +167,16 @@ async fn scenario(dice: Dice, plan: Plan) -> Result<Report, Fault> {
     }
     let manners = match planted {
         Some(Bug::StaleRead) => Manners::Stale,
+        Some(Bug::ForgottenRenewal) => Manners::Forgetful,
         _ => Manners::Good,
     };
     for _ in 0..CLIENTS {
         let (cluster, history) = (cluster.clone(), history.clone());
         tasks.spawn(client::run(cluster, history, dice.fork(), manners));
+    }
+    for _ in 0..LEASEHOLDERS {
+        let (cluster, history) = (cluster.clone(), history.clone());
+        tasks.spawn(leaseholder::run(cluster, history, dice.fork(), manners));
     }
     tasks.spawn(compact(cluster.clone(), history.clone(), dice.fork()));
     let absence = match plan.harm {
@@ -244,7 +254,9 @@ fn meddle(bug: Option<Bug>, dice: Dice) -> Option<Meddle> {
             progress.header = Some(*header);
             vec![progress, response]
         }),
-        Bug::SkippedFlush | Bug::EarlyReply | Bug::StaleRead => return None,
+        Bug::SkippedFlush | Bug::EarlyReply | Bug::StaleRead | Bug::ForgottenRenewal => {
+            return None;
+        }
     };
     Some(meddle)
 }
@@ -401,6 +413,15 @@ async fn settle(cluster: &Arc<Cluster>, history: &Arc<History>) -> Result<Vec<Fi
     }
     // What was on its way when the clients ended has come, or never will.
     sleep(STRAGGLERS).await;
+    // Nobody holds one any more.
+    timeout(PATIENCE, leases_end(&members))
+        .await
+        .map_err(|_| {
+            fault(
+                Promise::Leased,
+                format!("leases do not end within {PATIENCE:?}"),
+            )
+        })??;
     let revision = timeout(PATIENCE, last_put(&members[0], history))
         .await
         .map_err(|_| silent("nothing could be written"))?;
@@ -422,6 +443,22 @@ async fn settle(cluster: &Arc<Cluster>, history: &Arc<History>) -> Result<Vec<Fi
         finals.push(last_read(running).await?);
     }
     Ok(finals)
+}
+
+async fn leases_end(members: &[Running]) -> Result<(), Fault> {
+    loop {
+        let mut left = 0;
+        for running in members {
+            let leases = running
+                .member
+                .read(|state, _| state.leases().iter().count());
+            left += leases.map_err(|error| fault(Promise::Alive, error.to_string()))?;
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn last_put(running: &Running, history: &History) -> i64 {
