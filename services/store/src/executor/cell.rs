@@ -220,7 +220,7 @@ mod tests {
         let disk = Simulated::default();
         assert_eq!(CELL.read(&disk).expect("no file"), None);
         CELL.replace(&disk, b"term 7").expect("a good disk");
-        disk.flip("vote", 22);
+        disk.flip("vote", 22 * 8);
         let error = CELL.read(&disk).expect_err("damaged");
         assert!(
             error

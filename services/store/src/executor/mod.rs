@@ -27,6 +27,7 @@ pub mod records;
 mod recovery_tests;
 pub mod server;
 #[cfg(test)]
+#[allow(dead_code, reason = "the simulation uses the rest of it")]
 mod simulated;
 pub mod snapshot_file;
 mod space;

@@ -33,7 +33,7 @@ use cache::Cache;
 use etcd_proto::{mvccpb::KeyValue, prost::Message};
 use pending::{Pending, Taken};
 use redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTable, StorageBackend,
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use std::{
@@ -146,9 +146,12 @@ impl RecordFile {
         let file = match disk.open(NAME) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let file = disk.create(NAME).map_err(failed("create"))?;
+                // It gets its name when redb can open it: power may be lost while it is made.
+                let file = disk.create(INCOMING).map_err(failed("create"))?;
+                let new = Self::of(file, cache.pages, Arc::new(Cache::new(cache.records)))?;
+                Self::take_place(disk, INCOMING)?;
                 disk.sync().map_err(failed("create"))?;
-                file
+                return Ok(new);
             }
             Err(error) => return Err(failed("open")(error)),
         };
@@ -164,8 +167,10 @@ impl RecordFile {
         };
         let database = Builder::new()
             .set_cache_size(page_bytes)
+            // redb would else trust every page of the last commit, and hand out whatever they have become.
+            .set_check_integrity_on_open(true)
             .create_with_backend(backend)
-            .map_err(database("open"))?;
+            .map_err(unusable)?;
         let file = Self {
             shared: Arc::new(Shared {
                 database,
@@ -349,8 +354,8 @@ impl Shared {
     fn write(&self, taken: &Taken, durable: bool) -> Result<(), RecordsError> {
         let mut write = self.database.begin_write().map_err(database("write"))?;
         if durable {
-            // A crash would else cost a walk over the whole file at the next start.
-            write.set_quick_repair(true);
+            // With one flush for both, a start could take the commit before this one for the last, where this one is damaged.
+            write.set_two_phase_commit(true);
         } else {
             write
                 .set_durability(Durability::None)
@@ -449,6 +454,27 @@ fn unreadable(
     StorageError::Read {
         revision,
         source: Box::new(error),
+    }
+}
+
+/// Why redb does not open the file. It never wrote another version than the one that it reads.
+fn unusable(error: DatabaseError) -> RecordsError {
+    match error {
+        DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+            RecordsError::Damaged { what }
+        }
+        // So it calls a file that does not begin as all of its files do.
+        DatabaseError::Storage(redb::StorageError::Io(source))
+            if source.kind() == io::ErrorKind::InvalidData =>
+        {
+            RecordsError::Damaged {
+                what: source.to_string(),
+            }
+        }
+        DatabaseError::UpgradeRequired(version) => RecordsError::Damaged {
+            what: format!("its version is {version}"),
+        },
+        other => database("open")(other),
     }
 }
 

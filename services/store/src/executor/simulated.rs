@@ -5,7 +5,7 @@
 
 use super::disk::{Disk, File};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,11 +20,11 @@ pub(crate) enum Crash {
     Clean,
     /// Each sector and each name is kept or lost, as the seed has it.
     Torn { seed: u64 },
-    /// All of it is kept: the process was killed, the disk was not.
+    /// Nothing, yet: the process was killed, the disk was not.
     Kill,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Inode {
     durable: Vec<u8>,
     now: Vec<u8>,
@@ -83,12 +83,21 @@ impl Simulated {
         self.lock().syncs
     }
 
-    /// Flips a bit of the byte at this offset.
-    pub(crate) fn flip(&self, name: &str, offset: usize) {
+    /// Flips the bit at this position of a file.
+    pub(crate) fn flip(&self, name: &str, position: usize) {
         let mut state = self.lock();
         let inode = state.names[name];
-        state.inodes[inode].now[offset] ^= 1;
-        state.inodes[inode].durable[offset] ^= 1;
+        let Inode { durable, now } = &mut state.inodes[inode];
+        for bytes in [durable, now] {
+            if let Some(byte) = bytes.get_mut(position / 8) {
+                *byte ^= 1 << (position % 8);
+            }
+        }
+    }
+
+    /// Another disk takes its place, which is empty.
+    pub(crate) fn wipe(&self) {
+        *self.lock() = State::default();
     }
 
     /// The content of a file.
@@ -105,36 +114,66 @@ impl Simulated {
         state.inodes[inode].durable = bytes.to_vec();
     }
 
-    /// The power is cut, and comes back.
+    /// Another disk with everything that this one has, flushed or not. Files without a name stay behind.
+    pub(crate) fn fork(&self) -> Self {
+        let state = self.lock();
+        let directories = [&state.names, &state.durable_names];
+        let named: BTreeSet<usize> = directories
+            .into_iter()
+            .chain(&state.unflushed_names)
+            .flat_map(|names| names.values().copied())
+            .collect();
+        let inodes = state.inodes.iter().enumerate().map(|(number, inode)| {
+            let copied = named.contains(&number).then(|| inode.clone());
+            copied.unwrap_or_default()
+        });
+        let forked = State {
+            inodes: inodes.collect(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            unflushed_names: state.unflushed_names.clone(),
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(forked)),
+        }
+    }
+
+    /// The file that was made as this one of all that were ever made here, the first being 0.
+    pub(crate) fn file(&self, number: usize) -> SimulatedFile {
+        SimulatedFile {
+            disk: self.clone(),
+            inode: number,
+        }
+    }
+
+    /// The power is cut, and comes back; or only the process is gone.
     pub(crate) fn crash(&self, crash: Crash) {
         let mut state = self.lock();
         state.operations_left = None;
         state.space_left = None;
         let mut random = match crash {
-            Crash::Torn { seed } => seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
-            Crash::Clean | Crash::Kill => 1,
+            // What was not flushed may yet be lost, when the power is cut later.
+            Crash::Kill => return,
+            Crash::Clean => None,
+            Crash::Torn { seed } => Some(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
         };
-        let mut coin = move || {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
+        let mut is_kept = move || {
+            let Some(random) = &mut random else {
+                return false;
+            };
+            *random ^= *random << 13;
+            *random ^= *random >> 7;
+            *random ^= *random << 17;
             random.is_multiple_of(2)
         };
         for inode in &mut state.inodes {
-            let kept = match crash {
-                Crash::Clean => inode.durable.clone(),
-                Crash::Kill => inode.now.clone(),
-                Crash::Torn { .. } => tear(&inode.durable, &inode.now, &mut coin),
-            };
+            let kept = tear(&inode.durable, &inode.now, &mut is_kept);
             inode.now.clone_from(&kept);
             inode.durable = kept;
         }
         let unflushed = std::mem::take(&mut state.unflushed_names);
-        let changes = match crash {
-            Crash::Clean => 0,
-            Crash::Kill => unflushed.len(),
-            Crash::Torn { .. } => (0..unflushed.len()).take_while(|_| coin()).count(),
-        };
+        let changes = (0..unflushed.len()).take_while(|_| is_kept()).count();
         let kept = unflushed[..changes].last().unwrap_or(&state.durable_names);
         state.names = kept.clone();
         state.durable_names = state.names.clone();
@@ -224,6 +263,13 @@ impl Disk for Simulated {
 pub(crate) struct SimulatedFile {
     disk: Simulated,
     inode: usize,
+}
+
+impl SimulatedFile {
+    /// Which one it is of all that were ever made on its disk.
+    pub(crate) fn number(&self) -> usize {
+        self.inode
+    }
 }
 
 impl File for SimulatedFile {

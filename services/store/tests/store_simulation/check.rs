@@ -13,7 +13,7 @@
 
 use crate::{
     history::{Answer, Call, Events, Operation, Told, Watcher, key, number, value},
-    linearizability,
+    lease_check, linearizability,
 };
 use etcd_proto::mvccpb::{Event, KeyValue, event::EventType};
 use std::{collections::BTreeMap, fmt};
@@ -41,6 +41,8 @@ pub(crate) enum Promise {
     Once,
     /// Progress comes after everything that it speaks of.
     Progress,
+    /// A lease and its keys live as long as they should, and end.
+    Leased,
     /// All members come to the same.
     Agreed,
     /// When all is well again, there are answers again.
@@ -101,6 +103,7 @@ pub(crate) fn check(events: &Events, finals: &[Final]) -> Result<(), Fault> {
         }
     }
     fresh(events)?;
+    lease_check::check(events, &truth)?;
     linearizability::check(&events.calls).map_err(|text| fault(Promise::Linearizable, text))
 }
 
@@ -151,7 +154,7 @@ fn orderly(watcher: usize, seen: &Watcher) -> Result<(), Fault> {
 }
 
 /// What each revision did.
-struct Truth {
+pub(crate) struct Truth {
     revisions: BTreeMap<i64, Vec<Event>>,
     /// What each key came to be at which revision.
     keys: BTreeMap<Vec<u8>, BTreeMap<i64, Option<KeyValue>>>,
@@ -239,10 +242,31 @@ impl Truth {
         history.range(..=revision).next_back()?.1.as_ref()
     }
 
-    fn all(&self, revision: i64) -> Vec<KeyValue> {
+    /// All keys as of a revision.
+    pub(crate) fn all(&self, revision: i64) -> Vec<KeyValue> {
         let keys = self.keys.keys();
         keys.filter_map(|key| self.at(key, revision).cloned())
             .collect()
+    }
+
+    /// What was deleted, as it was before, by revision.
+    pub(crate) fn deletions(&self) -> impl Iterator<Item = (i64, Vec<&KeyValue>)> {
+        self.revisions.iter().map(|(revision, events)| {
+            let deletes = events
+                .iter()
+                .filter(|event| event.r#type() == EventType::Delete);
+            let before = deletes.filter_map(|event| self.at(&kv(event).key, revision - 1));
+            (*revision, before.collect())
+        })
+    }
+
+    /// What was written after a revision.
+    pub(crate) fn puts_after(&self, revision: i64) -> impl Iterator<Item = &KeyValue> {
+        let later = self.revisions.range(revision + 1..);
+        let events = later.flat_map(|(_, events)| events);
+        events
+            .filter(|event| event.r#type() == EventType::Put)
+            .map(kv)
     }
 
     /// Every event was asked for, and once.
@@ -259,6 +283,11 @@ impl Truth {
                     key: number,
                     value: content,
                     ..
+                }
+                | Operation::Attach {
+                    key: number,
+                    value: content,
+                    ..
                 } => {
                     written.insert((key(*number), value(*content)), false);
                 }
@@ -271,9 +300,14 @@ impl Truth {
                 Operation::Read { .. } => {}
             }
         }
-        for event in self.revisions.values().flatten() {
+        for (revision, event) in self.changes() {
             let pair = kv(event);
+            let before = self.at(&pair.key, revision - 1);
             let asked = if event.r#type() == EventType::Delete {
+                if before.is_some_and(|before| before.lease != 0) {
+                    // Its lease ended, which is looked at by itself.
+                    continue;
+                }
                 let left = deletes.entry(pair.key.to_vec()).or_default();
                 let asked = *left > 0;
                 *left = left.saturating_sub(1);
@@ -288,6 +322,11 @@ impl Truth {
             }
         }
         Ok(())
+    }
+
+    fn changes(&self) -> impl Iterator<Item = (i64, &Event)> {
+        let revisions = self.revisions.iter();
+        revisions.flat_map(|(revision, events)| events.iter().map(|event| (*revision, event)))
     }
 
     /// Whether a revision wrote exactly this.
@@ -321,7 +360,13 @@ impl Truth {
             found.map(|pair| self::number(&pair.value)) == expected.map(Some)
         };
         let (promise, holds) = match (operation, answer) {
-            (Operation::Put { key: number, value }, Answer::Wrote { revision, previous }) => (
+            (
+                Operation::Put { key: number, value }
+                | Operation::Attach {
+                    key: number, value, ..
+                },
+                Answer::Wrote { revision, previous },
+            ) => (
                 Promise::Durable,
                 self.wrote(*revision, &[(*number, *value)]) && previous.first() == before(*number),
             ),

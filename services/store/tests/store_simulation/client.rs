@@ -34,6 +34,8 @@ pub(crate) enum Manners {
     Good,
     /// It answers linearizable reads from what the member happens to have: a planted bug.
     Stale,
+    /// It says that a lease was renewed and does nothing for it: a planted bug.
+    Forgetful,
 }
 
 /// Asks for ever.
@@ -138,7 +140,7 @@ pub(crate) async fn ask(
             serializable,
             revision,
         } => {
-            if !serializable && manners == Manners::Good {
+            if !serializable && manners != Manners::Stale {
                 member.linearize().await?;
             }
             let request = range(*key, *revision);
@@ -189,6 +191,10 @@ fn command(operation: &Operation) -> Command {
     };
     match operation {
         Operation::Put { key, value } => Command::Put(put(*key, *value, true)),
+        Operation::Attach { key, value, lease } => Command::Put(PutRequest {
+            lease: *lease,
+            ..put(*key, *value, true)
+        }),
         Operation::Delete { key: number } => Command::DeleteRange(DeleteRangeRequest {
             key: key(*number).into(),
             prev_kv: true,

@@ -4,6 +4,7 @@ use crate::{
     dice::{Dice, Trace},
     disk::{SimulatedDisk, Storage},
     network::{Machine, Network},
+    rot::{Outcome, Outcomes},
     simulated::Crash,
 };
 use orlop_store::executor::{
@@ -46,6 +47,8 @@ struct Node {
     storage: Arc<Storage>,
     settings: Settings,
     running: Option<Running>,
+    /// Nobody starts it by the way: it is damaged, or no member.
+    is_out: bool,
 }
 
 /// All machines.
@@ -54,6 +57,7 @@ pub(crate) struct Cluster {
     pub(crate) trace: Trace,
     nodes: Vec<Mutex<Node>>,
     started: watch::Sender<u64>,
+    rot: Mutex<Outcomes>,
 }
 
 fn settings(machine: Machine, all: &[(String, String)]) -> Settings {
@@ -63,9 +67,10 @@ fn settings(machine: Machine, all: &[(String, String)]) -> Settings {
         cluster_state: ClusterState::New,
         heartbeat: Duration::from_millis(100),
         election: Duration::from_millis(500),
-        // So few that checkpoints, purges and snapshots come often.
+        // So few that checkpoints, purges, segments and snapshots come often.
         checkpoint_entries: 40,
         log_entries_kept: 10,
+        segment_bytes: 8 * 1024,
         cache_bytes: 1024 * 1024,
         request_timeout: Duration::from_secs(3),
         watch_progress: Duration::from_secs(1),
@@ -74,16 +79,23 @@ fn settings(machine: Machine, all: &[(String, String)]) -> Settings {
 }
 
 impl Cluster {
-    /// Machines that are off.
+    /// New machines that are off.
     pub(crate) fn new(machines: usize, dice: Dice, trace: Trace) -> Arc<Self> {
-        let all: Vec<_> = (0..machines)
+        let storages = (0..machines).map(|_| Storage::new(dice.fork())).collect();
+        Self::of(storages, dice, trace)
+    }
+
+    /// Machines with these disks, that are off.
+    pub(crate) fn of(storages: Vec<Arc<Storage>>, dice: Dice, trace: Trace) -> Arc<Self> {
+        let all: Vec<_> = (0..storages.len())
             .map(|machine| (format!("m{machine}"), Network::url(machine)))
             .collect();
-        let nodes = (0..machines).map(|machine| {
+        let nodes = storages.into_iter().enumerate().map(|(machine, storage)| {
             Mutex::new(Node {
-                storage: Storage::new(dice.fork()),
+                storage,
                 settings: settings(machine, &all),
                 running: None,
+                is_out: false,
             })
         });
         Arc::new(Self {
@@ -91,6 +103,7 @@ impl Cluster {
             nodes: nodes.collect(),
             trace,
             started: watch::Sender::new(0),
+            rot: Mutex::default(),
         })
     }
 
@@ -121,11 +134,14 @@ impl Cluster {
         let member = started?;
         self.network
             .attach(machine, PeerService::server(member.clone()));
-        self.node(machine).running = Some(Running {
+        let mut node = self.node(machine);
+        node.is_out = false;
+        node.running = Some(Running {
             machine,
             member,
             gone: watch::Sender::new(false),
         });
+        drop(node);
         self.started.send_modify(|starts| *starts += 1);
         Ok(())
     }
@@ -159,6 +175,33 @@ impl Cluster {
         self.trace
             .note(format_args!("machine {machine} stops: {outcome}"));
         self.crash(machine, Crash::Kill);
+    }
+
+    /// From now on, only [`Cluster::start`] starts it.
+    pub(crate) fn take_out(&self, machine: Machine) {
+        self.node(machine).is_out = true;
+    }
+
+    pub(crate) fn is_out(&self, machine: Machine) -> bool {
+        self.node(machine).is_out
+    }
+
+    /// A machine that is off gets new disks, to join a cluster that is there.
+    pub(crate) fn wipe(&self, machine: Machine) {
+        let mut node = self.node(machine);
+        node.is_out = true;
+        node.settings.cluster_state = ClusterState::Existing;
+        node.storage.records.wipe();
+        node.storage.segments.wipe();
+    }
+
+    pub(crate) fn note_rot(&self, kind: &'static str, outcome: Outcome) {
+        *self.rot().entry((kind, outcome)).or_default() += 1;
+    }
+
+    /// What came of flipped bits so far.
+    pub(crate) fn rot(&self) -> MutexGuard<'_, Outcomes> {
+        self.rot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The member of a machine, if it runs.

@@ -6,6 +6,7 @@
 
 use crate::{
     dice::Dice,
+    recording::{Change, Recording},
     simulated::{Crash, Simulated, SimulatedFile},
 };
 pub(crate) use orlop_store::executor::disk::{Disk, File};
@@ -35,18 +36,32 @@ pub(crate) struct Storage {
     held: watch::Sender<bool>,
     /// Flushes of the log do nothing: a planted bug.
     lies: AtomicBool,
+    /// Where changes are noted, if anywhere.
+    recording: Option<Recording>,
 }
 
 impl Storage {
+    /// Disks that are empty.
     pub(crate) fn new(dice: Dice) -> Arc<Self> {
+        Self::of(Simulated::default(), Simulated::default(), dice, None)
+    }
+
+    /// These disks.
+    pub(crate) fn of(
+        records: Simulated,
+        segments: Simulated,
+        dice: Dice,
+        recording: Option<Recording>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            records: Simulated::default(),
-            segments: Simulated::default(),
+            records,
+            segments,
             process: AtomicU64::new(0),
             dice,
             delay: AtomicU64::new(3),
             held: watch::Sender::new(false),
             lies: AtomicBool::new(false),
+            recording,
         })
     }
 
@@ -87,6 +102,12 @@ impl Storage {
     /// Has flushes of the log do nothing, or what they should, from now on.
     pub(crate) fn lie(&self, lies: bool) {
         self.lies.store(lies, Ordering::Relaxed);
+    }
+
+    fn note(&self, is_log: bool, change: impl FnOnce() -> Change) {
+        if let Some(recording) = &self.recording {
+            recording.note(is_log, change());
+        }
     }
 
     async fn wait(&self) {
@@ -139,6 +160,17 @@ impl SimulatedDisk {
             is_log: self.is_log,
         }
     }
+
+    fn note(&self, change: impl FnOnce() -> Change) {
+        self.process.storage.note(self.is_log, change);
+    }
+}
+
+impl ProcessFile {
+    fn note(&self, change: impl FnOnce(usize) -> Change) {
+        let number = self.file.number();
+        self.process.storage.note(self.is_log, || change(number));
+    }
 }
 
 impl Disk for SimulatedDisk {
@@ -156,22 +188,37 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, name: &str) -> io::Result<ProcessFile> {
         self.process.lives()?;
-        self.disk.create(name).map(|file| self.file(file))
+        let file = self.disk.create(name)?;
+        self.note(|| Change::Create {
+            name: name.to_owned(),
+        });
+        Ok(self.file(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.process.lives()?;
-        self.disk.rename(from, to)
+        self.disk.rename(from, to)?;
+        self.note(|| Change::Rename {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        });
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.process.lives()?;
-        self.disk.remove(name)
+        self.disk.remove(name)?;
+        self.note(|| Change::Remove {
+            name: name.to_owned(),
+        });
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
         self.process.lives()?;
-        self.disk.sync()
+        self.disk.sync()?;
+        self.note(|| Change::SyncNames);
+        Ok(())
     }
 
     /// Only the log's disk fills up: the store waits for space on that of the records by blocking a thread, and here is but one.
@@ -239,12 +286,20 @@ impl File for ProcessFile {
 
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.process.lives()?;
-        self.file.write(bytes, offset)
+        self.file.write(bytes, offset)?;
+        self.note(|file| Change::Write {
+            file,
+            bytes: bytes.to_vec(),
+            offset,
+        });
+        Ok(())
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         self.process.lives()?;
-        self.file.set_length(length)
+        self.file.set_length(length)?;
+        self.note(|file| Change::SetLength { file, length });
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -252,6 +307,8 @@ impl File for ProcessFile {
         if self.is_log && self.process.storage.lies.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.file.sync()
+        self.file.sync()?;
+        self.note(|file| Change::Sync { file });
+        Ok(())
     }
 }

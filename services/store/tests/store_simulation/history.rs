@@ -1,7 +1,11 @@
 //! What clients asked and were answered, and what watchers were told, in the order in which it happened.
 
 use etcd_proto::mvccpb::{Event, KeyValue};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::time::Instant;
 
 /// What a client asks. Keys are numbers; every value that is ever written is another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +20,12 @@ pub(crate) enum Operation {
     },
     Delete {
         key: usize,
+    },
+    /// Writes a key that ends with a lease.
+    Attach {
+        key: usize,
+        value: u64,
+        lease: i64,
     },
     /// Writes where the key has the expected value; None: where there is no key.
     Swap {
@@ -68,6 +78,25 @@ pub(crate) struct Call {
     pub(crate) answered: Option<(u64, Answer)>,
 }
 
+/// What a holder asks of his lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LeaseOperation {
+    Grant { seconds: i64 },
+    Attach,
+    Renew,
+    Revoke,
+}
+
+/// One such request.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseCall {
+    pub(crate) lease: i64,
+    pub(crate) operation: LeaseOperation,
+    pub(crate) asked: Instant,
+    /// When, and whether there was such a lease. None: nobody knows.
+    pub(crate) answered: Option<(Instant, bool)>,
+}
+
 /// What a watcher was told.
 #[derive(Debug, Clone)]
 pub(crate) enum Told {
@@ -99,16 +128,50 @@ pub(crate) struct Watcher {
 pub(crate) struct Events {
     pub(crate) calls: Vec<Call>,
     pub(crate) watchers: Vec<Watcher>,
+    pub(crate) leases: Vec<LeaseCall>,
     /// Revisions that compactions were asked to.
     pub(crate) compacted: i64,
-    place: u64,
+    /// When each place was taken.
+    places: Vec<Instant>,
     values: u64,
+    granted: i64,
 }
 
 impl Events {
     fn place(&mut self) -> u64 {
-        self.place += 1;
-        self.place
+        self.places.push(Instant::now());
+        u64::try_from(self.places.len()).expect("64 bits")
+    }
+
+    fn time(&self, place: u64) -> Instant {
+        self.places[usize::try_from(place).expect("as many as there are") - 1]
+    }
+
+    /// By when somebody knew of each revision, or of a later one.
+    pub(crate) fn known(&self) -> BTreeMap<i64, Instant> {
+        let answers = self.calls.iter().filter_map(|call| {
+            let (place, answer) = call.answered.as_ref()?;
+            Some((answer.revision(), self.time(*place)))
+        });
+        let told = self.watchers.iter().flat_map(|watcher| &watcher.told);
+        let told = told.filter_map(|told| match told {
+            Told::Events { place, events, .. } => {
+                let newest = events.last()?.kv.as_ref()?.mod_revision;
+                Some((newest, self.time(*place)))
+            }
+            _ => None,
+        });
+        let mut known: BTreeMap<i64, Instant> = BTreeMap::new();
+        for (revision, time) in answers.chain(told) {
+            let first = known.entry(revision).or_insert(time);
+            *first = time.min(*first);
+        }
+        let mut first: Option<Instant> = None;
+        for time in known.values_mut().rev() {
+            *time = first.map_or(*time, |first| first.min(*time));
+            first = Some(*time);
+        }
+        known
     }
 }
 
@@ -126,6 +189,28 @@ impl History {
         let mut events = self.lock();
         events.values += 1;
         events.values
+    }
+
+    /// The number of a lease that was never granted.
+    pub(crate) fn lease(&self) -> i64 {
+        let mut events = self.lock();
+        events.granted += 1;
+        events.granted
+    }
+
+    pub(crate) fn ask_lease(&self, lease: i64, operation: LeaseOperation) -> usize {
+        let mut events = self.lock();
+        events.leases.push(LeaseCall {
+            lease,
+            operation,
+            asked: Instant::now(),
+            answered: None,
+        });
+        events.leases.len() - 1
+    }
+
+    pub(crate) fn answer_lease(&self, call: usize, was_there: bool) {
+        self.lock().leases[call].answered = Some((Instant::now(), was_there));
     }
 
     pub(crate) fn invoke(&self, operation: Operation) -> usize {

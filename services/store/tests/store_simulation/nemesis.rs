@@ -1,9 +1,12 @@
 //! What goes wrong: power, disks, network and leaders, one thing after the other and several at a time.
 
 use crate::{
+    check::{Fault, Promise, fault},
     cluster::Cluster,
     dice::Dice,
+    membership::Absence,
     network::{Machine, Weather},
+    rot::{self, Outcome},
     simulated::Crash,
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -22,12 +25,54 @@ fn crash(dice: &Dice) -> Crash {
     }
 }
 
-/// Does harm until this time has passed.
-pub(crate) async fn run(cluster: &Arc<Cluster>, dice: &Dice, duration: Duration) {
+/// Does harm until this time has passed. Returns who is still on his way out and back.
+pub(crate) async fn run(
+    cluster: &Arc<Cluster>,
+    dice: &Dice,
+    duration: Duration,
+) -> Result<Option<Absence>, Fault> {
     let end = Instant::now() + duration;
+    let mut absence: Option<Absence> = None;
     while Instant::now() < end {
         sleep(dice.millis(50, 1500)).await;
-        step(cluster, dice).await;
+        match &mut absence {
+            Some(absent) if dice.chance(500) => {
+                if absent.go_on(cluster, dice).await {
+                    absence = None;
+                }
+            }
+            // One at a time: two of three without their disks are more than any store survives.
+            None if cluster.machines() > 1 && dice.chance(100) => {
+                let machine = dice.below(cluster.machines());
+                absence = if dice.chance(500) {
+                    rot(cluster, machine, dice).await?
+                } else {
+                    Some(Absence::begin(machine, dice.chance(500)))
+                };
+            }
+            _ => step(cluster, dice).await,
+        }
+    }
+    Ok(absence)
+}
+
+/// Flips a bit while a machine is off. One that refuses to start has to join anew.
+pub(crate) async fn rot(
+    cluster: &Arc<Cluster>,
+    machine: Machine,
+    dice: &Dice,
+) -> Result<Option<Absence>, Fault> {
+    cluster.crash(machine, crash(dice));
+    match rot::flip_and_start(cluster, machine, dice).await {
+        Ok(Some(Outcome::Refused)) => {
+            cluster.take_out(machine);
+            Ok(Some(Absence::begin(machine, dice.chance(500))))
+        }
+        Ok(Some(Outcome::Started) | None) => Ok(None),
+        Err(error) => {
+            let text = format!("a bit flipped, and the start says: {error}");
+            Err(fault(Promise::Alive, text))
+        }
     }
 }
 
@@ -141,7 +186,8 @@ fn links(cluster: &Cluster, dice: &Dice) -> BTreeSet<(Machine, Machine)> {
 /// Starts whoever is off. One whose disk fails again while it starts stays off.
 pub(crate) async fn start_all(cluster: &Arc<Cluster>) {
     for machine in 0..cluster.machines() {
-        if cluster.running(machine).is_none() && cluster.start(machine).await.is_err() {
+        let is_off = cluster.running(machine).is_none() && !cluster.is_out(machine);
+        if is_off && cluster.start(machine).await.is_err() {
             cluster.crash(machine, Crash::Kill);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     check::Promise,
-    run::{Bug, Plan, simulate},
+    run::{Bug, Harm, Plan, simulate},
 };
 use std::time::Duration;
 
@@ -15,8 +15,7 @@ fn check(bug: Bug, promises: &[Promise]) {
     let plan = |planted| Plan {
         machines: 3,
         trouble: Duration::from_secs(15),
-        bug: Some(bug),
-        planted,
+        harm: Harm::Of { bug, planted },
     };
     let mut stand = None;
     let by_history = (0..SEEDS).find_map(|seed| {
@@ -63,6 +62,11 @@ fn a_reply_before_the_commit() {
 #[test]
 fn a_stale_read() {
     check(Bug::StaleRead, &[Promise::Fresh]);
+}
+
+#[test]
+fn a_forgotten_renewal() {
+    check(Bug::ForgottenRenewal, &[Promise::Leased]);
 }
 
 #[test]

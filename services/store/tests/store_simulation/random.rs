@@ -1,6 +1,6 @@
 //! Random trouble: as many seeds as there is time for.
 
-use crate::run::{Plan, Report, simulate};
+use crate::run::{Harm, Plan, Report, simulate};
 use std::time::{Duration, Instant};
 
 /// Real time that each of the two tests below searches; `ORLOP_SIMULATION_SECONDS` is another.
@@ -11,8 +11,7 @@ fn search(machines: usize, trouble: Duration) {
     let plan = Plan {
         machines,
         trouble,
-        bug: None,
-        planted: false,
+        harm: Harm::Any,
     };
     let holds = |seed| match simulate(seed, plan) {
         Ok(report) => report,

@@ -1,75 +1,31 @@
 //! Classes of bugs that etcd has published, each looked for here on purpose.
 
 use crate::{
+    calm::{PATIENCE, ask, cluster, compact, holds, put, ready, start},
     check::{Fault, Promise, fault},
-    client::{self, Manners, interval},
-    cluster::{Cluster, Running},
-    dice::{Dice, Trace},
-    history::{Answer, Operation},
+    client::interval,
+    cluster::Running,
+    dice::Dice,
+    history::Operation,
+    membership::Absence,
     nemesis::hold,
-    run::{Bug, Plan, simulate, within},
+    run::{Bug, Harm, Plan, simulate, within},
     simulated::Crash,
 };
 use etcd_proto::{
+    errors::Refusal,
     etcdserverpb::{
-        CompactionRequest, PutRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
+        LeaseGrantRequest, PutRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
         WatchResponse, watch_request::RequestUnion,
     },
     mvccpb::event::EventType,
 };
 use orlop_store::{
-    executor::member::WatchStream,
+    executor::member::{MemberError, WatchStream},
     planner::{command::Command, state::Reply},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::{sleep, timeout};
-
-/// What a cluster without faults may take. In simulated time.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn cluster(machines: usize, dice: &Dice) -> Result<Arc<Cluster>, Fault> {
-    let cluster = Cluster::new(machines, dice.fork(), Trace::begin());
-    for machine in 0..machines {
-        start(&cluster, machine).await?;
-    }
-    for running in cluster.all() {
-        ready(&running).await?;
-    }
-    Ok(cluster)
-}
-
-async fn start(cluster: &Cluster, machine: usize) -> Result<Running, Fault> {
-    let started = cluster.start(machine).await;
-    started.map_err(|error| fault(Promise::Alive, error.to_string()))?;
-    Ok(cluster.running(machine).expect("just started"))
-}
-
-async fn ready(running: &Running) -> Result<(), Fault> {
-    let ready = timeout(PATIENCE, running.member.wait_ready()).await;
-    let ready = ready.map_err(|_| fault(Promise::Alive, "not ready"))?;
-    ready.map_err(|error| fault(Promise::Alive, error.to_string()))
-}
-
-async fn ask(running: &Running, operation: &Operation) -> Result<Answer, Fault> {
-    let answer = client::ask(running, operation, Manners::Good).await;
-    answer.map_err(|error| fault(Promise::Alive, error.to_string()))
-}
-
-async fn put(running: &Running, key: usize, value: u64) -> Result<i64, Fault> {
-    Ok(ask(running, &Operation::Put { key, value })
-        .await?
-        .revision())
-}
-
-async fn compact(running: &Running, revision: i64) -> Result<(), Fault> {
-    let request = CompactionRequest {
-        revision,
-        physical: true,
-    };
-    let compacted = running.member.propose(Command::Compact(request)).await;
-    compacted.map_err(|error| fault(Promise::Alive, error.to_string()))?;
-    Ok(())
-}
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Watches all keys from a revision.
 async fn watch(running: &Running, start_revision: i64) -> WatchStream {
@@ -119,13 +75,6 @@ async fn told_until(stream: &WatchStream, revision: i64) -> Result<Vec<i64>, Fau
     Ok(told)
 }
 
-#[track_caller]
-fn holds(seed: u64, outcome: Result<(), Fault>) {
-    if let Err(fault) = outcome {
-        panic!("seed {seed}: {fault}");
-    }
-}
-
 /// A member alone acknowledges what it has applied and not yet flushed.
 #[test]
 fn a_write_lost_on_a_single_node_between_log_and_apply() {
@@ -133,8 +82,7 @@ fn a_write_lost_on_a_single_node_between_log_and_apply() {
         let plan = Plan {
             machines: 1,
             trouble: Duration::from_secs(15),
-            bug: None,
-            planted: false,
+            harm: Harm::Any,
         };
         holds(seed, simulate(seed, plan).map(|_| ()));
     }
@@ -397,9 +345,120 @@ fn a_stale_read_from_a_leader_that_was_restarted() {
         let plan = Plan {
             machines: 3,
             trouble: Duration::from_secs(15),
-            bug: Some(Bug::SkippedFlush),
-            planted: false,
+            harm: Harm::Of {
+                bug: Bug::SkippedFlush,
+                planted: false,
+            },
         };
         holds(seed, simulate(seed, plan).map(|_| ()));
+    }
+}
+
+/// A client gives up while the records are defragmented, the copy having their name already.
+#[test]
+fn a_defragmentation_that_nobody_waits_for() {
+    let given_up_after = async |dice: Dice, millis: u64| {
+        let cluster = cluster(1, &dice).await?;
+        let running = cluster.running(0).expect("it runs");
+        for value in 0..30 {
+            put(&running, dice.below(5), value).await?;
+        }
+        let defragmented = running.member.defragment();
+        // Whether it was done by then makes no difference.
+        let _ = timeout(Duration::from_millis(millis), defragmented).await;
+        let mut last = 0;
+        // Checkpoints are made meanwhile, and the log is purged by them.
+        for value in 100..250 {
+            last = put(&running, dice.below(5), value).await?;
+        }
+        cluster.crash(0, Crash::Clean);
+        let running = start(&cluster, 0).await?;
+        ready(&running).await?;
+        let next = put(&running, 0, 1000).await?;
+        if next != last + 1 {
+            let text = format!("{last} was followed by {next}");
+            return Err(fault(Promise::Durable, text));
+        }
+        Ok(())
+    };
+    for millis in 0..40 {
+        let scenario = async |dice| given_up_after(dice, millis).await;
+        holds(millis, within(millis, scenario));
+    }
+}
+
+/// A leader is stopped, and another one renews a lease meanwhile: the first one must not end it when it goes on. (etcd's issue 15247.)
+#[test]
+fn a_lease_that_a_deposed_leader_ends() {
+    const LEASE: i64 = 7;
+    let scenario = async |dice: Dice| {
+        let cluster = cluster(3, &dice).await?;
+        let held = cluster.leader().expect("all are ready");
+        let grant = Command::LeaseGrant(LeaseGrantRequest { ttl: 5, id: LEASE });
+        let granted = held.member.propose(grant).await;
+        granted.map_err(|error| fault(Promise::Alive, error.to_string()))?;
+        let hold = {
+            let (cluster, machine) = (cluster.clone(), held.machine);
+            tokio::spawn(async move { hold(&cluster, machine, Duration::from_secs(8)).await })
+        };
+        let others: Vec<_> = cluster
+            .all()
+            .into_iter()
+            .filter(|running| running.machine != held.machine)
+            .collect();
+        let mut renewals = 0;
+        let end = Instant::now() + Duration::from_secs(15);
+        while Instant::now() < end {
+            let other = dice.choose(&others).expect("two");
+            match other.member.renew_lease(LEASE).await {
+                Ok(_) => renewals += 1,
+                Err(MemberError::Refused(Refusal::LeaseNotFound)) => {
+                    let text = format!("the lease is gone after {renewals} renewals");
+                    return Err(fault(Promise::Leased, text));
+                }
+                Err(_) => {}
+            }
+            sleep(dice.millis(100, 500)).await;
+        }
+        hold.await.expect("no panic");
+        Ok(())
+    };
+    for seed in 0..20 {
+        holds(seed, within(seed, scenario));
+    }
+}
+
+/// A machine joins again after its member was removed, and asks first who does not know that yet.
+#[test]
+fn a_number_of_a_removed_member_that_is_given_out_again() {
+    let scenario = async |dice: Dice| {
+        let cluster = cluster(5, &dice).await?;
+        let mut leader = cluster.leader().expect("all are ready");
+        if leader.machine == 0 {
+            let next = cluster.running(1).expect("it runs");
+            let moved = leader.member.move_leader(next.member.id()).await;
+            moved.map_err(|error| fault(Promise::Alive, error.to_string()))?;
+            leader = next;
+        }
+        let gone = if leader.machine == 4 { 3 } else { 4 };
+        let others = (1..5).filter(|machine| *machine != gone);
+        let links = others.flat_map(|other| [(0, other), (other, 0)]);
+        cluster.network.cut(links.collect());
+        let mut absence = Absence::begin(gone, false);
+        let back = async {
+            while !absence.go_on(&cluster, &dice).await {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let back = timeout(PATIENCE, back).await;
+        back.map_err(|_| {
+            fault(
+                Promise::Alive,
+                format!("it does not come back: {absence:?}"),
+            )
+        })
+    };
+    for seed in 0..3 {
+        holds(seed, within(seed, scenario));
     }
 }

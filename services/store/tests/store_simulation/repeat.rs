@@ -1,6 +1,6 @@
 //! A seed says all: the same one comes to the same, note by note.
 
-use crate::run::{Plan, simulate};
+use crate::run::{Harm, Plan, simulate};
 use std::time::Duration;
 
 #[test]
@@ -9,8 +9,7 @@ fn a_seed_repeats_itself() {
         let plan = Plan {
             machines,
             trouble: Duration::from_secs(10),
-            bug: None,
-            planted: false,
+            harm: Harm::Any,
         };
         let once = simulate(1, plan).expect("this seed holds");
         let twice = simulate(1, plan).expect("this seed holds");

@@ -6,7 +6,10 @@ use crate::{
     cluster::{Cluster, Running},
     dice::{Dice, Trace},
     history::{Answer, Events, History, Operation},
+    leaseholder,
+    membership::Absence,
     nemesis,
+    rot::Outcomes,
     simulated::Crash,
     watcher::{self, Meddle},
 };
@@ -21,11 +24,13 @@ use std::{
 use tokio::{
     runtime::Builder,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Clients of a cluster.
 const CLIENTS: usize = 5;
+/// Clients with leases.
+const LEASEHOLDERS: usize = 2;
 /// How long a cluster without faults may take to answer: elections, snapshots, watches that catch up. In simulated time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,6 +46,8 @@ pub(crate) enum Bug {
     EarlyReply,
     /// Reads that should be linearizable are not.
     StaleRead,
+    /// Renewals of leases do nothing.
+    ForgottenRenewal,
     /// One event in thirty is lost on its way to a watcher.
     DroppedEvent,
     /// A response comes twice.
@@ -57,14 +64,22 @@ pub(crate) struct Plan {
     pub(crate) machines: usize,
     /// Simulated time in which things go wrong.
     pub(crate) trouble: Duration,
-    /// Whose trouble this is; None: of all kinds.
-    pub(crate) bug: Option<Bug>,
-    /// Whether it is planted too.
-    pub(crate) planted: bool,
+    pub(crate) harm: Harm,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// Everything.
+    Any,
+    /// Bits flip while machines are off.
+    Rot,
+    /// What a bug does not survive; and whether it is there.
+    Of { bug: Bug, planted: bool },
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
     /// Of everything that happened.
     pub(crate) hash: u64,
@@ -72,6 +87,8 @@ pub(crate) struct Report {
     pub(crate) notes: u64,
     pub(crate) revisions: i64,
     pub(crate) answers: usize,
+    /// What came of flipped bits.
+    pub(crate) rot: Outcomes,
 }
 
 thread_local! {
@@ -121,7 +138,10 @@ pub(crate) fn within<T>(
 
 async fn scenario(dice: Dice, plan: Plan) -> Result<Report, Fault> {
     let trace = Trace::begin();
-    let planted = plan.bug.filter(|_| plan.planted);
+    let planted = match plan.harm {
+        Harm::Of { bug, planted: true } => Some(bug),
+        _ => None,
+    };
     let cluster = Cluster::new(plan.machines, dice.fork(), trace.clone());
     let history = Arc::new(History::default());
     if planted == Some(Bug::EarlyReply) {
@@ -147,20 +167,29 @@ async fn scenario(dice: Dice, plan: Plan) -> Result<Report, Fault> {
     }
     let manners = match planted {
         Some(Bug::StaleRead) => Manners::Stale,
+        Some(Bug::ForgottenRenewal) => Manners::Forgetful,
         _ => Manners::Good,
     };
     for _ in 0..CLIENTS {
         let (cluster, history) = (cluster.clone(), history.clone());
         tasks.spawn(client::run(cluster, history, dice.fork(), manners));
     }
-    tasks.spawn(compact(cluster.clone(), history.clone(), dice.fork()));
-    match plan.bug {
-        Some(bug) => provoke(&cluster, &dice, plan.trouble, bug, plan.planted).await,
-        None => nemesis::run(&cluster, &dice, plan.trouble).await,
+    for _ in 0..LEASEHOLDERS {
+        let (cluster, history) = (cluster.clone(), history.clone());
+        tasks.spawn(leaseholder::run(cluster, history, dice.fork(), manners));
     }
+    tasks.spawn(compact(cluster.clone(), history.clone(), dice.fork()));
+    let absence = match plan.harm {
+        Harm::Any => nemesis::run(&cluster, &dice, plan.trouble).await?,
+        Harm::Rot => rot(&cluster, &dice, plan.trouble).await?,
+        Harm::Of { bug, planted } => {
+            provoke(&cluster, &dice, plan.trouble, bug, planted).await;
+            None
+        }
+    };
     tasks.shutdown().await;
     nemesis::heal(&cluster);
-    let finals = end(&cluster, &history).await;
+    let finals = end(&cluster, &history, &dice, absence).await;
     watchers.shutdown().await;
     let events = history.lock();
     let finals = finals.map_err(|stand| disagreement(&events).unwrap_or(stand))?;
@@ -175,6 +204,7 @@ async fn scenario(dice: Dice, plan: Plan) -> Result<Report, Fault> {
             .iter()
             .filter(|call| call.answered.is_some())
             .count(),
+        rot: cluster.rot().clone(),
     })
 }
 
@@ -224,15 +254,56 @@ fn meddle(bug: Option<Bug>, dice: Dice) -> Option<Meddle> {
             progress.header = Some(*header);
             vec![progress, response]
         }),
-        Bug::SkippedFlush | Bug::EarlyReply | Bug::StaleRead => return None,
+        Bug::SkippedFlush | Bug::EarlyReply | Bug::StaleRead | Bug::ForgottenRenewal => {
+            return None;
+        }
     };
     Some(meddle)
 }
 
+/// Machine after machine loses its power and a bit, and is a member again before the next one does.
+async fn rot(
+    cluster: &Arc<Cluster>,
+    dice: &Dice,
+    duration: Duration,
+) -> Result<Option<Absence>, Fault> {
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        sleep(dice.millis(300, 1500)).await;
+        let machine = dice.below(cluster.machines());
+        let absence = nemesis::rot(cluster, machine, dice).await?;
+        come_back(cluster, dice, absence).await?;
+    }
+    Ok(None)
+}
+
+/// Waits until whoever is on his way out is back.
+async fn come_back(
+    cluster: &Arc<Cluster>,
+    dice: &Dice,
+    absence: Option<Absence>,
+) -> Result<(), Fault> {
+    let Some(mut absence) = absence else {
+        return Ok(());
+    };
+    let back = timeout(PATIENCE, async {
+        while !absence.go_on(cluster, dice).await {
+            sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let back = back.await.is_ok();
+    back.then_some(()).ok_or_else(|| {
+        fault(
+            Promise::Alive,
+            format!("it does not come back: {absence:?}"),
+        )
+    })
+}
+
 /// Harm that a planted bug does not survive.
 async fn provoke(cluster: &Arc<Cluster>, dice: &Dice, duration: Duration, bug: Bug, planted: bool) {
-    let end = tokio::time::Instant::now() + duration;
-    while tokio::time::Instant::now() < end {
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
         sleep(dice.millis(500, 2000)).await;
         match bug {
             Bug::SkippedFlush => {
@@ -273,6 +344,9 @@ fn lie(cluster: &Cluster, lies: bool) {
 /// Starts every member again that does not run, or has stopped by itself.
 async fn restart(cluster: &Arc<Cluster>) -> Result<(), Fault> {
     for machine in 0..cluster.machines() {
+        if cluster.is_out(machine) {
+            continue;
+        }
         // What its disk refused it may have stopped on.
         cluster.crash(machine, Crash::Kill);
         let started = cluster.start(machine).await;
@@ -315,8 +389,14 @@ async fn compact(cluster: Arc<Cluster>, history: Arc<History>, dice: Dice) {
     }
 }
 
-async fn end(cluster: &Arc<Cluster>, history: &Arc<History>) -> Result<Vec<Final>, Fault> {
+async fn end(
+    cluster: &Arc<Cluster>,
+    history: &Arc<History>,
+    dice: &Dice,
+    absence: Option<Absence>,
+) -> Result<Vec<Final>, Fault> {
     restart(cluster).await?;
+    come_back(cluster, dice, absence).await?;
     settle(cluster, history).await
 }
 
@@ -333,6 +413,15 @@ async fn settle(cluster: &Arc<Cluster>, history: &Arc<History>) -> Result<Vec<Fi
     }
     // What was on its way when the clients ended has come, or never will.
     sleep(STRAGGLERS).await;
+    // Nobody holds one any more.
+    timeout(PATIENCE, leases_end(&members))
+        .await
+        .map_err(|_| {
+            fault(
+                Promise::Leased,
+                format!("leases do not end within {PATIENCE:?}"),
+            )
+        })??;
     let revision = timeout(PATIENCE, last_put(&members[0], history))
         .await
         .map_err(|_| silent("nothing could be written"))?;
@@ -354,6 +443,22 @@ async fn settle(cluster: &Arc<Cluster>, history: &Arc<History>) -> Result<Vec<Fi
         finals.push(last_read(running).await?);
     }
     Ok(finals)
+}
+
+async fn leases_end(members: &[Running]) -> Result<(), Fault> {
+    loop {
+        let mut left = 0;
+        for running in members {
+            let leases = running
+                .member
+                .read(|state, _| state.leases().iter().count());
+            left += leases.map_err(|error| fault(Promise::Alive, error.to_string()))?;
+        }
+        if left == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn last_put(running: &Running, history: &History) -> i64 {

@@ -36,8 +36,15 @@ pub(super) fn open<D: Disk>(disk: D, settings: Settings) -> Result<(Log<D>, Reco
         log.read_segment(number, last, &mut reading, &mut recovered)?;
     }
     log.adopt(reading)?;
-    if log.segments.is_empty() {
-        log.begin_segment(log.first)?;
+    match log.segments.back() {
+        None => log.begin_segment(log.first)?,
+        // A process that was killed may have made a segment whose name is not durable yet.
+        Some(segment) => {
+            let number = segment.header.number;
+            log.disk
+                .sync()
+                .map_err(|source| disk_error("flush the name of", number, source))?;
+        }
     }
     if log.next() < checkpointed.max(purged) {
         return Err(LogError::Missing {

@@ -355,7 +355,7 @@ fn rot_under_a_running_log_is_noticed_when_read() {
     let (disk, _) = small_log();
     let log = open(&disk);
     let place = log.places[3];
-    disk.flip(FIRST, usize::try_from(place.offset).expect("small"));
+    disk.flip(FIRST, usize::try_from(place.offset).expect("small") * 8);
     assert!(matches!(log.read(3), Err(LogError::Damaged { .. })));
     assert_eq!(log.read(2).expect("whole"), b"c");
 }

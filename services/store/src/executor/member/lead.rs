@@ -17,6 +17,7 @@ use openraft::{
     ReadPolicy,
     error::{ClientWriteError, Fatal, LinearizableReadError, RaftError},
 };
+use std::pin::pin;
 
 pub(super) fn fatal(error: &Fatal<TypeConfig>) -> MemberError {
     match error {
@@ -37,6 +38,14 @@ impl<D: Disk> Member<D> {
             // What else it can be concerns entries whose fate is not known.
             Err(RaftError::APIError(_)) => Err(MemberError::LeaderChanged),
         }
+    }
+
+    /// Commits what this member decided as the leader. One who leads no longer does not have it carried out by another, who may
+    /// have decided otherwise.
+    pub(super) async fn lead_command(&self, command: &Command) -> Result<(), MemberError> {
+        let (proposal, _waiter) = self.machine().waiters.add(command.encode())?;
+        let proposed = pin!(self.lead_proposal(proposal));
+        self.until(self.deadline(), proposed).await
     }
 
     /// Index of the last entry that a read must see, once a quorum has confirmed that this member leads.

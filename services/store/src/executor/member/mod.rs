@@ -189,7 +189,9 @@ impl<D: Disk> Member<D> {
     /// # Errors
     /// [`MemberError::Busy`]: it runs already. Else the disk's; everything is then as before.
     pub async fn defragment(&self) -> Result<(), MemberError> {
-        let defragmented = self.machine().defragment().await;
+        let machine = self.inner.machine.clone();
+        // Whoever asked may stop waiting; but a copy that has the file's name must be what the member goes on with.
+        let defragmented = tokio::spawn(async move { machine.defragment().await }).await?;
         defragmented.map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => MemberError::Busy(error.to_string()),
             _ => error.into(),

@@ -137,6 +137,7 @@ impl<D: Disk> Member<D> {
                 records: settings.record_cache_bytes,
             },
             checkpoint_entries: settings.checkpoint_entries,
+            segment_bytes: settings.segment_bytes,
         };
         let machine = Machine::open(disk.clone(), segments, machine, Box::new(random::number))?;
         let machine = Arc::new(machine);

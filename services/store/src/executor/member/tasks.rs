@@ -166,8 +166,7 @@ impl<D: Disk> Member<D> {
             for id in due.ended {
                 let member = self.clone();
                 let command = Command::LeaseRevoke(LeaseRevokeRequest { id });
-                proposals
-                    .spawn(async move { member.commit(&command, member.deadline()).await.err() });
+                proposals.spawn(async move { member.lead_command(&command).await.err() });
             }
             if !due.noted.is_empty() {
                 let checkpoints = due.noted.into_iter();
@@ -178,8 +177,7 @@ impl<D: Disk> Member<D> {
                 };
                 let command = Command::LeaseCheckpoint(request);
                 let member = self.clone();
-                proposals
-                    .spawn(async move { member.commit(&command, member.deadline()).await.err() });
+                proposals.spawn(async move { member.lead_command(&command).await.err() });
             }
             while let Some(ended) = proposals.join_next().await {
                 if let Ok(Some(error)) = ended {

@@ -1,6 +1,6 @@
 //! What a member is told at its start, what it says of itself, and why it may have no answer.
 
-use crate::executor::tls::Files;
+use crate::executor::{log::SEGMENT_BYTES, tls::Files};
 use crate::planner::{compaction::Policy, records::StorageError, state::Alarm};
 use etcd_proto::errors::Refusal;
 use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
@@ -179,6 +179,8 @@ pub struct Settings {
     pub checkpoint_entries: u64,
     /// Entries before the last checkpoint that the log keeps, for members that are a little behind.
     pub log_entries_kept: u64,
+    /// Bytes after which a segment of the log gets a successor; what was purged is given back by the segment.
+    pub segment_bytes: u64,
     /// Bytes of the file's pages that are kept in memory.
     pub cache_bytes: usize,
     /// Bytes of records that are kept in memory beside it: those that were written or read last.
@@ -211,6 +213,7 @@ impl Default for Settings {
             // What a restart applies again: some hundred milliseconds of it.
             checkpoint_entries: 50_000,
             log_entries_kept: 5_000,
+            segment_bytes: SEGMENT_BYTES,
             cache_bytes: 16 * 1024 * 1024,
             // Some 150,000 records of 256 bytes: what the watch caches of an API server read when they start.
             record_cache_bytes: 64 * 1024 * 1024,

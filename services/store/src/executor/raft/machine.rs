@@ -58,6 +58,8 @@ pub struct Settings {
     pub cache: CacheBytes,
     /// Entries after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
+    /// Bytes after which a segment of the log gets a successor.
+    pub segment_bytes: u64,
 }
 
 /// What belongs together at one moment.
@@ -163,6 +165,8 @@ impl<D: Disk> Machine<D> {
         mut random: Box<dyn FnMut() -> u64 + Send>,
     ) -> io::Result<Self> {
         RecordFile::remove_unfinished(&*disk).map_err(io::Error::other)?;
+        // A process that was killed may have given names that are not durable yet, and this one goes by what has them.
+        disk.sync()?;
         let file = RecordFile::open(&*disk, settings.cache).map_err(io::Error::other)?;
         let (state, applied) = file.restore().map_err(io::Error::other)?;
         let position = Position::decode(applied.as_deref())?;
@@ -170,8 +174,14 @@ impl<D: Disk> Machine<D> {
         file.write_durably(|| Ok(())).map_err(io::Error::other)?;
         let origin = random();
         let tally = Tally::default();
-        let flushes = tally.flushes.clone();
-        let log = LogStorage::open(disk.clone(), segments, &position, random, flushes)?;
+        let log = LogStorage::open(
+            disk.clone(),
+            segments,
+            settings.segment_bytes,
+            &position,
+            random,
+            tally.flushes.clone(),
+        )?;
         let watches = WatchHub::new(state.revision(), state.compacted());
         let machine = Self {
             disk,

@@ -13,7 +13,7 @@ use crate::executor::{
     commit::GroupCommit,
     disk::Disk,
     durations::Durations,
-    log::{self, Log, LogError, SEGMENT_BYTES},
+    log::{self, Log, LogError},
     peer::proto,
     space::{self, Patience},
 };
@@ -68,14 +68,15 @@ impl<D: Disk> Clone for LogStorage<D> {
 }
 
 impl<D: Disk> LogStorage<D> {
-    /// Opens the log in `segments`, with its cells in `disk`, beside records at `position`; `flushes` counts how long group commits
-    /// take.
+    /// Opens the log in `segments`, with its cells in `disk`, beside records at `position`. A segment beyond `segment_bytes` gets a
+    /// successor; `flushes` counts how long group commits take.
     ///
     /// # Errors
     /// The disks'; damage; or the log begins behind what the records hold, so that entries between are lost.
     pub fn open(
         disk: Arc<D>,
         segments: D,
+        segment_bytes: u64,
         position: &Position,
         random: Box<dyn FnMut() -> u64 + Send>,
         flushes: Durations,
@@ -94,7 +95,7 @@ impl<D: Disk> LogStorage<D> {
             .map(decode_log_id);
         let applied = position.next_index();
         let settings = log::Settings {
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes,
             purged: purged.map_or(0, |purged| purged.index + 1),
             checkpointed: if position.installed { 0 } else { applied },
             random,

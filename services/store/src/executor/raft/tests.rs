@@ -11,6 +11,7 @@ use crate::{
     executor::{
         disk::Disk,
         durations::Durations,
+        log::SEGMENT_BYTES,
         records::CacheBytes,
         simulated::{Crash, Simulated},
     },
@@ -31,6 +32,7 @@ const SETTINGS: Settings = Settings {
         records: 1024 * 1024,
     },
     checkpoint_entries: u64::MAX,
+    segment_bytes: SEGMENT_BYTES,
 };
 
 pub(super) fn runtime() -> Runtime {
@@ -213,6 +215,7 @@ fn a_snapshot_that_was_installed_says_nothing_of_the_log() {
         LogStorage::open(
             disk.clone(),
             segments.clone(),
+            SEGMENT_BYTES,
             position,
             Box::new(|| 7),
             Durations::of_disk(),

@@ -168,7 +168,7 @@ impl Incoming {
             .database
             .begin_write()
             .map_err(database("write"))?;
-        write.set_quick_repair(true);
+        write.set_two_phase_commit(true);
         fill(&write, kept, applied).map_err(database("write"))?;
         write.commit().map_err(database("commit"))?;
         Ok(self.file)

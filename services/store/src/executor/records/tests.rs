@@ -238,6 +238,46 @@ fn a_later_format_is_refused() {
     );
 }
 
+/// redb by itself trusts the pages of a commit that was whole: it hands out what they have become, or panics.
+#[test]
+fn a_flipped_bit_is_named_or_makes_no_difference() {
+    let mut member = Member::start(Simulated::default()).expect("a new file");
+    for number in 0..300 {
+        let command = put(format!("key {}", number % 70), &"v".repeat(number), 0);
+        let how = if number % 50 == 49 {
+            How::Durable
+        } else {
+            How::Written
+        };
+        member.apply(&command, how).expect("a good disk");
+    }
+    let expected = member.picture();
+    let whole = member.disk.fork();
+    whole.crash(Crash::Clean);
+    let content = whole.content(NAME);
+    // What was never written is of no use to anybody, and most of the file.
+    let written = (0..content.len()).filter(|offset| content[*offset] != 0);
+    let (mut named, mut harmless) = (0, 0);
+    for offset in written.step_by(37) {
+        let rotten = whole.fork();
+        rotten.flip(NAME, offset * 8 + offset % 8);
+        match Member::start(rotten) {
+            Ok(member) => {
+                assert_eq!(member.picture(), expected, "byte {offset}");
+                harmless += 1;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let is_named = text.starts_with("records.redb is damaged: ");
+                assert!(is_named, "byte {offset}: {text}");
+                named += 1;
+            }
+        }
+    }
+    println!("{named} flipped bits are named, {harmless} make no difference");
+    assert!(named > 100, "{named}");
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Apply(Command, How),
