@@ -56,7 +56,7 @@ const FREE_AGE_MAX: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// What of the records is kept in memory.
     pub cache: CacheBytes,
-    /// Entries after which a durable checkpoint is made.
+    /// Entries, or changes, after which a durable checkpoint is made.
     pub checkpoint_entries: u64,
     /// Bytes after which a segment of the log gets a successor.
     pub segment_bytes: u64,
@@ -74,7 +74,7 @@ type Outcome = Option<Result<(), (io::ErrorKind, String)>>;
 
 /// What he who writes knows.
 pub(super) struct Writer {
-    /// Entries that were applied since the last durable checkpoint was begun.
+    /// Entries that were applied since the last durable checkpoint was begun, or changes where they are more.
     fresh: u64,
     /// The write that runs: one at most.
     writing: Option<watch::Receiver<Outcome>>,
@@ -144,13 +144,16 @@ pub struct Machine<D: Disk> {
     free: std::sync::Mutex<Option<(u64, Instant)>>,
 }
 
+/// Origin, sequence and outcome of a proposal.
+type Told = (u64, u64, waiters::Outcome);
+
 /// What a batch of entries did.
 #[derive(Default)]
 struct Batch {
     changes: Vec<Change>,
     bookkeeping: Vec<Bookkeeping>,
     compacted: Option<i64>,
-    outcomes: Vec<(u64, u64, waiters::Outcome)>,
+    outcomes: Vec<Told>,
 }
 
 impl<D: Disk> Machine<D> {
@@ -324,14 +327,15 @@ impl<D: Disk> Machine<D> {
     /// The disk's. The machine must not be used afterwards.
     pub async fn apply(&self, entries: &[Entry]) -> io::Result<()> {
         let mut writer = self.writer.lock().await;
-        let outcomes = self.apply_batch(entries)?;
+        let (outcomes, changes) = self.apply_batch(entries)?;
         for (origin, sequence, outcome) in outcomes {
             self.waiters.applied(origin, sequence, outcome);
         }
         if let Some(last) = entries.last() {
             self.applied.send_replace(last.log_id.index + 1);
         }
-        writer.fresh += u64::try_from(entries.len()).expect("64 bits");
+        // A transaction takes as long again as its changes do.
+        writer.fresh += u64::try_from(changes.max(entries.len())).expect("64 bits");
         self.write_beside(&mut writer).await
     }
 
@@ -530,7 +534,8 @@ impl<D: Disk> Machine<D> {
         }
     }
 
-    fn apply_batch(&self, entries: &[Entry]) -> io::Result<Vec<(u64, u64, waiters::Outcome)>> {
+    /// Returns the outcomes for those who wait, and how many changes there were.
+    fn apply_batch(&self, entries: &[Entry]) -> io::Result<(Vec<Told>, usize)> {
         let mut held = self.held_mut();
         let held = &mut *held;
         let reader = held.file.reader();
@@ -555,7 +560,7 @@ impl<D: Disk> Machine<D> {
         if batch.compacted.is_some() {
             self.compact.notify_one();
         }
-        Ok(batch.outcomes)
+        Ok((batch.outcomes, batch.changes.len()))
     }
 
     fn apply_proposal(
