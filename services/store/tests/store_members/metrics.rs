@@ -117,9 +117,9 @@ fn every_metric_is_moved() {
     let leaders = scrape(node)["etcd_server_leader_changes_seen_total"];
     assert!(leaders >= 1.0, "{leaders}");
     // Without a quorum, proposals and reads wait, and fail.
-    for other in 0..3 {
+    for (other, node) in nodes.iter_mut().enumerate() {
         if other != leader {
-            nodes[other].kill();
+            node.kill();
         }
     }
     let node = &nodes[leader];
