@@ -414,7 +414,10 @@ impl<D: Disk> Member<D> {
                     let bytes = super::raft::encoding::encode_proposal(&proposal);
                     let peer = self.inner.peers.peer(id, &node);
                     let timeout = self.inner.settings.request_timeout;
-                    Box::pin(peer.propose(bytes, timeout)).await
+                    // Beside: who has its outcome waits no longer, and a call that is given up is a stream that is reset, of which
+                    // HTTP/2 lets the leader bear only so many before it ends the connection with all that is on it.
+                    let call = tokio::spawn(async move { peer.propose(bytes, timeout).await });
+                    call.await?
                 }
                 Leader::Nobody => Err(MemberError::NoLeader),
             };
