@@ -194,14 +194,19 @@ pub(crate) fn cluster<const N: usize>(change: impl Fn(&mut Settings)) -> [Node; 
     for node in &mut nodes {
         change(&mut node.settings);
     }
-    acquaint(&mut nodes);
-    for node in &mut nodes {
+    start_all(&mut nodes);
+    nodes
+}
+
+/// Tells all of all, starts them, and waits until they are ready.
+pub(crate) fn start_all(nodes: &mut [Node]) {
+    acquaint(nodes);
+    for node in &mut *nodes {
         node.start();
     }
-    for node in &nodes {
+    for node in nodes {
         node.ready();
     }
-    nodes
 }
 
 /// Members that have not started.

@@ -22,7 +22,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 #[test]
@@ -299,11 +299,16 @@ fn a_member_that_is_gone_is_called_a_few_times_a_second() {
     let add = nodes[0].member().add_member(vec![url], true);
     nodes[0].run(add).expect("added");
     wait("it is called", || calls.load(Ordering::Relaxed) > 0);
-    let before = calls.load(Ordering::Relaxed);
-    thread::sleep(Duration::from_secs(1));
-    let called = calls.load(Ordering::Relaxed) - before;
-    // Twenty signs of life and five attempts to send entries.
-    assert!(called < 100, "{called} calls in a second");
+    let (begun, before) = (Instant::now(), calls.load(Ordering::Relaxed));
+    let called = || calls.load(Ordering::Relaxed) - before;
+    wait("it is called again", || called() >= 20);
+    // In a second there are twenty signs of life and five attempts to send entries.
+    let took = begun.elapsed();
+    assert!(
+        took > Duration::from_millis(200),
+        "{} calls in {took:?}",
+        called()
+    );
     nodes[0].put("a", "1");
 }
 

@@ -1,6 +1,8 @@
 //! Connections between members: mutual TLS, several URLs, and peers that are not what they should be.
 
-use crate::cluster::{Node, PATIENCE, PORT, acquaint, address, cluster, leading, nodes, wait};
+use crate::cluster::{
+    Node, PATIENCE, PORT, acquaint, address, cluster, leading, nodes, start_all, wait,
+};
 use bytes::Bytes;
 use etcd_proto::errors::Refusal;
 use orlop_store::executor::{
@@ -88,13 +90,7 @@ fn certified(authority: &Authority) -> [Node; 3] {
     for node in &mut nodes {
         certify(node, authority);
     }
-    acquaint(&mut nodes);
-    for node in &mut nodes {
-        node.start();
-    }
-    for node in &nodes {
-        node.ready();
-    }
+    start_all(&mut nodes);
     nodes
 }
 
