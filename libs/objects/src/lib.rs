@@ -1,0 +1,13 @@
+//! Kubernetes' object machinery: what every object has, whatever its kind.
+//!
+//! An object is a [`serde_json::Value`]; what is true of its kind is data, in a [`schema::Schema`].
+//!
+//! ```text
+//!   bytes ──decode──> Value ──prune, default, patch, validate──> Value ──encode──> stored bytes
+//!             │                      │
+//!           Schema                 Schema              (built-in, or made from a custom resource's definition)
+//! ```
+//!
+//! No clock, no randomness, no input and output.
+
+pub mod schema;
