@@ -7,10 +7,10 @@ use crate::{
         member::{ClusterState, Settings},
         peer::address::PeerUrl,
         server::Limits,
-        tls::Files,
     },
     planner::compaction::{PERIOD_MAX, Policy},
 };
+use http_server::tls::Files;
 use jiff::SignedDuration;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

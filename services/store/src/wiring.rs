@@ -11,14 +11,16 @@ use crate::{
     arguments::{self, Checked, Endpoint},
     executor::{
         http::Http,
-        listener::{ListenError, Listener},
         member::{Member, MemberError, MemberMetrics},
         metrics::Metrics,
         server::{Api, Services},
-        tls::{Files, Tls, TlsError},
         watch,
     },
     tools::Tool,
+};
+use http_server::{
+    ListenError, Listener,
+    tls::{Files, Tls, TlsError},
 };
 use prometheus_client::collector::Collector;
 use service::{Context, RunError, process::Process};
@@ -101,14 +103,18 @@ async fn serve(context: Context, checked: Checked) -> Result<(), WiringError> {
     let mut serving = JoinSet::new();
     for listener in clients {
         let published = published(member.clone(), stopping.clone());
-        let serve = listener.serve(http.clone(), traffic.clone(), stopping.clone());
+        let serve = listener.serve(http.clone(), traffic.clone(), watch::done(stopping.clone()));
         serving.spawn(async move {
             published.await;
             serve.await;
         });
     }
     for listener in metrics_only {
-        serving.spawn(listener.serve(http.without_store(), traffic.clone(), stopping.clone()));
+        serving.spawn(listener.serve(
+            http.without_store(),
+            traffic.clone(),
+            watch::done(stopping.clone()),
+        ));
     }
     tracing::info!(
         name,

@@ -2,7 +2,6 @@
 
 use super::{
     gateway::Gateway,
-    listener::Answer,
     metrics::Metrics,
     server::{Backend, CLUSTER_VERSION, GRPC_PREFIX, RequestBody, Services, VERSION},
 };
@@ -12,6 +11,7 @@ use crate::planner::{
 };
 use etcd_proto::etcdserverpb::{AlarmType, RangeRequest};
 use http_body_util::Full;
+use http_server::Answer;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -36,6 +36,8 @@ pub struct Http<B> {
 }
 
 impl<B: Backend> Answer for Http<B> {
+    type Body = Body;
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         if self.store && (path.starts_with(GRPC_PREFIX) || is_grpc(&request)) {

@@ -2,14 +2,16 @@
 
 use super::{
     http::Http,
-    listener::{ListenError, Listener},
     metrics::Metrics,
     server::{
         Api, Limits, Services,
         tests::{PATIENCE, local::Local, run},
     },
-    tls::{Files, Tls, TlsError},
     watch,
+};
+use http_server::{
+    ListenError, Listener,
+    tls::{Files, Tls, TlsError},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
@@ -41,7 +43,7 @@ async fn serve(store: &Local) -> (SocketAddr, watch::Sender<bool>) {
     let address = listener.address().expect("TCP");
     let stop = watch::Sender::new(false);
     let stopping = stop.subscribe();
-    tokio::spawn(listener.serve(http(store), Arc::default(), stopping));
+    tokio::spawn(listener.serve(http(store), Arc::default(), watch::done(stopping)));
     (address, stop)
 }
 
@@ -212,8 +214,11 @@ fn plain_http_is_for_loopback_and_unix_sockets() {
         let listener = Listener::unix(path.clone()).expect("a socket");
         let stop = watch::Sender::new(false);
         let stopping = stop.subscribe();
-        let serving =
-            tokio::spawn(listener.serve(http(&Local::default()), Arc::default(), stopping));
+        let serving = tokio::spawn(listener.serve(
+            http(&Local::default()),
+            Arc::default(),
+            watch::done(stopping),
+        ));
         let stream = UnixStream::connect(&path).await.expect("it listens");
         let (code, _) = exchange(stream, "GET", "/version", "").await;
         assert_eq!(code, 200);
@@ -300,7 +305,11 @@ fn tls_is_mutual_and_follows_its_files() {
         let address = listener.address().expect("TCP");
         let stop = watch::Sender::new(false);
         let stopping = stop.subscribe();
-        tokio::spawn(listener.serve(http(&Local::default()), Arc::default(), stopping));
+        tokio::spawn(listener.serve(
+            http(&Local::default()),
+            Arc::default(),
+            watch::done(stopping),
+        ));
         assert_eq!(first.ask(address, true).await, Some(200));
         assert_eq!(first.ask(address, false).await, None);
         let second = Authority::new();

@@ -2,7 +2,8 @@
 //!
 //! Only what this process really measures is here: a name with nothing behind it would be a graph that lies.
 
-use super::{calls::Calls, listener::Traffic, member::MemberStatus};
+use super::{calls::Calls, member::MemberStatus};
+use http_server::Traffic;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},

@@ -316,6 +316,18 @@ impl<T: OptionalSend + OptionalSync> watch::WatchReceiver<Watch, T> for Receiver
     }
 }
 
+/// Makes futures that are done when `stopping` is true, or nobody is left to say so.
+pub fn done(
+    stopping: Receiver<bool>,
+) -> impl Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Clone + Send + 'static {
+    move || {
+        let mut stopping = stopping.clone();
+        Box::pin(async move {
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,9 +1,7 @@
 //! How tools reach a running member: etcdctl's flags.
 
-use crate::executor::{
-    peer::dial::{Dialer, Route},
-    tls::{Files, TlsError},
-};
+use crate::executor::peer::dial::{Dialer, Route};
+use http_server::tls::{Files, TlsError};
 use std::{path::PathBuf, sync::Arc};
 use tonic::transport::Channel;
 

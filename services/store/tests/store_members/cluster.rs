@@ -4,12 +4,9 @@ use etcd_proto::{
     etcdserverpb::{PutRequest, RangeRequest},
     mvccpb::KeyValue,
 };
+use http_server::{Listener, tls::Tls};
 use orlop_store::{
-    executor::{
-        listener::Listener,
-        member::{Member, MemberError, Settings},
-        tls::Tls,
-    },
+    executor::member::{Member, MemberError, Settings},
     planner::{command::Command, state::Reply},
 };
 use std::{

@@ -5,6 +5,7 @@ use crate::cluster::{
 };
 use bytes::Bytes;
 use etcd_proto::errors::Refusal;
+use http_server::tls::Files;
 use orlop_store::executor::{
     member::{MemberError, Settings},
     peer::{
@@ -17,7 +18,6 @@ use orlop_store::executor::{
         },
         transport::Connector,
     },
-    tls::Files,
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::{

@@ -24,7 +24,7 @@ pub use super::watches::WatchStream;
 use super::{
     disk::{Directory, Disk},
     peer::{self, client::Peers, proto},
-    raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine, tally::Count},
+    raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine},
     records::Reader,
     snapshot_file::{self, Blobs},
     watch,
@@ -39,6 +39,7 @@ use etcd_proto::{
     errors::Refusal,
     etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction},
 };
+use http_server::Count;
 pub use metrics::MemberMetrics;
 use openraft::{
     Raft, RaftMetrics, async_runtime::WatchReceiver, type_config::alias::WatchReceiverOf,

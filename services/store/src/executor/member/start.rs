@@ -8,17 +8,16 @@ use super::{
 };
 use crate::executor::{
     disk::{Directory, Disk},
-    listener::{Listener, Traffic},
     peer::{client::Peers, dial::Dialer, network::Network, service::Peering, transport::Connector},
     raft::{
         machine::{self, Machine},
         state_machine::StateMachine,
-        tally::Count,
     },
     random,
     records::CacheBytes,
     watch,
 };
+use http_server::{Count, Listener, Traffic};
 use openraft::{
     Config, Raft, SnapshotPolicy,
     async_runtime::WatchReceiver,
@@ -221,7 +220,7 @@ impl<D: Disk> Member<D> {
         let peering = Peering::new(self.clone());
         let traffic = Arc::<Traffic>::default();
         for listener in listeners {
-            let stopping = self.inner.stopping.subscribe();
+            let stopping = watch::done(self.inner.stopping.subscribe());
             let serving = listener.serve(peering.clone(), traffic.clone(), stopping);
             self.keep(tokio::spawn(serving));
         }

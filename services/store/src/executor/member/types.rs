@@ -1,8 +1,9 @@
 //! What a member is told at its start, what it says of itself, and why it may have no answer.
 
-use crate::executor::{log::SEGMENT_BYTES, tls::Files};
+use crate::executor::log::SEGMENT_BYTES;
 use crate::planner::{compaction::Policy, records::StorageError, state::Alarm};
 use etcd_proto::errors::Refusal;
+use http_server::tls::Files;
 use std::{collections::BTreeSet, io, path::PathBuf, time::Duration};
 
 /// Why a member has no answer. [`MemberError::refusal`] is what etcd's clients are told.

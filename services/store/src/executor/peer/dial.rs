@@ -12,10 +12,8 @@ use super::{
     address::{PeerHost, PeerUrl},
     transport::{Broken, Connect, Transport, Way},
 };
-use crate::executor::{
-    member::chain,
-    tls::{ClientTls, Files, TlsError},
-};
+use crate::executor::member::chain;
+use http_server::tls::{ClientTls, Files, TlsError};
 use hyper_util::rt::TokioIo;
 use names::NameError;
 use rustls::pki_types::ServerName;

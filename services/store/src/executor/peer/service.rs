@@ -16,7 +16,6 @@ use super::{
 use crate::executor::server::hashing::hash;
 use crate::executor::{
     disk::Disk,
-    listener::Answer,
     member::Member,
     raft::{
         TypeConfig,
@@ -26,6 +25,7 @@ use crate::executor::{
     },
 };
 use crate::planner::command::Command;
+use http_server::Answer;
 use hyper::body::Incoming;
 use openraft::raft::{
     AppendEntriesResponse, TransferLeaderRequest, VoteRequest as RaftVote,
@@ -122,6 +122,8 @@ impl<D: Disk> Peering<D> {
 }
 
 impl<D: Disk> Answer for Peering<D> {
+    type Body = Body;
+
     async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Body> {
         let Ok(response) = self.0.clone().call(request).await;
         response

@@ -7,6 +7,8 @@
 //! ```text
 //!   connection polled:  write, write, "flush", write ──> waiting        then, by who polled it:  waiting ──> stream
 //! ```
+//!
+//! A connection that goes on as another protocol is driven by somebody else: from then on flushing sends ([`Cork::open`]).
 
 use bytes::{Buf as _, BytesMut};
 use std::{
@@ -18,7 +20,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that wait at most: beyond them, writers do. A large answer is written past them, uncopied.
-pub(super) const WAITING_MAX: usize = 64 * 1024;
+pub(crate) const WAITING_MAX: usize = 64 * 1024;
 /// What is no smaller is not worth copying: a frame of HTTP/2, when an answer has many.
 const LARGE: usize = 16 * 1024;
 /// A connection that was busy keeps this much room.
@@ -26,12 +28,14 @@ const KEPT: usize = 4 * 1024;
 
 /// A stream that sends when it is told to. Clones are the same stream: one is written to, the other sends.
 #[derive(Debug)]
-pub(super) struct Cork<S>(Arc<Mutex<Corked<S>>>);
+pub(crate) struct Cork<S>(Arc<Mutex<Corked<S>>>);
 
 #[derive(Debug)]
 struct Corked<S> {
     stream: S,
     waiting: BytesMut,
+    /// Flushing sends.
+    open: bool,
 }
 
 impl<S> Clone for Cork<S> {
@@ -41,9 +45,19 @@ impl<S> Clone for Cork<S> {
 }
 
 impl<S> Cork<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(crate) fn new(stream: S) -> Self {
         let waiting = BytesMut::new();
-        Self(Arc::new(Mutex::new(Corked { stream, waiting })))
+        let open = false;
+        Self(Arc::new(Mutex::new(Corked {
+            stream,
+            waiting,
+            open,
+        })))
+    }
+
+    /// Whoever writes sends, from now on.
+    pub(crate) fn open(&self) {
+        self.lock().open = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Corked<S>> {
@@ -53,7 +67,7 @@ impl<S> Cork<S> {
 
 impl<S: AsyncWrite + Unpin> Cork<S> {
     /// Sends what waits. While it is pending, the task is woken when more can be sent.
-    pub(super) fn poll_send(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_send(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.lock().poll_send(context)
     }
 }
@@ -126,8 +140,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Cork<S> {
         true
     }
 
-    /// Nothing yet: see above.
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Nothing yet, unless it is open: see above.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut corked = self.lock();
+        if corked.open {
+            return corked.poll_send(context);
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -194,6 +212,19 @@ mod tests {
         assert_eq!(came.len(), written + large.len() + 3);
         assert!(came[..written].iter().all(|byte| *byte == b'x'));
         assert!(came.ends_with(b"yend"));
+    }
+
+    #[tokio::test]
+    async fn an_open_one_is_sent_by_who_flushes() {
+        let (ours, mut theirs) = duplex(1024);
+        let sender = Cork::new(ours);
+        let mut stream = sender.clone();
+        stream.write_all(b"one").await.expect("it waits");
+        sender.open();
+        stream.flush().await.expect("sent");
+        let mut came = [0; 16];
+        let length = theirs.read(&mut came).await.expect("it came");
+        assert_eq!(&came[..length], b"one");
     }
 
     #[tokio::test]

@@ -5,12 +5,15 @@
 //!   TCP elsewhere ──> mutual TLS (handshake bounded) ─┴──> HTTP, by what the client says first ──> Answer
 //! ```
 
-use super::{cork::Cork, raft::tally::Count, tls::Tls, watch};
+use crate::{cork::Cork, count::Count, tls::Tls};
+use bytes::Bytes;
+use http_body::Body;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use rustls::pki_types::CertificateDer;
 use std::{
     convert::Infallible,
     future::poll_fn,
@@ -33,7 +36,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tonic::body::Body;
 
 /// Connections of one listener; the next waits to be accepted. A thousand nodes with a few each.
 pub const CONNECTIONS_MAX: usize = 8192;
@@ -64,11 +66,37 @@ pub struct Traffic {
     pub sent: Count,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// None on a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// What it showed in the handshake, its own first: verified against the trusted CAs. Empty without TLS, and where a
+    /// certificate is not asked for.
+    pub certificates: Arc<[CertificateDer<'static>]>,
+}
+
 /// What answers requests.
 pub trait Answer: Clone + Send + Sync + 'static {
+    /// Of an answer.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// What answers those of one connection.
+    #[must_use]
+    fn connected(&self, peer: Peer) -> Self {
+        let _ = peer;
+        self.clone()
+    }
+
     /// Answers one.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
+
+/// Why a body ended early.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where connections come in.
 #[derive(Debug)]
@@ -155,26 +183,22 @@ impl Listener {
         }
     }
 
-    /// Serves until `stopping` is true, and then until the calls have ended, at most [`GRACE`]. `traffic` counts what goes
-    /// over its connections.
-    pub async fn serve<A: Answer>(
-        self,
-        answers: A,
-        traffic: Arc<Traffic>,
-        mut stopping: watch::Receiver<bool>,
-    ) {
+    /// Serves until what `stopping` makes is done, and then until the calls have ended, at most [`GRACE`]. `traffic` counts
+    /// what goes over its connections.
+    pub async fn serve<A, S, F>(self, answers: A, traffic: Arc<Traffic>, stopping: S)
+    where
+        A: Answer,
+        S: Fn() -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
+        let mut stop = std::pin::pin!(stopping());
         let connection = Connection {
             answers,
             traffic,
-            stopping: stopping.clone(),
+            stopping,
         };
-        let stop = async move {
-            // A sender that is gone stops us, too.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        };
-        let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
@@ -225,26 +249,40 @@ enum Stream {
 }
 
 #[derive(Clone)]
-struct Connection<A> {
+struct Connection<A, S> {
     answers: A,
     traffic: Arc<Traffic>,
-    stopping: watch::Receiver<bool>,
+    stopping: S,
 }
 
-impl<A: Answer> Connection<A> {
+impl<A, S, F> Connection<A, S>
+where
+    A: Answer,
+    S: Fn() -> F,
+    F: Future<Output = ()>,
+{
     async fn run(self, stream: Stream, _slot: OwnedSemaphorePermit) {
+        let mut peer = Peer::default();
         match stream {
-            Stream::Unix(stream) => self.serve(stream).await,
+            Stream::Unix(stream) => self.serve(stream, peer).await,
             Stream::Plain(stream) => {
                 // Else small answers wait for the acknowledgement of those before.
                 let _ = stream.set_nodelay(true);
-                self.serve(stream).await;
+                peer.address = stream.peer_addr().ok();
+                self.serve(stream, peer).await;
             }
             Stream::Tls(stream, config) => {
                 let _ = stream.set_nodelay(true);
+                peer.address = stream.peer_addr().ok();
                 let accepted = TlsAcceptor::from(config).accept(stream);
                 match timeout(HANDSHAKE_MAX, accepted).await {
-                    Ok(Ok(stream)) => self.serve(stream).await,
+                    Ok(Ok(stream)) => {
+                        if let Some(shown) = stream.get_ref().1.peer_certificates() {
+                            peer.certificates =
+                                shown.iter().map(|one| one.clone().into_owned()).collect();
+                        }
+                        self.serve(stream, peer).await;
+                    }
                     Ok(Err(error)) => tracing::info!(%error, "TLS handshake failed"),
                     Err(_) => tracing::info!("TLS handshake took longer than {HANDSHAKE_MAX:?}"),
                 }
@@ -252,8 +290,8 @@ impl<A: Answer> Connection<A> {
         }
     }
 
-    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let answers = Arc::new(self.answers.clone());
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let answers = Arc::new(self.answers.connected(peer));
         let service = service_fn(move |request: Request<Incoming>| {
             let answers = Arc::clone(&answers);
             async move { Ok::<_, Infallible>(answers.answer(request).await) }
@@ -278,10 +316,15 @@ impl<A: Answer> Connection<A> {
         };
         let sender = Cork::new(stream);
         let stream = TokioIo::new(sender.clone());
-        let mut serving = std::pin::pin!(builder.serve_connection(stream, service));
+        let upgradable = builder.serve_connection_with_upgrades(stream, service);
+        let mut serving = std::pin::pin!(upgradable);
         // Each time that the connection has done what there was to do, what it wrote is sent.
         let poll = move |context: &mut Context<'_>, serving: Pin<&mut _>| {
             let served = Future::poll(serving, context);
+            if served.is_ready() {
+                // It goes on as another protocol, perhaps, with nobody here to send what it writes.
+                sender.open();
+            }
             match sender.poll_send(context) {
                 Poll::Ready(Err(error)) if served.is_pending() => Poll::Ready(Err(error.into())),
                 _ => served,
@@ -299,7 +342,7 @@ impl<A: Answer> Connection<A> {
                 tracing::debug!("connection is cut: nothing was said within {HEADERS_MAX:?}");
                 return;
             }
-            _ = self.stopping.wait_for(|stopping| *stopping) => {}
+            () = (self.stopping)() => {}
         }
         serving.as_mut().graceful_shutdown();
         ended(poll_fn(|context| poll(context, serving.as_mut())).await);
