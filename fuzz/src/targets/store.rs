@@ -19,7 +19,6 @@ use orlop_store::{
         gateway::json,
         log::{Log, Settings, Unsynced},
         peer::{
-            address::PeerUrl,
             append::{decode_answer, decode_request, encode_answer, encode_request},
             proto,
             snapshot::{check_records, decode_begin},
@@ -469,7 +468,7 @@ pub(crate) fn arguments(bytes: &[u8]) {
         return;
     };
     for word in text.split_whitespace() {
-        if let Ok(url) = PeerUrl::parse(word) {
+        if let Ok(url) = etcd_client::MemberUrl::parse(word) {
             assert_eq!(url.to_string(), word);
         }
     }
@@ -481,7 +480,7 @@ pub(crate) fn arguments(bytes: &[u8]) {
         Ok(checked) => {
             for (name, url) in &checked.member.initial_cluster {
                 assert!(!name.is_empty());
-                let url = PeerUrl::parse(url).expect("it was checked");
+                let url = etcd_client::MemberUrl::parse(url).expect("it was checked");
                 assert!(url.certified().is_none() || checked.member.peer_certificates.is_some());
             }
         }

@@ -5,11 +5,11 @@
 use crate::{
     executor::{
         member::{ClusterState, Settings},
-        peer::address::PeerUrl,
         server::Limits,
     },
     planner::compaction::{PERIOD_MAX, Policy},
 };
+use etcd_client::MemberUrl;
 use http_server::tls::Files;
 use jiff::SignedDuration;
 use std::{
@@ -360,7 +360,7 @@ impl Cluster {
         }
         for url in &self.initial_advertise_peer_urls {
             advertised("initial-advertise-peer-urls", url)?;
-            PeerUrl::parse(url)
+            MemberUrl::parse(url)
                 .map_err(|fault| wrong(format!("--initial-advertise-peer-urls: {fault}")))?;
         }
         Ok(Settings {
@@ -394,7 +394,7 @@ impl Cluster {
                 )));
             };
             advertised("initial-cluster", url)?;
-            PeerUrl::parse(url).map_err(|fault| wrong(format!("--initial-cluster: {fault}")))?;
+            MemberUrl::parse(url).map_err(|fault| wrong(format!("--initial-cluster: {fault}")))?;
             if cluster.iter().any(|(_, known)| known == url) {
                 return Err(wrong(format!("--initial-cluster has {url} twice")));
             }

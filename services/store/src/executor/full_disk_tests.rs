@@ -3,10 +3,10 @@
 
 use super::{
     member::{Member, MemberError, Settings, Surroundings},
-    peer::dial::Dialer,
     simulated::{Crash, Simulated},
 };
 use crate::planner::{command::Command, state::Reply};
+use etcd_client::Dialer;
 use etcd_proto::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use std::{sync::Arc, time::Duration};
 use tokio::runtime::{Builder, Runtime};

@@ -1,6 +1,6 @@
 //! How tools reach a running member: etcdctl's flags.
 
-use crate::executor::peer::dial::{Dialer, Route};
+use etcd_client::{Dialer, MemberUrl, Route};
 use http_server::tls::{Files, TlsError};
 use std::{path::PathBuf, sync::Arc};
 use tonic::transport::Channel;
@@ -48,7 +48,8 @@ impl Certificates {
             _ => None,
         };
         let dialer = Arc::new(Dialer::new(files, PathBuf::from(RESOLV_CONF))?);
-        let route = Route::new(dialer, &[url.to_owned()]).map_err(EndpointError::Url)?;
+        let route =
+            Route::new(dialer, &[url.to_owned()], MemberUrl::parse).map_err(EndpointError::Url)?;
         Ok(route.channel())
     }
 }

@@ -1,5 +1,6 @@
 //! Connections between members: mutual TLS, several URLs, and peers that are not what they should be.
 
+use etcd_client::Dialer;
 use crate::cluster::{
     Node, PATIENCE, PORT, acquaint, address, cluster, leading, nodes, start_all, wait,
 };
@@ -11,7 +12,6 @@ use orlop_store::executor::{
     peer::{
         CLUSTER, MESSAGE_BYTES_MAX, TO,
         client::list_members,
-        dial::Dialer,
         proto::{
             AppendRequest, Entry, LogId, Position, ProposeRequest, SnapshotBegin, SnapshotChunk,
             SnapshotEnd, Vote, peer_client::PeerClient,

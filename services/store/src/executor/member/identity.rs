@@ -4,10 +4,11 @@ use super::{ClusterState, MemberError, Settings, types::chain};
 use crate::executor::{
     cell::Cell,
     disk::Disk,
-    peer::{address::PeerUrl, client::list_members, transport::Connector},
+    peer::{client::list_members, transport::Connector},
     raft::NodeInfo,
 };
 use aws_lc_rs::digest::{Context, SHA256};
+use etcd_client::MemberUrl;
 use std::{collections::BTreeMap, time::Duration};
 
 const IDENTITY: Cell = Cell::new("identity");
@@ -25,7 +26,7 @@ pub(super) struct Identity {
 pub(super) fn initial_members(settings: &Settings) -> Result<BTreeMap<u64, NodeInfo>, MemberError> {
     let mut by_name: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, url) in &settings.initial_cluster {
-        PeerUrl::parse(url).map_err(MemberError::Configuration)?;
+        MemberUrl::parse(url).map_err(MemberError::Configuration)?;
         by_name.entry(name).or_default().push(url.clone());
     }
     if !by_name.contains_key(settings.name.as_str()) {

@@ -12,13 +12,10 @@
 use super::{Leader, Member, MemberError, MemberInfo, identity::added_member, lead::fatal};
 use crate::executor::{
     disk::Disk,
-    peer::{
-        address::PeerUrl,
-        dial::URLS_MAX,
-        proto::{ChangeMembersRequest, Members, Node, change_members_request::Change},
-    },
+    peer::proto::{ChangeMembersRequest, Members, Node, change_members_request::Change},
     raft::{Membership, NodeInfo},
 };
+use etcd_client::{MemberUrl, URLS_MAX};
 use etcd_proto::errors::Refusal;
 use openraft::{
     ChangeMembers,
@@ -343,7 +340,7 @@ fn infos(members: &Members) -> Vec<MemberInfo> {
 
 fn check_urls(urls: &[String]) -> Result<(), MemberError> {
     let fits = (1..=URLS_MAX).contains(&urls.len());
-    if !fits || urls.iter().any(|url| PeerUrl::parse(url).is_err()) {
+    if !fits || urls.iter().any(|url| MemberUrl::parse(url).is_err()) {
         return Err(Refusal::MemberBadUrls.into());
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::executor::{
     disk::{Directory, Disk},
-    peer::{client::Peers, dial::Dialer, network::Network, service::Peering, transport::Connector},
+    peer::{client::Peers, network::Network, service::Peering, transport::Connector},
     raft::{
         machine::{self, Machine},
         state_machine::StateMachine,
@@ -17,6 +17,7 @@ use crate::executor::{
     records::CacheBytes,
     watch,
 };
+use etcd_client::Dialer;
 use http_server::{Count, Listener, Traffic};
 use openraft::{
     Config, Raft, SnapshotPolicy,

@@ -8,10 +8,8 @@
 //! Two connections, since on one a sign of life would wait behind megabytes of entries. Every request names the cluster and who
 //! is meant; one that came to the wrong place is refused.
 
-pub mod address;
 pub mod append;
 pub mod client;
-pub mod dial;
 pub mod network;
 pub mod service;
 pub mod snapshot;

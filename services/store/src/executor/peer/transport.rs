@@ -1,8 +1,9 @@
 //! What carries gRPC from one member to another: connections of tonic's, or a simulated network.
 
+use etcd_client::{Dialer, MemberUrl, Route};
 use std::{fmt::Debug, sync::Arc};
 use tonic::{body::Body, codegen::http};
-use tower::{BoxError, util::BoxCloneSyncService};
+use tower::{BoxError, ServiceExt as _, util::BoxCloneSyncService};
 
 /// Why a request was not answered. tonic finds what status that is among the sources.
 #[derive(Debug, thiserror::Error)]
@@ -35,3 +36,19 @@ pub trait Connect: Send + Sync + 'static {
 
 /// How all connections of a member are made.
 pub type Connector = Arc<dyn Connect>;
+
+impl Way for Route {
+    fn change(&self, urls: &[String]) -> Result<(), String> {
+        Route::change(self, urls)
+    }
+
+    fn transport(self: Arc<Self>) -> Transport {
+        BoxCloneSyncService::new(self.channel().map_err(|error| Broken(error.into())))
+    }
+}
+
+impl Connect for Dialer {
+    fn way(self: Arc<Self>, urls: &[String]) -> Result<Arc<dyn Way>, String> {
+        Ok(Route::new(self, urls, MemberUrl::parse)?)
+    }
+}

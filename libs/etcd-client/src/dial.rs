@@ -8,11 +8,7 @@
 //! A connection uses the certificates that are on disk when it is made. Names are asked of the nameservers of a resolv.conf(5): a
 //! static program has no other way.
 
-use super::{
-    address::{PeerHost, PeerUrl},
-    transport::{Broken, Connect, Transport, Way},
-};
-use crate::executor::member::chain;
+use crate::address::{Host, MemberUrl};
 use http_server::tls::{ClientTls, Files, TlsError};
 use hyper_util::rt::TokioIo;
 use names::NameError;
@@ -32,7 +28,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
@@ -40,7 +36,6 @@ use tonic::{
     codegen::{Service, http::Uri},
     transport::{Channel, Endpoint},
 };
-use tower::{ServiceExt as _, util::BoxCloneSyncService};
 
 /// URLs of one member that are tried. A machine has not more networks.
 pub const URLS_MAX: usize = 8;
@@ -76,6 +71,15 @@ pub enum DialError {
         url: String,
         /// At which address.
         address: SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody listens there, or we may not connect.
+    #[error("connect to {path}")]
+    Socket {
+        /// The socket's file.
+        path: PathBuf,
         /// The system's answer.
         #[source]
         source: io::Error,
@@ -126,7 +130,7 @@ impl Dialer {
         Ok(Self { tls, resolv_conf })
     }
 
-    async fn dial(&self, url: &PeerUrl) -> Result<Box<dyn Stream>, DialError> {
+    async fn dial(&self, url: &MemberUrl) -> Result<Box<dyn Stream>, DialError> {
         let tls = match url.certified() {
             Some(name) => {
                 let tls = self.tls.as_ref();
@@ -135,6 +139,14 @@ impl Dialer {
             }
             None => None,
         };
+        if let Host::Socket(path) = url.host() {
+            let stream = UnixStream::connect(path).await;
+            let stream = stream.map_err(|source| DialError::Socket {
+                path: path.clone(),
+                source,
+            })?;
+            return Ok(Box::new(stream));
+        }
         let stream = self.connect(url).await?;
         // Else small messages wait for the acknowledgement of those before.
         let _ = stream.set_nodelay(true);
@@ -144,7 +156,7 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, url: &PeerUrl) -> Result<TcpStream, DialError> {
+    async fn connect(&self, url: &MemberUrl) -> Result<TcpStream, DialError> {
         let mut fault = None;
         for address in self.addresses(url).await? {
             let address = SocketAddr::new(address, url.port());
@@ -164,10 +176,11 @@ impl Dialer {
         Err(fault.unwrap_or_else(|| late(url, "an address", LOOK_UP_MAX)))
     }
 
-    async fn addresses(&self, url: &PeerUrl) -> Result<Vec<IpAddr>, DialError> {
+    async fn addresses(&self, url: &MemberUrl) -> Result<Vec<IpAddr>, DialError> {
         let name = match url.host() {
-            PeerHost::Addresses(addresses) => return Ok(addresses.clone()),
-            PeerHost::Name(name) => name,
+            Host::Addresses(addresses) => return Ok(addresses.clone()),
+            Host::Name(name) => name,
+            Host::Socket(_) => return Ok(Vec::new()),
         };
         let found = timeout(LOOK_UP_MAX, names::look_up(name, &self.resolv_conf)).await;
         let found = found.map_err(|_| late(url, "the look-up of its name", LOOK_UP_MAX))?;
@@ -180,7 +193,7 @@ impl Dialer {
 
 async fn encrypt(
     tls: &ClientTls,
-    url: &PeerUrl,
+    url: &MemberUrl,
     name: &ServerName<'static>,
     stream: TcpStream,
 ) -> Result<Box<dyn Stream>, DialError> {
@@ -195,7 +208,7 @@ async fn encrypt(
     }
 }
 
-fn late(url: &PeerUrl, what: &'static str, max: Duration) -> DialError {
+fn late(url: &MemberUrl, what: &'static str, max: Duration) -> DialError {
     DialError::Timeout {
         url: url.to_string(),
         what,
@@ -208,22 +221,38 @@ fn late(url: &PeerUrl, what: &'static str, max: Duration) -> DialError {
 pub struct Route {
     dialer: Arc<Dialer>,
     /// The one that worked last comes first.
-    urls: Mutex<Vec<PeerUrl>>,
+    urls: Mutex<Vec<MemberUrl>>,
+    parse: fn(&str) -> Result<MemberUrl, String>,
     /// The last attempt failed, and that has been said.
     down: AtomicBool,
 }
 
 impl Route {
-    /// By these URLs.
+    /// By these URLs, which are parsed by `parse`.
     ///
     /// # Errors
     /// None of them can be called.
-    pub fn new(dialer: Arc<Dialer>, urls: &[String]) -> Result<Arc<Self>, String> {
+    pub fn new(
+        dialer: Arc<Dialer>,
+        urls: &[String],
+        parse: fn(&str) -> Result<MemberUrl, String>,
+    ) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
             dialer,
-            urls: Mutex::new(parse(urls)?),
+            urls: Mutex::new(all(urls, parse)?),
+            parse,
             down: AtomicBool::new(false),
         }))
+    }
+
+    /// From the next connection on, by these URLs.
+    ///
+    /// # Errors
+    /// None of them can be called: nothing is changed.
+    pub fn change(&self, urls: &[String]) -> Result<(), String> {
+        let urls = all(urls, self.parse)?;
+        *self.urls() = urls;
+        Ok(())
     }
 
     /// A channel that connects when it is first used, and again when it has lost its connection.
@@ -246,7 +275,7 @@ impl Route {
                     self.worked(&url);
                     return Ok(TokioIo::new(stream));
                 }
-                Err(error) => faults.push(chain(&error)),
+                Err(error) => faults.push(service::chain(&error)),
             }
         }
         let fault = Unreached(faults.join("; "));
@@ -256,7 +285,7 @@ impl Route {
         Err(fault)
     }
 
-    fn worked(&self, url: &PeerUrl) {
+    fn worked(&self, url: &MemberUrl) {
         let mut urls = self.urls();
         // They may have been changed meanwhile.
         if let Some(position) = urls.iter().position(|known| known == url) {
@@ -267,41 +296,26 @@ impl Route {
         }
     }
 
-    fn urls(&self) -> std::sync::MutexGuard<'_, Vec<PeerUrl>> {
+    fn urls(&self) -> std::sync::MutexGuard<'_, Vec<MemberUrl>> {
         self.urls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Way for Route {
-    fn change(&self, urls: &[String]) -> Result<(), String> {
-        let urls = parse(urls)?;
-        *self.urls() = urls;
-        Ok(())
-    }
-
-    fn transport(self: Arc<Self>) -> Transport {
-        BoxCloneSyncService::new(self.channel().map_err(|error| Broken(error.into())))
-    }
-}
-
-impl Connect for Dialer {
-    fn way(self: Arc<Self>, urls: &[String]) -> Result<Arc<dyn Way>, String> {
-        Ok(Route::new(self, urls)?)
-    }
-}
-
-fn parse(urls: &[String]) -> Result<Vec<PeerUrl>, String> {
+fn all(
+    urls: &[String],
+    parse: fn(&str) -> Result<MemberUrl, String>,
+) -> Result<Vec<MemberUrl>, String> {
     let mut faults = Vec::new();
     let mut parsed = Vec::new();
     for url in urls.iter().take(URLS_MAX) {
-        match PeerUrl::parse(url) {
+        match parse(url) {
             Ok(url) => parsed.push(url),
             Err(fault) => faults.push(fault),
         }
     }
     if parsed.is_empty() {
         return Err(if faults.is_empty() {
-            "it has no peer URL".to_owned()
+            "it has no URL".to_owned()
         } else {
             faults.join("; ")
         });

@@ -1,4 +1,4 @@
-//! Where a member is reached: a peer URL, checked.
+//! Where a member is reached: a URL, checked.
 //!
 //! Plain HTTP is for loopback only. A name other than localhost might mean any address, so it needs https, too.
 
@@ -6,30 +6,52 @@ use rustls::pki_types::ServerName;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
 };
-use url::{Host, Url};
+use url::Url;
 
-/// A peer URL.
+/// A URL of a member's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerUrl {
+pub struct MemberUrl {
     text: String,
-    host: PeerHost,
+    host: Host,
     port: u16,
     /// The name that the certificate must be for; None: plain HTTP.
     certified: Option<ServerName<'static>>,
 }
 
-/// The host of a peer URL.
+/// Who is meant by a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PeerHost {
+pub enum Host {
     /// Known without asking anybody: tried in this order.
     Addresses(Vec<IpAddr>),
     /// To be looked up.
     Name(String),
+    /// A socket's file on this machine.
+    Socket(PathBuf),
 }
 
-impl PeerUrl {
-    /// Parses a URL.
+impl MemberUrl {
+    /// Parses a URL for clients: one for members, or `unix:///PATH`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_for_clients(text: &str) -> Result<Self, String> {
+        let Some(path) = text.strip_prefix("unix://") else {
+            return Self::parse(text);
+        };
+        if !path.starts_with('/') {
+            return Err(format!("{text}: the path must begin with a slash"));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            host: Host::Socket(path.into()),
+            port: 0,
+            certified: None,
+        })
+    }
+
+    /// Parses a URL for members.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -50,25 +72,23 @@ impl PeerUrl {
             return Err(fault("there must be nothing but scheme, host and port"));
         }
         let (name, host) = match url.host() {
-            Some(Host::Ipv4(address)) => (
-                address.to_string(),
-                PeerHost::Addresses(vec![address.into()]),
-            ),
-            Some(Host::Ipv6(address)) => (
-                address.to_string(),
-                PeerHost::Addresses(vec![address.into()]),
-            ),
+            Some(url::Host::Ipv4(address)) => {
+                (address.to_string(), Host::Addresses(vec![address.into()]))
+            }
+            Some(url::Host::Ipv6(address)) => {
+                (address.to_string(), Host::Addresses(vec![address.into()]))
+            }
             // It means loopback everywhere (RFC 6761), and no nameserver need be asked.
-            Some(Host::Domain("localhost")) => (
+            Some(url::Host::Domain("localhost")) => (
                 "localhost".to_owned(),
-                PeerHost::Addresses(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
+                Host::Addresses(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]),
             ),
-            Some(Host::Domain(name)) => (name.to_owned(), PeerHost::Name(name.to_owned())),
+            Some(url::Host::Domain(name)) => (name.to_owned(), Host::Name(name.to_owned())),
             None => return Err(fault("the host is missing")),
         };
         let loopback = match &host {
-            PeerHost::Addresses(addresses) => addresses.iter().all(IpAddr::is_loopback),
-            PeerHost::Name(_) => false,
+            Host::Addresses(addresses) => addresses.iter().all(IpAddr::is_loopback),
+            Host::Name(_) | Host::Socket(_) => false,
         };
         if !tls && !loopback {
             return Err(fault(
@@ -94,11 +114,11 @@ impl PeerUrl {
 
     /// Who is meant.
     #[must_use]
-    pub fn host(&self) -> &PeerHost {
+    pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// Where he listens.
+    /// Where he listens; 0 for a socket's file.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -111,7 +131,7 @@ impl PeerUrl {
     }
 }
 
-impl fmt::Display for PeerUrl {
+impl fmt::Display for MemberUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
     }
@@ -124,11 +144,11 @@ mod tests {
     #[test]
     fn urls_that_members_have() {
         let check = |text: &str, host: &[&str], port, certified: Option<&str>| {
-            let url = PeerUrl::parse(text).expect(text);
+            let url = MemberUrl::parse(text).expect(text);
             let expect: Vec<IpAddr> = host.iter().filter_map(|host| host.parse().ok()).collect();
             let expect = match host {
-                [name] if expect.is_empty() => PeerHost::Name((*name).to_owned()),
-                _ => PeerHost::Addresses(expect),
+                [name] if expect.is_empty() => Host::Name((*name).to_owned()),
+                _ => Host::Addresses(expect),
             };
             assert_eq!((url.host(), url.port()), (&expect, port), "{text}");
             let name = url.certified().map(|name| name.to_str().into_owned());
@@ -155,9 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn clients_may_use_a_socket() {
+        let url = MemberUrl::parse_for_clients("unix:///run/store.sock").expect("good");
+        assert_eq!(url.host(), &Host::Socket("/run/store.sock".into()));
+        assert!(MemberUrl::parse_for_clients("unix://store.sock").is_err());
+        assert!(MemberUrl::parse_for_clients("http://127.0.0.1:1").is_ok());
+    }
+
+    #[test]
     fn others_are_refused() {
         let check = |text: &str, expect: &str| {
-            let fault = PeerUrl::parse(text).expect_err(text);
+            let fault = MemberUrl::parse(text).expect_err(text);
             assert!(fault.contains(expect), "{fault}");
         };
         check("a:1", "is no http or https URL");
