@@ -1,0 +1,15 @@
+//! Kubernetes' own types: the table of resources, and each type's own rules.
+//!
+//! ```text
+//!   RESOURCES ──> Resource: what discovery says, key in the store, subresources
+//!                    └── Rules: defaults, what writes may set, validation, warnings, columns, selectable fields
+//! ```
+//!
+//! Fields, types and JSON names are not here: they are data, in `objects::schema`. Everything is pure.
+
+pub mod resources;
+pub mod rules;
+pub mod types;
+mod verb;
+
+pub use verb::Verb;

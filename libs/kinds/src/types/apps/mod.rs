@@ -1,0 +1,7 @@
+//! Rules of the group's types.
+
+pub mod controller_revision;
+pub mod daemon_set;
+pub mod deployment;
+pub mod replica_set;
+pub mod stateful_set;

@@ -1,0 +1,3 @@
+//! Rules of the group's types.
+
+pub mod endpoint_slice;

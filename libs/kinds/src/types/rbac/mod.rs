@@ -1,0 +1,6 @@
+//! Rules of the group's types.
+
+pub mod cluster_role;
+pub mod cluster_role_binding;
+pub mod role;
+pub mod role_binding;

@@ -1,0 +1,3 @@
+//! The Kubernetes API: one generic server over one table of resources. The README has the path of a request.
+
+pub mod planner;

@@ -1,0 +1,3 @@
+//! Decides, from values: no sockets, no clock, no randomness.
+
+pub mod route;
