@@ -10,4 +10,7 @@
 //!
 //! No clock, no randomness, no input and output.
 
+pub mod field;
+mod go;
 pub mod schema;
+pub mod status;
