@@ -300,7 +300,7 @@ impl ErrorList {
         self.errors.push(error);
     }
 
-    /// Adds an [`FieldError::invalid`] for each message: what the checks of [`names`](crate::field) return.
+    /// Adds an [`FieldError::invalid`] for each message: what the checks of [`names`](crate::names) return.
     pub fn push_invalid(&mut self, path: &Path<'_>, value: &str, messages: Vec<String>) {
         for message in messages {
             self.push(FieldError::invalid(path, value, message));

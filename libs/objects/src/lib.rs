@@ -12,5 +12,6 @@
 
 pub mod field;
 mod go;
+pub mod names;
 pub mod schema;
 pub mod status;
