@@ -13,5 +13,7 @@
 pub mod field;
 mod go;
 pub mod names;
+pub mod quantity;
 pub mod schema;
 pub mod status;
+pub mod time;
