@@ -10,4 +10,10 @@
 //!
 //! No clock, no randomness, no input and output.
 
+pub mod field;
+mod go;
+pub mod names;
+pub mod quantity;
 pub mod schema;
+pub mod status;
+pub mod time;

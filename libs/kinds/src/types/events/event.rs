@@ -1,6 +1,20 @@
 //! Rules.
 
-use crate::rules::Rules;
+use crate::{
+    resources::{Conversion, Kind},
+    rules::Rules,
+};
 
 /// What is this type's own.
 pub const RULES: Rules = Rules::NONE;
+
+/// Between this version and the one that is stored.
+pub const CONVERSION: Conversion = Conversion {
+    stored: Kind {
+        group: "",
+        version: "v1",
+        kind: "Event",
+    },
+    from_stored: |_| (),
+    to_stored: |_| (),
+};
