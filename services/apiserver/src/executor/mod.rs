@@ -1,0 +1,3 @@
+//! Acts: connections, the store, time.
+
+pub mod store;
