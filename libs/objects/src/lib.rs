@@ -14,6 +14,7 @@ pub mod field;
 mod go;
 pub mod metadata;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
