@@ -16,7 +16,7 @@ pub(super) const CONSTANTS: &[(&str, &str)] = &[
 pub(super) const EMBEDDED: &[(&str, &str)] = &[("handler", "probehandler")];
 
 /// Types that are no messages, with the reason.
-pub(super) const NO_MESSAGE: &[(&str, &str)] = &[
+const NO_MESSAGE: &[(&str, &str)] = &[
     (
         "io.k8s.apimachinery.pkg.version.Info",
         "/version is always JSON",
@@ -38,6 +38,11 @@ pub(super) const NO_MESSAGE: &[(&str, &str)] = &[
         "tables are always JSON",
     ),
 ];
+
+/// Whether a type is no message for a reason that is known.
+pub(super) fn is_no_message(name: &str) -> bool {
+    NO_MESSAGE.iter().any(|(known, _)| *known == name)
+}
 
 /// Whether a field has no tag for a reason that is known.
 pub(super) fn has_no_tag(name: &str) -> bool {

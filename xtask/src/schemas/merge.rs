@@ -147,12 +147,9 @@ fn one(found: Type, messages: &Messages, unexplained: &mut Vec<String>) -> Resul
             Some((tags, markers, _)) => (tags.clone(), *markers),
             None => {
                 let full = format!("{}.{name}", found.name);
-                if !(none
-                    && facts::NO_MESSAGE
-                        .iter()
-                        .any(|(known, _)| *known == found.name))
-                    && !facts::has_no_tag(&name)
-                {
+                let explained =
+                    facts::has_no_tag(&name) || (none && facts::is_no_message(&found.name));
+                if !explained {
                     unexplained.push(full);
                 }
                 (Vec::new(), &no_markers)
@@ -230,7 +227,9 @@ fn place<'a>(
 }
 
 fn with_markers(field: openapi::Field, tags: Vec<u32>, markers: &Markers) -> Result<Field> {
-    let list = match markers.get("listType") {
+    // In a few places upstream marks what is no list (a map, `JSONSchemaPropsOrArray`); it means nothing there.
+    let is_list = matches!(field.shape, Shape::Array(_));
+    let list = match markers.get("listType").filter(|_| is_list) {
         None => None,
         Some("map") => {
             let keys: Vec<&str> = markers.all("listMapKey").collect();
@@ -240,9 +239,7 @@ fn with_markers(field: openapi::Field, tags: Vec<u32>, markers: &Markers) -> Res
         Some(kind @ ("atomic" | "set")) => Some(kind.to_owned()),
         Some(other) => bail!("list type {other}"),
     };
-    let atomic = [markers.get("mapType"), markers.get("structType")]
-        .iter()
-        .any(|kind| *kind == Some("atomic"));
+    let atomic = [markers.get("mapType"), markers.get("structType")].contains(&Some("atomic"));
     let patch = markers
         .get("patchStrategy")
         .filter(|kind| *kind != "replace");
