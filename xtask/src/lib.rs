@@ -7,6 +7,7 @@
 //!   peers        programs that ours are compared with          (peers::etcd)
 //!   etcd_client  a program on a client library of etcd's       (etcd_client::program)
 //!   machine, qmp one QEMU machine for a person, and QEMU's monitor
+//!   schemas      Kubernetes' own types, as text            (schemas::files)
 //!   packages     Debian packages: resolve, lock, fetch, index
 //!   host         the few packages that the host itself must have
 //!   workspace    paths, commit time, the lock of the cache
@@ -28,6 +29,7 @@ pub mod mkosi;
 pub mod packages;
 pub mod peers;
 pub mod qmp;
+pub mod schemas;
 pub mod suites;
 pub mod tools;
 pub mod verbs;

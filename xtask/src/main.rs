@@ -60,6 +60,11 @@ const VERBS: &[Verb] = &[
         run: verbs::docs::run,
     },
     Verb {
+        name: "schemas",
+        about: "write the schemas of Kubernetes' own types from the crates that carry them",
+        run: verbs::schemas::run,
+    },
+    Verb {
         name: "bench",
         about: "measure: `bench image` the release, `bench store` the store against etcd",
         run: verbs::bench::run,

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod docs;
 pub mod fuzz;
 pub mod image;
+pub mod schemas;
 pub mod seeds;
 pub mod soak;
 pub mod test;

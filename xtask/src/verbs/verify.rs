@@ -1,4 +1,4 @@
-//! `cargo xtask verify`: format, clippy, rustdoc, cargo-deny, layer test, generated pages.
+//! `cargo xtask verify`: format, clippy, rustdoc, cargo-deny, layer test, generated pages and schemas.
 
 use crate::{cargo, command, layers, workspace};
 use anyhow::{Context, Result, bail};
@@ -55,6 +55,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
     })?;
     command::step("generated pages", super::docs::check_all)?;
+    command::step("schemas of Kubernetes' types", crate::schemas::check_all)?;
     deny()?;
     println!("\nverified. Next: cargo xtask test");
     Ok(())
