@@ -10,4 +10,5 @@
 //!
 //! No clock, no randomness, no input and output.
 
+pub mod decode;
 pub mod schema;
