@@ -11,4 +11,7 @@
 //! No clock, no randomness, no input and output.
 
 pub mod decode;
+pub mod defaults;
+pub mod encode;
+pub mod prune;
 pub mod schema;
