@@ -10,11 +10,15 @@
 //!
 //! No clock, no randomness, no input and output.
 
+pub mod decode;
+pub mod defaults;
+pub mod encode;
 pub mod field;
 mod go;
 pub mod metadata;
 pub mod names;
 pub mod patch;
+pub mod prune;
 pub mod quantity;
 pub mod schema;
 pub mod selector;
