@@ -5,6 +5,7 @@ mod disk;
 mod memory;
 mod network;
 mod node;
+mod objects;
 mod store;
 mod volumes;
 
@@ -179,5 +180,26 @@ pub const TARGETS: &[Target] = &[
         run: store::arguments,
         made: Vec::new,
         runs: 5_000,
+    },
+    Target {
+        name: "object_json",
+        about: "JSON of a client of the Kubernetes API",
+        run: objects::json,
+        made: Vec::new,
+        runs: 50_000,
+    },
+    Target {
+        name: "object_yaml",
+        about: "YAML of a client of the Kubernetes API",
+        run: objects::yaml,
+        made: Vec::new,
+        runs: 20_000,
+    },
+    Target {
+        name: "object_splice",
+        about: "a stored object, which another API server may have written",
+        run: objects::spliced,
+        made: Vec::new,
+        runs: 200_000,
     },
 ];
