@@ -63,10 +63,9 @@ struct Cost {
 }
 
 impl Document {
-    /// Keys that are there twice, in one text, as upstream's strict decoder has it.
-    pub(super) fn repeated_keys(&self) -> Option<String> {
-        (!self.repeated.is_empty())
-            .then(|| format!("yaml: unmarshal errors:\n  {}", self.repeated.join("\n  ")))
+    /// Keys that are there twice: a text for each, with its line.
+    pub(super) fn repeated_keys(&self) -> &[String] {
+        &self.repeated
     }
 
     /// The document for serde.
