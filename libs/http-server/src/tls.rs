@@ -85,12 +85,21 @@ struct Current<C> {
 }
 
 impl Tls<ServerConfig> {
-    /// Reads the files, for a listener.
+    /// Reads the files, for a listener: who connects must show a certificate.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn new(files: Files) -> Result<Self, TlsError> {
-        Self::of(files, server)
+        Self::of(files, |files| server(files, false))
+    }
+
+    /// Reads the files, for a listener where who connects may also say otherwise who he is. A certificate that is shown must be
+    /// good.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn optional(files: Files) -> Result<Self, TlsError> {
+        Self::of(files, |files| server(files, true))
     }
 }
 
@@ -160,11 +169,15 @@ fn stamps(files: &Files) -> io::Result<[Stamp; 3]> {
     ])
 }
 
-fn server(files: &Files) -> Result<ServerConfig, TlsError> {
+fn server(files: &Files, optional: bool) -> Result<ServerConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let trusted = Arc::new(trusted(files)?);
-    let clients =
-        WebPkiClientVerifier::builder_with_provider(trusted, Arc::clone(&provider)).build()?;
+    let clients = WebPkiClientVerifier::builder_with_provider(trusted, Arc::clone(&provider));
+    let clients = if optional {
+        clients.allow_unauthenticated().build()?
+    } else {
+        clients.build()?
+    };
     let (chain, key) = identity(files)?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

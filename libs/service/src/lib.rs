@@ -26,6 +26,8 @@ mod run;
 
 pub use arguments::Arguments;
 pub use context::Context;
+#[cfg(feature = "threads")]
+pub use run::run_threaded;
 pub use run::{RunError, STOP_DEADLINE, chain, run};
 
 /// Version of the build: "0.1.0", or `0.1.0+COMMIT` for a build that knows its commit.

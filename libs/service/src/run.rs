@@ -13,6 +13,7 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
+    runtime::Builder,
     signal::unix::{SignalKind, signal},
     sync::watch,
     time::MissedTickBehavior,
@@ -67,8 +68,35 @@ where
     M: FnOnce(Context) -> F,
     F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>>,
 {
+    run_on(Builder::new_current_thread(), name, arguments, main)
+}
+
+/// The same on as many threads as there are processors: for a service whose work for one client must not wait for that of
+/// another.
+///
+/// # Errors
+/// [`RunError`], already logged.
+#[cfg(feature = "threads")]
+pub fn run_threaded<M, F>(name: &'static str, arguments: Arguments, main: M) -> Result<(), RunError>
+where
+    M: FnOnce(Context) -> F,
+    F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>>,
+{
+    run_on(Builder::new_multi_thread(), name, arguments, main)
+}
+
+fn run_on<M, F>(
+    mut runtime: Builder,
+    name: &'static str,
+    arguments: Arguments,
+    main: M,
+) -> Result<(), RunError>
+where
+    M: FnOnce(Context) -> F,
+    F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>>,
+{
     crate::logs::start(&arguments.log_level).map_err(RunError::Logs)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|source| RunError::Start {

@@ -47,6 +47,7 @@ macro_rules! services {
 
 // In the order of their names.
 services! {
+    "apiserver", "Kubernetes API", orlop_apiserver;
     "fetch-config", "In maintenance mode: fetches the machine config from a URL", orlop_fetch_config;
     "installer", "One-shot: partitions and file systems of the system's disk", orlop_installer;
     "machine-api", "Management API: gRPC over mutual TLS on port 50000", orlop_machine_api;

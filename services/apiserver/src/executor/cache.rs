@@ -21,6 +21,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -146,8 +147,14 @@ pub struct Watch {
 
 impl Watch {
     /// The next event. None: the watch is ended, since events would be lost.
-    pub async fn next(&mut self) -> Option<Seen> {
-        self.queue.recv().await
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Seen>> {
+        self.queue.poll_recv(context)
+    }
+
+    /// How far the cache is.
+    #[must_use]
+    pub fn reached(&self) -> u64 {
+        self.cache.state().revision
     }
 
     /// An event that waits.

@@ -1,5 +1,12 @@
 //! Acts: connections, the store, time.
 
+pub mod api;
+pub mod body;
 pub mod cache;
+pub mod certificates;
+pub mod clock;
 pub mod random;
+pub mod read;
 pub mod store;
+pub mod watching;
+pub mod write;

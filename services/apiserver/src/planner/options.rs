@@ -36,6 +36,20 @@ impl Query {
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// With another term of a selector, or another parameter.
+    #[must_use]
+    pub fn with(&self, name: &str, term: &str) -> Self {
+        let mut query = self.clone();
+        match query.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, value)) if !value.is_empty() => {
+                value.push(',');
+                value.push_str(term);
+            }
+            _ => query.0.insert(0, (name.to_owned(), term.to_owned())),
+        }
+        query
+    }
+
     /// All values of a parameter.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(known, _)| known == name);
@@ -133,7 +147,6 @@ impl ListOptions {
             Some(text) => Some(parse_revision(text)?),
         };
         let version = match (number, matching) {
-            (None, _) if watch && initial.is_none() => Version::Any,
             (None, _) => Version::Latest,
             (Some(0), _) => Version::Any,
             (Some(number), Some("Exact")) => Version::Exact(number),
@@ -331,7 +344,8 @@ mod tests {
             false,
             Version::NotOlderThan(7),
         );
-        check("", true, Version::Any);
+        check("", true, Version::Latest);
+        check("resourceVersion=0", true, Version::Any);
         check("resourceVersion=7", true, Version::NotOlderThan(7));
         check(
             "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",

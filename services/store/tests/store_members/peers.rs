@@ -1,10 +1,10 @@
 //! Connections between members: mutual TLS, several URLs, and peers that are not what they should be.
 
-use etcd_client::Dialer;
 use crate::cluster::{
     Node, PATIENCE, PORT, acquaint, address, cluster, leading, nodes, start_all, wait,
 };
 use bytes::Bytes;
+use etcd_client::Dialer;
 use etcd_proto::errors::Refusal;
 use http_server::tls::Files;
 use orlop_store::executor::{

@@ -1,0 +1,664 @@
+//! Answers requests: from the path to the handler, and what is true of all answers.
+
+use super::{
+    body::Body,
+    cache::{Cache, Place},
+    clock,
+    read::Where,
+    write::{Target, Written, context},
+};
+use crate::planner::{
+    negotiate::{self, Form},
+    options::{ListOptions, Query, parse_revision},
+    render::Renderer,
+    route::{Method, Route, Target as Asked, route},
+    served::{Catalogue, Part, Served},
+    write::{self as plan, Body as Given, DeleteOptions, Planned, Scope},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_server::{Answer, Peer};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue},
+};
+use kinds::Verb;
+use objects::{
+    decode::{FieldValidation, Target as Decode},
+    metadata::Metadata,
+    schema::Schemas,
+    status::{PATH_NOT_FOUND, Qualified, Status},
+    table::Include,
+};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// Largest body of a request; upstream's.
+pub const BODY_MAX: usize = 3 * 1024 * 1024;
+/// Longest time for anything but a watch; upstream's.
+const REQUEST_MAX: Duration = Duration::from_secs(60);
+/// Reads at once, and writes; upstream's. Who comes then is asked to come again.
+const READS_MAX: usize = 400;
+const WRITES_MAX: usize = 200;
+
+/// Answers requests. Clones are the same, each for one connection.
+#[derive(Debug, Clone)]
+pub struct Api {
+    inner: Arc<Inner>,
+    peer: Arc<Peer>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    catalogue: Catalogue,
+    cache: Cache,
+    reads: Semaphore,
+    writes: Semaphore,
+}
+
+/// A request for a resource, understood.
+struct Ask<'a> {
+    served: &'a Served,
+    place: Option<Place>,
+    asked: &'a Asked,
+    part: Option<Part>,
+    query: &'a Query,
+    form: Form,
+    content_type: Option<&'a str>,
+}
+
+impl Api {
+    /// Over a cache.
+    #[must_use]
+    pub fn new(cache: Cache) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                catalogue: Catalogue::builtin(),
+                cache,
+                reads: Semaphore::new(READS_MAX),
+                writes: Semaphore::new(WRITES_MAX),
+            }),
+            peer: Arc::default(),
+        }
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let accept = text(&request, &ACCEPT).map(str::to_owned);
+        let answered = timeout(REQUEST_MAX, self.handle(request)).await;
+        let answered = answered.unwrap_or_else(|_| {
+            Err(Status::timeout(
+                "request did not complete within the allotted timeout",
+                0,
+            ))
+        });
+        answered.unwrap_or_else(|status| {
+            let form = negotiate::accept(accept.as_deref()).unwrap_or(Form::JSON);
+            failed(&status, form)
+        })
+    }
+
+    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let query = Query::parse(request.uri().query());
+        let method = method(request.method())?;
+        let path = request.uri().path().to_owned();
+        let asked = match route(method, &path, query.flag("watch")) {
+            Route::Resource(asked) => asked,
+            Route::Other => return Ok(self.other(&path).await),
+        };
+        let served = self
+            .inner
+            .catalogue
+            .find(&asked.group, &asked.version, &asked.resource);
+        let served = served.ok_or_else(Status::resource_not_found)?;
+        let part = match &asked.subresource {
+            None => None,
+            Some(name) => Some(
+                served
+                    .subresource(name)
+                    .ok_or_else(Status::resource_not_found)?,
+            ),
+        };
+        if !served.allows(part, asked.verb) {
+            return Err(Status::method_not_allowed());
+        }
+        let accept = text(&request, &ACCEPT).map(str::to_owned);
+        let content_type = text(&request, &CONTENT_TYPE).map(str::to_owned);
+        let ask = Ask {
+            served,
+            place: self.inner.cache.place(served.stored),
+            asked: &asked,
+            part,
+            query: &query,
+            form: negotiate::accept(accept.as_deref())?,
+            content_type: content_type.as_deref(),
+        };
+        let scoped = asked.namespace.is_some() && asked.resource != "namespaces";
+        if scoped != served.schema.namespaced
+            && (scoped || asked.name.is_some() || asked.verb == Verb::Create)
+        {
+            return Err(Status::resource_not_found());
+        }
+        let busy = || Status::too_many_requests("Too many requests, please try again later.", 1);
+        match asked.verb {
+            Verb::Watch => self.read(&ask).await,
+            Verb::Get | Verb::List => {
+                let _slot = self.inner.reads.try_acquire().map_err(|_| busy())?;
+                self.read(&ask).await
+            }
+            _ => {
+                let _slot = self.inner.writes.try_acquire().map_err(|_| busy())?;
+                let body = collect(request).await?;
+                self.write(&ask, &body).await
+            }
+        }
+    }
+
+    async fn read(&self, ask: &Ask<'_>) -> Result<Response<Body>, Status> {
+        let place = ask.place.ok_or_else(Status::method_not_allowed)?;
+        let at = Where {
+            cache: &self.inner.cache,
+            served: ask.served,
+            place,
+            namespace: ask.namespace(),
+        };
+        let renderer = ask.renderer()?;
+        let body = match ask.asked.verb {
+            Verb::Get => {
+                let version = ask
+                    .query
+                    .get("resourceVersion")
+                    .map(parse_revision)
+                    .transpose()?;
+                let name = ask.asked.name.as_deref().unwrap_or_default();
+                renderer.one(&at.get(name, version).await?)?.into()
+            }
+            Verb::List => {
+                let options = ListOptions::parse(ask.query, false)?;
+                at.list(&options, &renderer).await?
+            }
+            _ => {
+                let query = named(ask.query, ask.asked.name.as_deref());
+                let options = ListOptions::parse(&query, true)?;
+                at.watch(&options, &query, &renderer).await?
+            }
+        };
+        Ok(ok(StatusCode::OK, ask.form, body, &[]))
+    }
+
+    async fn write(&self, ask: &Ask<'_>, body: &Bytes) -> Result<Response<Body>, Status> {
+        match ask.part {
+            None | Some(Part::Status) => {}
+            Some(Part::Other(_)) => return Err(Status::method_not_allowed()),
+        }
+        let place = ask.place.ok_or_else(Status::method_not_allowed)?;
+        let validation = validation(ask.query)?;
+        let dry_run = dry_run(ask.query)?;
+        let context = context(validation);
+        let name = ask.asked.name.clone().unwrap_or_default();
+        let target = |name: &str| Target {
+            cache: &self.inner.cache,
+            served: ask.served,
+            place,
+            key: ask.key(name),
+            name: name.to_owned(),
+            dry_run,
+        };
+        let scope = match ask.part {
+            Some(Part::Status) => Scope::Status,
+            _ => Scope::Object,
+        };
+        match ask.asked.verb {
+            Verb::Create => {
+                let given = ask.given(body)?;
+                let planned = plan::create(ask.served, ask.namespace(), &given, &context)?;
+                let Planned::Write { object, warnings } = planned else {
+                    return Err(Status::internal("a create that writes nothing"));
+                };
+                self.namespace_takes_new(ask, &object).await?;
+                let name = Metadata::of(&object).name().to_owned();
+                let written = target(&name).create(&object, warnings).await?;
+                self.written(ask, written, StatusCode::CREATED)
+            }
+            Verb::Update => {
+                let given = ask.given(body)?;
+                let target = target(&name);
+                let plan =
+                    |old: &Value| plan::update(ask.served, scope, &name, &given, old, &context);
+                let written = target.change(plan).await?;
+                self.written(ask, written, StatusCode::OK)
+            }
+            Verb::Patch => {
+                let kind = negotiate::patch(ask.content_type)?;
+                let given = Given {
+                    bytes: body,
+                    format: plan::Format::Json,
+                };
+                let target = target(&name);
+                let plan =
+                    |old: &Value| plan::patch(ask.served, scope, kind, &given, old, &context);
+                let written = target.change(plan).await?;
+                self.written(ask, written, StatusCode::OK)
+            }
+            Verb::Delete => {
+                let mut options = delete_options(ask, body, &context)?;
+                options.dry_run |= dry_run;
+                let target = Target {
+                    dry_run: options.dry_run,
+                    ..target(&name)
+                };
+                let plan = |old: &Value| plan::delete(ask.served, &options, old, &context);
+                let written = target.change(plan).await?;
+                self.deleted(ask, written, &name)
+            }
+            Verb::DeleteCollection => self.delete_many(ask, place, body, &context, dry_run).await,
+            Verb::Get | Verb::List | Verb::Watch => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// Deletes all that a list with these options has. What others delete meanwhile is gone, too.
+    async fn delete_many(
+        &self,
+        ask: &Ask<'_>,
+        place: Place,
+        body: &Bytes,
+        context: &plan::Context,
+        dry_run: bool,
+    ) -> Result<Response<Body>, Status> {
+        let mut options = delete_options(ask, body, context)?;
+        options.dry_run |= dry_run;
+        let list = ListOptions::parse(ask.query, false)?;
+        let at = Where {
+            cache: &self.inner.cache,
+            served: ask.served,
+            place,
+            namespace: ask.namespace(),
+        };
+        let filter = at.filter(&list)?;
+        self.inner
+            .cache
+            .fresh()
+            .await
+            .map_err(|error| super::read::unavailable(&error))?;
+        let entries: Vec<_> = {
+            let (objects, _) = self.inner.cache.read(place);
+            let matching = objects.iter(filter.namespace.as_deref());
+            matching
+                .filter(|entry| filter.matches(entry))
+                .cloned()
+                .collect()
+        };
+        for entry in &entries {
+            let target = Target {
+                cache: &self.inner.cache,
+                served: ask.served,
+                place,
+                key: entry.key().to_owned(),
+                name: entry.name().to_owned(),
+                dry_run: options.dry_run,
+            };
+            let plan = |old: &Value| plan::delete(ask.served, &options, old, context);
+            match target.change(plan).await {
+                Err(status) if status.code != 404 => return Err(status),
+                _ => {}
+            }
+        }
+        let renderer = ask.renderer()?;
+        let meta = objects::table::ListMeta::default();
+        let stored = entries.iter().map(|entry| entry.bytes().clone());
+        let list = renderer.list(stored, &meta)?;
+        Ok(ok(StatusCode::OK, ask.form, list.into(), &[]))
+    }
+
+    fn written(
+        &self,
+        ask: &Ask<'_>,
+        written: Written,
+        code: StatusCode,
+    ) -> Result<Response<Body>, Status> {
+        let object = ask.renderer()?.one(&written.object)?;
+        Ok(ok(code, ask.form, object.into(), &written.warnings))
+    }
+
+    /// An object that is still there, or that it is gone.
+    fn deleted(
+        &self,
+        ask: &Ask<'_>,
+        written: Written,
+        name: &str,
+    ) -> Result<Response<Body>, Status> {
+        if !written.removed || returns_object(ask.served) {
+            return self.written(ask, written, StatusCode::OK);
+        }
+        let object: Value = serde_json::from_slice(&written.object).unwrap_or_default();
+        let uid = Metadata::of(&object).uid();
+        let status = Status::deleted(ask.served.qualified(), name, uid);
+        let body = status.to_value().to_string();
+        Ok(ok(
+            StatusCode::OK,
+            Form::JSON,
+            body.into(),
+            &written.warnings,
+        ))
+    }
+
+    /// Nothing new comes into a namespace that is not there, or that is going.
+    async fn namespace_takes_new(&self, ask: &Ask<'_>, object: &Value) -> Result<(), Status> {
+        let Some(namespace) = ask.namespace().filter(|_| ask.served.schema.namespaced) else {
+            return Ok(());
+        };
+        let namespaces = self.inner.catalogue.find("", "v1", "namespaces");
+        let (Some(served), Some(place)) = (
+            namespaces,
+            namespaces.and_then(|served| self.inner.cache.place(served.stored)),
+        ) else {
+            return Err(Status::internal("namespaces are not served"));
+        };
+        let at = Where {
+            cache: &self.inner.cache,
+            served,
+            place,
+            namespace: None,
+        };
+        let cached = {
+            let (objects, _) = self.inner.cache.read(place);
+            objects.get(namespace).map(|entry| entry.bytes().clone())
+        };
+        let found = match cached {
+            Some(found) => found,
+            // It may have been made just now.
+            None => at.get(namespace, None).await?,
+        };
+        let found: Value = serde_json::from_slice(&found).unwrap_or_default();
+        if Metadata::of(&found).deletion_timestamp().is_none() {
+            return Ok(());
+        }
+        let name = Metadata::of(object).name().to_owned();
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let message = format!("namespace {namespace} is being terminated");
+        Err(
+            Status::forbidden(ask.served.qualified(), &name, &why).with_cause(
+                "NamespaceTerminating",
+                message,
+                "metadata.namespace",
+            ),
+        )
+    }
+
+    async fn other(&self, path: &str) -> Response<Body> {
+        let state = self.inner.cache.state();
+        match path {
+            "/livez" | "/healthz" | "/readyz" => {
+                if path == "/livez" || (state.loaded && state.following) {
+                    plain(StatusCode::OK, "ok")
+                } else {
+                    plain(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "the store is not followed",
+                    )
+                }
+            }
+            "/version" => {
+                let body = crate::planner::version::document().to_string();
+                ok(StatusCode::OK, Form::JSON, body.into(), &[])
+            }
+            _ => plain(StatusCode::NOT_FOUND, PATH_NOT_FOUND),
+        }
+    }
+}
+
+impl Ask<'_> {
+    fn namespace(&self) -> Option<&str> {
+        self.asked
+            .namespace
+            .as_deref()
+            .filter(|_| self.served.schema.namespaced)
+    }
+
+    fn key(&self, name: &str) -> String {
+        match self.namespace() {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    fn renderer(&self) -> Result<Renderer<'_>, Status> {
+        let include = self.query.get("includeObject").unwrap_or_default();
+        let include = Include::parse(include).ok_or_else(|| {
+            Status::bad_request(format!("unrecognized includeObject value: \"{include}\""))
+        })?;
+        Ok(Renderer {
+            served: self.served,
+            form: self.form,
+            include,
+            now: clock::now(),
+        })
+    }
+
+    fn given<'a>(&self, body: &'a Bytes) -> Result<Given<'a>, Status> {
+        Ok(Given {
+            bytes: body,
+            format: negotiate::content(self.content_type)?,
+        })
+    }
+}
+
+impl Answer for Api {
+    type Body = Body;
+
+    fn connected(&self, peer: Peer) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            peer: Arc::new(peer),
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let _ = &self.peer;
+        self.respond(request).await
+    }
+}
+
+/// A watch of one object is one of those with its name.
+fn named(query: &Query, name: Option<&str>) -> Query {
+    match name {
+        Some(name) => query.with("fieldSelector", &format!("metadata.name={name}")),
+        None => query.clone(),
+    }
+}
+
+/// Whether a removal is answered with what was removed; for others, with that it was done.
+fn returns_object(served: &Served) -> bool {
+    served.stored.group.is_empty()
+        && matches!(
+            served.stored.name,
+            "pods"
+                | "podtemplates"
+                | "services"
+                | "serviceaccounts"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+                | "limitranges"
+        )
+}
+
+fn delete_options(
+    ask: &Ask<'_>,
+    body: &Bytes,
+    context: &plan::Context,
+) -> Result<DeleteOptions, Status> {
+    let mut value = Value::Object(serde_json::Map::new());
+    if !body.is_empty() {
+        let schemas = Schemas::builtin();
+        let kind = schemas.find("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+        let target = kind.map_or(Decode::Any, |kind| Decode::Type(schemas, kind));
+        let decoded = match negotiate::content(ask.content_type)? {
+            plan::Format::Json => objects::decode::json(body, target, context.validation),
+            plan::Format::Yaml => objects::decode::yaml(body, target, context.validation),
+        };
+        value = decoded
+            .map_err(|error| Status::bad_request(error.to_string()))?
+            .value;
+    }
+    // In the query, too, and there it counts for less.
+    if let Value::Object(fields) = &mut value {
+        if let Some(policy) = ask.query.get("propagationPolicy") {
+            fields
+                .entry("propagationPolicy")
+                .or_insert_with(|| policy.into());
+        }
+        if let Some(seconds) = ask
+            .query
+            .get("gracePeriodSeconds")
+            .and_then(|text| text.parse::<i64>().ok())
+        {
+            fields
+                .entry("gracePeriodSeconds")
+                .or_insert_with(|| seconds.into());
+        }
+        if ask.query.has("orphanDependents") {
+            let orphan = ask.query.flag("orphanDependents");
+            fields
+                .entry("orphanDependents")
+                .or_insert_with(|| orphan.into());
+        }
+    }
+    DeleteOptions::read(&value)
+}
+
+fn validation(query: &Query) -> Result<FieldValidation, Status> {
+    match query.get("fieldValidation") {
+        None | Some("Warn") => Ok(FieldValidation::Warn),
+        Some("Ignore") => Ok(FieldValidation::Ignore),
+        Some("Strict") => Ok(FieldValidation::Strict),
+        Some(other) => {
+            let mut errors = objects::field::ErrorList::default();
+            let path = objects::field::Path::new("fieldValidation");
+            errors.push(objects::field::FieldError::not_supported(
+                &path,
+                other,
+                &["", "Ignore", "Strict", "Warn"],
+            ));
+            Err(Status::invalid(
+                Qualified::new("meta.k8s.io", "CreateOptions"),
+                "",
+                &errors,
+            ))
+        }
+    }
+}
+
+fn dry_run(query: &Query) -> Result<bool, Status> {
+    let mut any = false;
+    for stage in query.all("dryRun").filter(|stage| !stage.is_empty()) {
+        if stage != "All" {
+            let mut errors = objects::field::ErrorList::default();
+            let path = objects::field::Path::new("dryRun");
+            errors.push(objects::field::FieldError::not_supported(
+                &path,
+                stage,
+                &["All"],
+            ));
+            return Err(Status::invalid(
+                Qualified::new("meta.k8s.io", "CreateOptions"),
+                "",
+                &errors,
+            ));
+        }
+        any = true;
+    }
+    Ok(any)
+}
+
+async fn collect(request: Request<Incoming>) -> Result<Bytes, Status> {
+    let limited = Limited::new(request.into_body(), BODY_MAX);
+    match limited.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Status::body_too_large(
+            u64::try_from(BODY_MAX).unwrap_or(u64::MAX),
+        )),
+        Err(error) => Err(Status::bad_request(format!(
+            "the body cannot be read: {error}"
+        ))),
+    }
+}
+
+fn method(method: &hyper::Method) -> Result<Method, Status> {
+    match *method {
+        hyper::Method::GET | hyper::Method::HEAD => Ok(Method::Get),
+        hyper::Method::POST => Ok(Method::Post),
+        hyper::Method::PUT => Ok(Method::Put),
+        hyper::Method::PATCH => Ok(Method::Patch),
+        hyper::Method::DELETE => Ok(Method::Delete),
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
+fn text<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> Option<&'a str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+fn ok(code: StatusCode, form: Form, body: Body, warnings: &[String]) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+    headers.insert(
+        "cache-control",
+        HeaderValue::from_static("no-cache, private"),
+    );
+    for warning in warnings {
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{}\"", quoted(warning))) {
+            headers.append("warning", value);
+        }
+    }
+    response
+}
+
+/// As the text of a warning: without what would end it, or the line.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            _ if character.is_control() => quoted.push(' '),
+            _ => quoted.push(character),
+        }
+    }
+    quoted
+}
+
+fn failed(status: &Status, form: Form) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let value = status.to_value();
+    let yaml = (form.format == plan::Format::Yaml)
+        .then(|| crate::planner::yaml::write(&value).ok())
+        .flatten();
+    let form = if yaml.is_some() { form } else { Form::JSON };
+    let body = yaml.unwrap_or_else(|| value.to_string());
+    let mut response = ok(code, form, body.into(), &[]);
+    let retry = status
+        .details
+        .as_ref()
+        .map_or(0, |details| details.retry_after_seconds);
+    if retry > 0 {
+        response
+            .headers_mut()
+            .insert("retry-after", HeaderValue::from(retry));
+    }
+    response
+}
+
+fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
+    *response.status_mut() = code;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

@@ -1,0 +1,126 @@
+//! From the command line to a server that answers, and back to an orderly end.
+
+use crate::{
+    arguments::Args,
+    executor::{
+        api::Api,
+        cache::Cache,
+        certificates::{self, CertificatesError},
+        store::Store,
+    },
+};
+use etcd_client::Dialer;
+use http_server::{
+    ListenError, Listener, Traffic,
+    tls::{Files, Tls, TlsError},
+};
+use service::{Context, RunError};
+use std::{error::Error, net::SocketAddr, path::PathBuf, sync::Arc};
+
+/// Name of the service.
+pub const NAME: &str = "apiserver";
+/// Where resolvers are listed.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Names under which Pods and people reach the API.
+const NAMES: [&str; 5] = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "localhost",
+];
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// Where the store is.
+    #[error("--etcd-servers: {0}")]
+    Store(String),
+    /// Flags that do not go together.
+    #[error("{0}")]
+    Flags(&'static str),
+    /// Certificates.
+    #[error("set up TLS")]
+    Tls(#[from] TlsError),
+    /// Certificates of our own.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
+    /// Nobody could connect.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// Runs the server until it is asked to stop.
+///
+/// # Errors
+/// [`RunError`], already told.
+pub fn run(args: Args) -> Result<(), RunError> {
+    service::run_threaded(NAME, args.service.clone(), |context| async move {
+        serve(context, args)
+            .await
+            .map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)
+    })
+}
+
+async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
+    let address = SocketAddr::new(args.bind_address, args.secure_port);
+    let files = files(&args, address)?;
+    let tls = Arc::new(Tls::optional(files)?);
+    let listener = Listener::tls(address, tls).await?;
+    let dialer = Dialer::new(store_files(&args), PathBuf::from(RESOLV_CONF))?;
+    let store = Store::new(dialer, &args.etcd_servers).map_err(WiringError::Store)?;
+    let cache = Cache::new(store, &args.etcd_prefix);
+    let following = tokio::spawn(cache.clone().run());
+    let api = Api::new(cache.clone());
+    let traffic = Arc::new(Traffic::default());
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let done = move || {
+        let mut stopping = stopping.clone();
+        async move {
+            // A sender that is gone stops us, too.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
+    };
+    let serving = tokio::spawn(listener.serve(api, traffic, done));
+    tracing::info!(%address, "the API is served");
+    let ready = async {
+        cache.loaded().await;
+        context.ready();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = context.stopping() => {}
+        () = ready => {}
+    }
+    let _ = stop.send(true);
+    // It ends by itself, in its own time.
+    let _ = serving.await;
+    following.abort();
+    Ok(())
+}
+
+fn files(args: &Args, address: SocketAddr) -> Result<Files, WiringError> {
+    match (
+        &args.tls_cert_file,
+        &args.tls_private_key_file,
+        &args.client_ca_file,
+    ) {
+        (Some(certificate), Some(key), Some(trusted)) => Ok(Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            trusted: trusted.clone(),
+        }),
+        (None, None, None) => Ok(certificates::make(&args.cert_dir, address, &NAMES)?),
+        _ => Err(WiringError::Flags(
+            "--tls-cert-file, --tls-private-key-file and --client-ca-file are given all or none",
+        )),
+    }
+}
+
+fn store_files(args: &Args) -> Option<Files> {
+    Some(Files {
+        certificate: args.etcd_certfile.clone()?,
+        key: args.etcd_keyfile.clone()?,
+        trusted: args.etcd_cafile.clone()?,
+    })
+}
