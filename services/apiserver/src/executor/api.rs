@@ -3,7 +3,7 @@
 use super::{
     body::Body,
     cache::{Cache, Place},
-    clock,
+    clock, parts,
     read::Where,
     write::{Target, Written, context},
 };
@@ -172,7 +172,13 @@ impl Api {
                     .map(parse_revision)
                     .transpose()?;
                 let name = ask.asked.name.as_deref().unwrap_or_default();
-                renderer.one(&at.get(name, version).await?)?.into()
+                let object = at.get(name, version).await?;
+                match ask.part {
+                    Some(Part::Other(part)) if part.name == "scale" => {
+                        parts::scale(&object)?.into()
+                    }
+                    _ => renderer.one(&object)?.into(),
+                }
             }
             Verb::List => {
                 let options = ListOptions::parse(ask.query, false)?;
@@ -188,14 +194,12 @@ impl Api {
     }
 
     async fn write(&self, ask: &Ask<'_>, body: &Bytes) -> Result<Response<Body>, Status> {
-        match ask.part {
-            None | Some(Part::Status) => {}
-            Some(Part::Other(_)) => return Err(Status::method_not_allowed()),
+        let context = context(validation(ask.query)?);
+        let dry_run = dry_run(ask.query)?;
+        if ask.served.resource.name == "bindings" {
+            return self.bind(ask, body, &context, dry_run).await;
         }
         let place = ask.place.ok_or_else(Status::method_not_allowed)?;
-        let validation = validation(ask.query)?;
-        let dry_run = dry_run(ask.query)?;
-        let context = context(validation);
         let name = ask.asked.name.clone().unwrap_or_default();
         let target = |name: &str| Target {
             cache: &self.inner.cache,
@@ -206,8 +210,16 @@ impl Api {
             dry_run,
         };
         let scope = match ask.part {
+            None => Scope::Object,
             Some(Part::Status) => Scope::Status,
-            _ => Scope::Object,
+            Some(Part::Other(part)) => match Scope::of(part.name) {
+                Some(scope) => scope,
+                None => {
+                    return self
+                        .deed(ask, part.name, &target(&name), body, &context)
+                        .await;
+                }
+            },
         };
         match ask.asked.verb {
             Verb::Create => {
@@ -255,6 +267,66 @@ impl Api {
             Verb::DeleteCollection => self.delete_many(ask, place, body, &context, dry_run).await,
             Verb::Get | Verb::List | Verb::Watch => Err(Status::method_not_allowed()),
         }
+    }
+
+    /// Subresources of another kind than their object's.
+    async fn deed(
+        &self,
+        ask: &Ask<'_>,
+        part: &str,
+        target: &Target<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+    ) -> Result<Response<Body>, Status> {
+        let patched = match ask.asked.verb {
+            Verb::Patch => Some(negotiate::patch(ask.content_type)?),
+            _ => None,
+        };
+        let format = match patched {
+            Some(_) => plan::Format::Json,
+            None => negotiate::content(ask.content_type)?,
+        };
+        match part {
+            "scale" => {
+                let written = parts::write_scale(target, body, format, patched, context).await?;
+                let scale = parts::scale(&written.object)?;
+                Ok(ok(StatusCode::OK, Form::JSON, scale.into(), &[]))
+            }
+            "binding" => Ok(told(&parts::bind(target, body, format, context).await?)),
+            "eviction" => {
+                let namespace = ask.namespace().unwrap_or_default();
+                let catalogue = &self.inner.catalogue;
+                let evicted = parts::evict_pod(target, catalogue, namespace, body, format, context);
+                Ok(told(&evicted.await?))
+            }
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// A binding that was posted to the collection names its pod.
+    async fn bind(
+        &self,
+        ask: &Ask<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+        dry_run: bool,
+    ) -> Result<Response<Body>, Status> {
+        let format = negotiate::content(ask.content_type)?;
+        let name = parts::bound_name(body, format, context)?;
+        let pods = self.inner.catalogue.find("", "v1", "pods");
+        let place = pods.and_then(|served| self.inner.cache.place(served.stored));
+        let (Some(served), Some(place)) = (pods, place) else {
+            return Err(Status::internal("pods are not served"));
+        };
+        let target = Target {
+            cache: &self.inner.cache,
+            served,
+            place,
+            key: ask.key(&name),
+            name,
+            dry_run,
+        };
+        Ok(told(&parts::bind(&target, body, format, context).await?))
     }
 
     /// Deletes all that a list with these options has. What others delete meanwhile is gone, too.
@@ -630,6 +702,12 @@ fn quoted(text: &str) -> String {
         }
     }
     quoted
+}
+
+/// That something was done.
+fn told(status: &Status) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
+    ok(code, Form::JSON, status.to_value().to_string().into(), &[])
 }
 
 fn failed(status: &Status, form: Form) -> Response<Body> {

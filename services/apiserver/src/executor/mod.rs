@@ -5,6 +5,7 @@ pub mod body;
 pub mod cache;
 pub mod certificates;
 pub mod clock;
+pub mod parts;
 pub mod random;
 pub mod read;
 pub mod store;

@@ -10,6 +10,7 @@
 mod body;
 mod create;
 mod delete;
+pub mod parts;
 mod update;
 
 pub use body::{Body, Format, PatchType};

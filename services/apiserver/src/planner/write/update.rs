@@ -22,6 +22,25 @@ pub enum Scope {
     Object,
     /// The status.
     Status,
+    /// A subresource that is these parts of the object, and nothing else of it.
+    Parts(&'static [&'static [&'static str]]),
+    /// Resources of a pod's containers.
+    Resize,
+}
+
+impl Scope {
+    /// Of a subresource by its name; None for what is no part of an object.
+    #[must_use]
+    pub fn of(subresource: &str) -> Option<Self> {
+        match subresource {
+            "status" => Some(Self::Status),
+            "ephemeralcontainers" => Some(Self::Parts(&[&["spec", "ephemeralContainers"]])),
+            "finalize" => Some(Self::Parts(&[&["spec", "finalizers"]])),
+            "approval" => Some(Self::Parts(&[&["status", "conditions"]])),
+            "resize" => Some(Self::Resize),
+            _ => None,
+        }
+    }
 }
 
 /// Plans an update: `old` is what is there, of the stored version and with its resourceVersion.
@@ -158,22 +177,30 @@ fn change(
             (rules.prepare_update)(&mut object, old);
         }
         Scope::Status => {
-            let Value::Object(fields) = &mut object else {
-                return Err(Status::bad_request("the object is none"));
-            };
-            let status = fields.remove("status");
-            let said = fields.remove("metadata");
-            let mut kept = old.clone();
-            if let Value::Object(fields) = &mut kept {
-                match status {
-                    Some(status) => fields.insert("status".to_owned(), status),
-                    None => fields.remove("status"),
-                };
-                fields.extend(said.map(|said| ("metadata".to_owned(), said)));
-            }
-            object = kept;
+            let said = object;
+            object = old.clone();
+            take(&mut object, &said, "status");
+            take(&mut object, &said, "metadata");
             defaults(served, &mut object);
             (rules.prepare_status)(&mut object, old);
+        }
+        Scope::Parts(parts) => {
+            let said = object;
+            object = old.clone();
+            for part in parts {
+                take_part(&mut object, &said, part);
+            }
+            take_version(&mut object, &said);
+            defaults(served, &mut object);
+        }
+        Scope::Resize => {
+            let said = object;
+            object = old.clone();
+            for containers in ["containers", "initContainers"] {
+                resize(&mut object, &said, containers);
+            }
+            take_version(&mut object, &said);
+            defaults(served, &mut object);
         }
     }
     if served.stored.generation && spec_changed(&object, old) {
@@ -192,6 +219,7 @@ fn change(
             (rules.validate_update)(&object, old, &mut errors);
         }
         Scope::Status => (rules.validate_status)(&object, old, &mut errors),
+        Scope::Parts(_) | Scope::Resize => (rules.validate)(&object, &mut errors),
     }
     if !errors.is_empty() {
         return Err(invalid(served, &object, &errors));
@@ -276,6 +304,53 @@ fn take(object: &mut Value, old: &Value, field: &str) {
             Some(value) => fields.insert(field.to_owned(), value.clone()),
             None => fields.remove(field),
         };
+    }
+}
+
+/// Takes one part of an object from another.
+fn take_part(object: &mut Value, from: &Value, part: &[&str]) {
+    let Some((last, way)) = part.split_last() else {
+        return;
+    };
+    let found = part
+        .iter()
+        .try_fold(from, |value, step| value.get(step))
+        .cloned();
+    let mut place = object;
+    for step in way {
+        let Value::Object(fields) = place else { return };
+        place = fields
+            .entry(*step)
+            .or_insert_with(|| Value::Object(Map::new()));
+    }
+    if let Value::Object(fields) = place {
+        match found {
+            Some(value) => fields.insert((*last).to_owned(), value),
+            None => fields.remove(*last),
+        };
+    }
+}
+
+/// The version that the client saw has been checked.
+fn take_version(object: &mut Value, said: &Value) {
+    let version = Metadata::of(said).resource_version().to_owned();
+    metadata::edit(object).insert("resourceVersion".to_owned(), version.into());
+}
+
+/// Takes resources of containers, by their names.
+fn resize(object: &mut Value, said: &Value, containers: &str) {
+    let pointer = format!("/spec/{containers}");
+    let wanted = said
+        .pointer(&pointer)
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let known = object.pointer_mut(&pointer).and_then(Value::as_array_mut);
+    for container in known.into_iter().flatten() {
+        let same = wanted.iter().find(|one| one["name"] == container["name"]);
+        if let Some(same) = same {
+            take(container, same, "resources");
+        }
     }
 }
 
