@@ -190,7 +190,7 @@ mod tests {
         check(3650 * 86_400, "10y");
         assert_eq!(
             age(Some(&"2026-11-30T00:00:00Z".into()), 1_796_000_000),
-            "4h53m"
+            "53m"
         );
         assert_eq!(age(Some(&1.into()), 0), "<unknown>");
         assert_eq!(age(None, 0), "<unknown>");
