@@ -51,7 +51,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "verify",
-        about: "format, clippy, rustdoc, cargo-deny, layers",
+        about: "format, clippy, rustdoc, cargo-deny, layers, generated pages and schemas",
         run: verbs::verify::run,
     },
     Verb {

@@ -5,6 +5,7 @@ mod disk;
 mod memory;
 mod network;
 mod node;
+mod object_bytes;
 mod objects;
 mod store;
 mod volumes;
@@ -201,5 +202,26 @@ pub const TARGETS: &[Target] = &[
         run: objects::patches,
         made: Vec::new,
         runs: 100_000,
+    },
+    Target {
+        name: "object_json",
+        about: "JSON of a client of the Kubernetes API",
+        run: object_bytes::json,
+        made: Vec::new,
+        runs: 50_000,
+    },
+    Target {
+        name: "object_yaml",
+        about: "YAML of a client of the Kubernetes API",
+        run: object_bytes::yaml,
+        made: Vec::new,
+        runs: 20_000,
+    },
+    Target {
+        name: "object_splice",
+        about: "a stored object, which another API server may have written",
+        run: object_bytes::spliced,
+        made: Vec::new,
+        runs: 200_000,
     },
 ];

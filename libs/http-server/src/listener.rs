@@ -294,7 +294,8 @@ where
         let answers = Arc::new(self.answers.connected(peer));
         let service = service_fn(move |request: Request<Incoming>| {
             let answers = Arc::clone(&answers);
-            async move { Ok::<_, Infallible>(answers.answer(request).await) }
+            // In a box, since hyper moves the future of a stream five times before it is polled.
+            Box::pin(async move { Ok::<_, Infallible>(answers.answer(request).await) })
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder

@@ -9,7 +9,7 @@
 //! Rules are pure: an object is a value, mistakes are collected, nothing is looked up. What needs other objects (a namespace that
 //! must be there, addresses) is the server's.
 
-use objects::field::ErrorList;
+use objects::{field::ErrorList, metadata::NameRule};
 use serde_json::Value;
 
 /// A type's rules. Those that it has none of are [`Rules::NONE`]'s.
@@ -37,19 +37,6 @@ pub struct Rules {
     pub columns: &'static [Column],
     /// Fields that a field selector may name, besides `metadata.name` and `metadata.namespace`.
     pub selectable: &'static [Selectable],
-}
-
-/// The grammar of a type's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NameRule {
-    /// Labels with dots between them, 253 bytes.
-    DnsSubdomain,
-    /// One label of 63 bytes.
-    DnsLabel,
-    /// One label that does not begin with a digit.
-    Dns1035Label,
-    /// What can be a segment of a path.
-    PathSegment,
 }
 
 /// A column of `kubectl get`.
@@ -155,7 +142,7 @@ impl Rules {
         validate_update: |_, _, _| (),
         validate_status: |_, _, _| (),
         warnings: |_, _| Vec::new(),
-        name: NameRule::DnsSubdomain,
+        name: NameRule::Subdomain,
         columns: &[NAME, AGE],
         selectable: &[],
     };

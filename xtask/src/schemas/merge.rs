@@ -277,3 +277,64 @@ fn default(text: &str) -> Result<String> {
         serde_json::from_str(text).with_context(|| format!("the default `{text}` is no JSON"))?;
     Ok(value.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schemas::protobuf;
+
+    fn message(fields: &[(&str, u32, Option<&str>)]) -> Message {
+        let mut message = Message::default();
+        for (name, tag, inner) in fields {
+            let field = protobuf::Field {
+                tag: *tag,
+                description: String::new(),
+                markers: Markers::default(),
+                message: inner.map(str::to_owned),
+            };
+            message.fields.insert(plain(name), field);
+        }
+        message
+    }
+
+    #[test]
+    fn a_field_is_found_in_the_messages_that_json_does_not_show() {
+        let messages: Messages = [
+            (
+                "a::volumesource".to_owned(),
+                message(&[("hostPath", 1, None)]),
+            ),
+            (
+                "a::rule".to_owned(),
+                message(&[("volumeSource", 3, Some("a::volumesource"))]),
+            ),
+            ("a::other".to_owned(), message(&[("secret", 7, None)])),
+        ]
+        .into();
+        let volume = message(&[
+            ("name", 1, None),
+            ("rule", 2, Some("a::rule")),
+            ("mine", 4, Some("a::other")),
+        ]);
+        let tags = |name| place(name, &volume, &messages).map(|(tags, ..)| tags);
+        assert_eq!(tags("name"), Some(vec![1]));
+        assert_eq!(tags("hostPath"), Some(vec![2, 3, 1]));
+        assert_eq!(
+            tags("secret"),
+            None,
+            "a field of its own name holds an object of its own"
+        );
+    }
+
+    #[test]
+    fn defaults_are_json_or_known_constants() {
+        let check = |text: &str, expect: Option<&str>| {
+            assert_eq!(default(text).ok().as_deref(), expect, "{text}");
+        };
+        check("\"TCP\"", Some("\"TCP\""));
+        check("1", Some("1"));
+        check("ref(AzureSharedBlobDisk)", Some("\"Shared\""));
+        check("ref(Nothing)", None);
+        check("TCP", None);
+    }
+}

@@ -416,3 +416,53 @@ fn flatten(tokens: TokenStream, flat: &mut Vec<TokenTree>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shape of one value in `json_schema!`.
+    fn check(tokens: &str, expect: &Shape) {
+        let tokens: TokenStream = tokens.parse().unwrap();
+        let json = value(&tokens.into_iter().next().unwrap()).unwrap();
+        assert_eq!(&shape(&json).unwrap(), expect);
+    }
+
+    #[test]
+    fn shapes() {
+        let pod = || Shape::Reference("api::core::v1::Pod".to_owned());
+        check(
+            r#"{"description": "A, b: {c}", "type": "integer", "format": "int32",}"#,
+            &Shape::Integer("int32".to_owned()),
+        );
+        check(
+            "(__gen.subschema_for::<crate::api::core::v1::Pod>())",
+            &pod(),
+        );
+        check(
+            r#"{"type": "array", "items": (__gen.subschema_for::<crate::api::core::v1::Pod>()),}"#,
+            &Shape::Array(Box::new(pod())),
+        );
+        check(
+            r#"{"additionalProperties": __gen.subschema_for::<crate::api::core::v1::Pod>(), "type": "object"}"#,
+            &Shape::Map(Box::new(pod())),
+        );
+        check(
+            r#"{"x-kubernetes-int-or-string": true}"#,
+            &Shape::IntOrString,
+        );
+    }
+
+    #[test]
+    fn a_reference_has_a_description_of_its_own() {
+        let tokens: TokenStream = r#"({
+            let mut schema_obj = __gen.subschema_for::<crate::api::core::v1::Pod>();
+            schema_obj.ensure_object().insert("description".into(), "What it is.".into());
+            schema_obj
+        })"#
+        .parse()
+        .unwrap();
+        let json = value(&tokens.into_iter().next().unwrap()).unwrap();
+        assert_eq!(json.text("description").as_deref(), Some("What it is."));
+    }
+}

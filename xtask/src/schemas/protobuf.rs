@@ -192,6 +192,9 @@ fn single_message(of: &syn::Type, module: &[String]) -> Option<String> {
             _ => None,
         };
     }
+    if found.path.leading_colon.is_some() {
+        return None;
+    }
     let names: Vec<String> = found
         .path
         .segments
@@ -206,4 +209,45 @@ fn single_message(of: &syn::Type, module: &[String]) -> Option<String> {
         .map(String::as_str)
         .collect();
     Some(key(&path.join("::")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_with_all_that_it_may_have() {
+        let source = r#"
+            /// A thing. It has
+            /// two lines.
+            /// +structType=atomic
+            pub struct IscsiThing {
+                /// Its ports.
+                ///     // +listType=set
+                /// +listType=map
+                /// +listMapKey=port
+                /// +listMapKey=protocol
+                #[prost(message, repeated, tag = "12")]
+                pub cluster_i_ps: ::prost::alloc::vec::Vec<Port>,
+                #[prost(message, optional, boxed, tag = "3")]
+                pub r#type: ::core::option::Option<::prost::alloc::boxed::Box<super::super::meta::v1::Meta>>,
+            }
+        "#;
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("api/core/v1");
+        fs::create_dir_all(&inner).unwrap();
+        fs::write(inner.join("mod.rs"), source).unwrap();
+        let messages = read(directory.path()).unwrap();
+        let message = &messages[&key("api::core::v1::ISCSIThing")];
+        assert_eq!(message.description, "A thing. It has\ntwo lines.");
+        assert_eq!(message.markers.get("structType"), Some("atomic"));
+        let ports = &message.fields[&plain("clusterIPs")];
+        assert_eq!((ports.tag, &ports.message), (12, &None));
+        assert_eq!(ports.markers.get("listType"), Some("map"));
+        let keys: Vec<&str> = ports.markers.all("listMapKey").collect();
+        assert_eq!(keys, ["port", "protocol"]);
+        let found = &message.fields["type"];
+        assert_eq!(found.tag, 3);
+        assert_eq!(found.message.as_deref(), Some("api::meta::v1::meta"));
+    }
 }

@@ -32,10 +32,10 @@ pub const MAX_DEPTH: usize = 128;
 pub enum FieldValidation {
     /// Nothing is said.
     Ignore,
-    /// The client gets warnings.
+    /// The client gets warnings; so it is where the request says nothing.
+    #[default]
     Warn,
     /// The request is refused.
-    #[default]
     Strict,
 }
 
@@ -120,9 +120,7 @@ pub fn yaml(
 ) -> Result<Decoded, DecodeError> {
     let document = yaml::read(bytes).map_err(DecodeError::Yaml)?;
     let report = Report::new(validation);
-    if let Some(repeated) = document.repeated_keys() {
-        report.strict(|| repeated);
-    }
+    report.repeated_keys(document.repeated_keys());
     let value = Seed::root(target, &report)
         .deserialize(document.events())
         .map_err(|error: serde::de::value::Error| DecodeError::Json(error.to_string()))?;

@@ -68,8 +68,18 @@ impl Report {
         self.strict(|| format!("duplicate field {}", quoted(&path(parent, name))));
     }
 
-    /// Any other text of a strict decoder.
-    pub(super) fn strict(&self, text: impl FnOnce() -> String) {
+    /// Keys that a YAML text has twice: for an error one text, for warnings one each.
+    pub(super) fn repeated_keys(&self, keys: &[String]) {
+        match self.validation {
+            FieldValidation::Strict if !keys.is_empty() => {
+                self.strict(|| format!("yaml: unmarshal errors:\n  {}", keys.join("\n  ")));
+            }
+            _ => keys.iter().for_each(|key| self.strict(|| key.clone())),
+        }
+    }
+
+    /// Any text of a strict decoder.
+    fn strict(&self, text: impl FnOnce() -> String) {
         if !self.is_strict() {
             return;
         }

@@ -65,6 +65,50 @@ fn duplicate_fields_have_their_paths_and_are_named_once() {
     );
 }
 
+/// The mistakes that upstream's own test of field validation makes, all in one body.
+#[test]
+fn one_body_with_all_mistakes() {
+    let body = r#"{"metadata":{"name":"a","name":"b","meta":1},"spec":{"one":1,"two":1,"two":2,"paused":true,"paused":false,
+        "template":{"spec":{"containers":[{"name":"c","nested":1,"imagePullPolicy":"Always","imagePullPolicy":"Never"}]}}}}"#;
+    refused(
+        "Deployment",
+        body,
+        r#"strict decoding error: duplicate field "metadata.name", unknown field "metadata.meta", unknown field "spec.one", unknown field "spec.two", duplicate field "spec.paused", unknown field "spec.template.spec.containers[0].nested", duplicate field "spec.template.spec.containers[0].imagePullPolicy""#,
+    );
+    // In YAML, repeated keys come first, and what is unknown in the order of its keys.
+    let text = b"metadata:
+  name: a
+  name: b
+  meta: 1
+spec:
+  two: 1
+  two: 2
+  one: 1
+  template: {spec: {containers: [{nested: 1}]}}
+";
+    let deployment = target("Deployment");
+    let error = yaml(text, deployment, FieldValidation::Strict).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "strict decoding error: yaml: unmarshal errors:
+  line 3: key \"name\" already set in map
+  line 7: key \"two\" already set in map, unknown field \"metadata.meta\", unknown field \"spec.one\", \
+         unknown field \"spec.template.spec.containers[0].nested\", unknown field \"spec.two\""
+    );
+    let warned = yaml(text, deployment, FieldValidation::Warn).unwrap();
+    assert_eq!(
+        warned.warnings,
+        [
+            r#"line 3: key "name" already set in map"#,
+            r#"line 7: key "two" already set in map"#,
+            r#"unknown field "metadata.meta""#,
+            r#"unknown field "spec.one""#,
+            r#"unknown field "spec.template.spec.containers[0].nested""#,
+            r#"unknown field "spec.two""#,
+        ]
+    );
+}
+
 #[test]
 fn of_unknown_fields_a_hundred_are_named() {
     let fields: Vec<String> = (0..300).map(|i| format!("\"f{i}\":0")).collect();

@@ -214,6 +214,17 @@ impl Schemas {
         self.by_name.get(name).copied()
     }
 
+    /// The type whose values say that they are this: `find_kind("policy", "v1", "Eviction")`. All types are looked at.
+    #[must_use]
+    pub fn find_kind(&self, group: &str, version: &str, kind: &str) -> Option<TypeId> {
+        let is = |found: &GroupVersionKind| {
+            (&*found.group, &*found.version, &*found.kind) == (group, version, kind)
+        };
+        self.types()
+            .find(|(_, named)| named.kind.as_ref().is_some_and(is))
+            .map(|(id, _)| id)
+    }
+
     /// A type by its place, which came from here.
     #[must_use]
     pub fn get(&self, id: TypeId) -> Option<&NamedType> {

@@ -67,6 +67,15 @@ pub enum StoreError {
     Refused(String),
 }
 
+/// Which store, and how far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// A store that was restored is another one.
+    pub cluster: u64,
+    /// Its revision.
+    pub revision: u64,
+}
+
 /// A value, and when it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -167,18 +176,22 @@ impl Store {
         })
     }
 
-    /// The store's revision: no earlier than that of any write that was done before this was called.
+    /// Which store it is, and its revision: no earlier than that of any write that was done before this was called.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn revision(&self) -> Result<u64, StoreError> {
+    pub async fn standing(&self) -> Result<Standing, StoreError> {
         let request = RangeRequest {
             key: self.nothing.clone(),
             count_only: true,
             ..RangeRequest::default()
         };
         let answer = self.range(request).await?;
-        Ok(revision_of(answer.header.as_ref()))
+        let header = answer.header.unwrap_or_default();
+        Ok(Standing {
+            cluster: header.cluster_id,
+            revision: unsigned(header.revision),
+        })
     }
 
     /// A key's value, and the store's revision.
