@@ -187,18 +187,15 @@ pub fn group_version(group: &str, version: &str) -> String {
 /// Groups and versions in the order in which all forms of discovery, and the index of OpenAPI, tell them.
 pub(crate) fn group_versions<'a, 'e>(
     entries: impl IntoIterator<Item = &'e Entry<'a>>,
-) -> Vec<(&'a str, Vec<(&'a str, Vec<&'e Entry<'a>>)>)>
+) -> Vec<(&'a str, &'a str)>
 where
     'a: 'e,
 {
-    sorted(entries)
-        .into_iter()
-        .map(|(group, versions)| {
-            let versions = versions.into_iter();
-            (
-                group.1,
-                versions.map(|(version, all)| (version.0, all)).collect(),
-            )
+    let groups = sorted(entries).into_iter();
+    groups
+        .flat_map(|(group, versions)| {
+            let versions = versions.into_keys();
+            versions.map(move |version| (group.1, version.0))
         })
         .collect()
 }

@@ -12,6 +12,7 @@
 pub mod discovery;
 pub mod entry;
 mod hash;
+pub mod openapi;
 pub mod resources;
 pub mod rules;
 pub mod types;

@@ -215,11 +215,6 @@ fn the_forms_agree() {
     let entries = entries();
     let plain: usize = group_versions(&entries)
         .into_iter()
-        .flat_map(|(group, versions)| {
-            versions
-                .into_iter()
-                .map(move |(version, _)| (group, version))
-        })
         .map(|(group, version)| {
             let found = resources(&entries, group, version).unwrap();
             found["resources"].as_array().unwrap().len()

@@ -48,8 +48,8 @@ impl Form {
 /// The types that one document needs.
 ///
 /// ```
-/// use objects::openapi::{Definitions, Form};
-/// use objects::schema::Schemas;
+/// use orlop_objects::openapi::{Definitions, Form};
+/// use orlop_objects::schema::Schemas;
 ///
 /// let schemas = Schemas::builtin();
 /// let mut definitions = Definitions::new(Form::V3);
