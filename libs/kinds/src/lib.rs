@@ -13,10 +13,12 @@ pub mod discovery;
 pub mod entry;
 mod hash;
 pub mod openapi;
+mod reference;
 pub mod resources;
 pub mod rules;
 pub mod types;
 mod verb;
 
 pub use entry::{Entry, kind_of};
+pub use reference::reference;
 pub use verb::Verb;

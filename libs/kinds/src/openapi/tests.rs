@@ -231,3 +231,69 @@ fn version_2_has_the_forms_of_its_own() {
         })
     );
 }
+
+/// A custom resource joins at run time: its own type, patches without the strategic form, and the built-in scale.
+#[test]
+fn a_custom_resource() {
+    use objects::schema::{GroupVersionKind, Kind, NamedType, Object, Resource, Schemas};
+
+    let group_version_kind = |kind: &str| GroupVersionKind {
+        group: "example.com".into(),
+        version: "v1".into(),
+        kind: kind.into(),
+    };
+    let mut schemas = Schemas::default();
+    let type_id = schemas.insert(NamedType {
+        name: "com.example.v1.Fleet".into(),
+        schema: Kind::Object(Box::<Object>::default()).into(),
+        kind: Some(group_version_kind("Fleet")),
+    });
+    let resource = Resource {
+        kind: group_version_kind("Fleet"),
+        plural: "fleets".into(),
+        singular: "fleet".into(),
+        namespaced: true,
+        list_kind: Some("FleetList".into()),
+        type_id,
+    };
+    let mut all = entries();
+    let scale = all.iter().flat_map(|entry| entry.subresources.clone());
+    let scale = scale.filter(|part| part.name == "scale").take(1).collect();
+    all.push(Entry {
+        resource: &resource,
+        schemas: &schemas,
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        verbs: &crate::Verb::ALL,
+        subresources: scale,
+        stored: Some((&resource.kind).into()),
+        strategic_merge: false,
+    });
+    let documents = Documents::new(&all, "v1.35.0");
+    let text = documents.v3("apis/example.com/v1").unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
+    check_whole(&document);
+    let fleet = "/apis/example.com/v1/namespaces/{namespace}/fleets";
+    let patch = &document["paths"][format!("{fleet}/{{name}}")]["patch"];
+    assert_eq!(patch["operationId"], "patchExampleComV1NamespacedFleet");
+    assert_eq!(patch["tags"], json!(["exampleCom_v1"]));
+    let forms = patch["requestBody"]["content"].as_object().unwrap();
+    assert!(!forms.contains_key("application/strategic-merge-patch+json"));
+    let scale = &document["paths"][format!("{fleet}/{{name}}/scale")]["get"];
+    let content = &scale["responses"]["200"]["content"]["application/json"];
+    assert_eq!(
+        content["schema"]["$ref"],
+        "#/components/schemas/io.k8s.api.autoscaling.v1.Scale"
+    );
+    // There is no type of its lists.
+    let content = &document["paths"][fleet]["get"]["responses"]["200"]["content"];
+    assert_eq!(
+        content["application/json"]["schema"],
+        json!({"type": "object"})
+    );
+    let index: Value = serde_json::from_str(&documents.index()).unwrap();
+    assert!(index["paths"].get("apis/example.com").is_some());
+    let both: Value = serde_json::from_str(&documents.v2()).unwrap();
+    check_whole(&both);
+    assert!(both["definitions"].get("com.example.v1.Fleet").is_some());
+}
