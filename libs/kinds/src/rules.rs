@@ -134,18 +134,71 @@ fn human(seconds: i64) -> String {
 impl Rules {
     /// No rules.
     pub const NONE: Self = Self {
-        defaults: |_| (),
-        prepare_create: |_| (),
-        prepare_update: |_, _| (),
-        prepare_status: |_, _| (),
-        validate: |_, _| (),
-        validate_update: |_, _, _| (),
-        validate_status: |_, _, _| (),
-        warnings: |_, _| Vec::new(),
+        defaults: none::change,
+        prepare_create: none::change,
+        prepare_update: none::change_from,
+        prepare_status: none::change_from,
+        validate: none::validate,
+        validate_update: none::validate_from,
+        validate_status: none::validate_from,
+        warnings: none::warn,
         name: NameRule::Subdomain,
         columns: &[NAME, AGE],
         selectable: &[],
     };
+
+    /// Has defaults that its schema does not say.
+    #[must_use]
+    pub fn has_defaults(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.defaults, Self::NONE.defaults)
+    }
+
+    /// Finds mistakes in an object by itself.
+    #[must_use]
+    pub fn has_validation(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.validate, Self::NONE.validate)
+    }
+
+    /// Finds mistakes in what an update changes.
+    #[must_use]
+    pub fn has_update_validation(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.validate_update, Self::NONE.validate_update)
+    }
+
+    /// Finds mistakes in what an update of the status changes.
+    #[must_use]
+    pub fn has_status_validation(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.validate_status, Self::NONE.validate_status)
+    }
+
+    /// Warns of writes.
+    #[must_use]
+    pub fn has_warnings(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.warnings, Self::NONE.warnings)
+    }
+}
+
+/// What [`Rules::NONE`] does. Functions that are compiled once, and not closures, so that their addresses tell them from a
+/// type's own; a type's function that does nothing may have the same address, and is none either.
+mod none {
+    use super::{ErrorList, Value};
+
+    #[inline(never)]
+    pub(super) fn change(_: &mut Value) {}
+
+    #[inline(never)]
+    pub(super) fn change_from(_: &mut Value, _: &Value) {}
+
+    #[inline(never)]
+    pub(super) fn validate(_: &Value, _: &mut ErrorList) {}
+
+    #[inline(never)]
+    pub(super) fn validate_from(_: &Value, _: &Value, _: &mut ErrorList) {}
+
+    #[inline(never)]
+    pub(super) fn warn(_: &Value, _: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Selectable {
@@ -159,6 +212,34 @@ impl Selectable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use objects::field::{FieldError, Path};
+
+    fn mistake() -> FieldError {
+        FieldError::required(&Path::new("spec"), "")
+    }
+
+    #[test]
+    fn rules_tell_what_they_have() {
+        let has = |rules: &Rules| {
+            [
+                rules.has_defaults(),
+                rules.has_validation(),
+                rules.has_update_validation(),
+                rules.has_status_validation(),
+                rules.has_warnings(),
+            ]
+        };
+        assert_eq!(has(&Rules::NONE), [false; 5]);
+        let all = Rules {
+            defaults: |object| object["a"] = 1.into(),
+            validate: |_, errors| errors.push(mistake()),
+            validate_update: |_, _, errors| errors.push(mistake()),
+            validate_status: |_, _, errors| errors.push(mistake()),
+            warnings: |_, _| vec!["no".to_owned()],
+            ..Rules::NONE
+        };
+        assert_eq!(has(&all), [true; 5]);
+    }
 
     #[test]
     fn ages() {
@@ -177,7 +258,7 @@ mod tests {
         check(3650 * 86_400, "10y");
         assert_eq!(
             age(Some(&"2026-11-30T00:00:00Z".into()), 1_796_000_000),
-            "4h53m"
+            "53m"
         );
         assert_eq!(age(Some(&1.into()), 0), "<unknown>");
         assert_eq!(age(None, 0), "<unknown>");
