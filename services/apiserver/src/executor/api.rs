@@ -1,9 +1,12 @@
 //! Answers requests: from the path to the handler, and what is true of all answers.
 
 use super::{
+    allocator::Allocator,
     body::Body,
     cache::{Cache, Place},
-    clock, parts,
+    clock,
+    documents::Documents,
+    parts,
     read::Where,
     write::{Target, Written, context},
 };
@@ -28,7 +31,7 @@ use objects::{
     decode::{FieldValidation, Target as Decode},
     metadata::Metadata,
     schema::Schemas,
-    status::{PATH_NOT_FOUND, Qualified, Status},
+    status::{Qualified, Status},
     table::Include,
 };
 use serde_json::Value;
@@ -53,6 +56,8 @@ pub struct Api {
 #[derive(Debug)]
 struct Inner {
     catalogue: Catalogue,
+    allocator: Allocator,
+    documents: Documents,
     cache: Cache,
     reads: Semaphore,
     writes: Semaphore,
@@ -70,12 +75,14 @@ struct Ask<'a> {
 }
 
 impl Api {
-    /// Over a cache.
+    /// Over a cache; `address`: at which clients reach the server.
     #[must_use]
-    pub fn new(cache: Cache) -> Self {
+    pub fn new(cache: Cache, catalogue: Catalogue, allocator: Allocator, address: String) -> Self {
         Self {
             inner: Arc::new(Inner {
-                catalogue: Catalogue::builtin(),
+                catalogue,
+                allocator,
+                documents: Documents::builtin(address),
                 cache,
                 reads: Semaphore::new(READS_MAX),
                 writes: Semaphore::new(WRITES_MAX),
@@ -105,7 +112,13 @@ impl Api {
         let path = request.uri().path().to_owned();
         let asked = match route(method, &path, query.flag("watch")) {
             Route::Resource(asked) => asked,
-            Route::Other => return Ok(self.other(&path).await),
+            Route::Other => {
+                let headers = request.headers();
+                return self
+                    .inner
+                    .documents
+                    .answer(&path, &query, headers, &self.inner.cache);
+            }
         };
         let served = self
             .inner
@@ -208,6 +221,7 @@ impl Api {
             key: ask.key(name),
             name: name.to_owned(),
             dry_run,
+            allocator: &self.inner.allocator,
         };
         let scope = match ask.part {
             None => Scope::Object,
@@ -325,6 +339,7 @@ impl Api {
             key: ask.key(&name),
             name,
             dry_run,
+            allocator: &self.inner.allocator,
         };
         Ok(told(&parts::bind(&target, body, format, context).await?))
     }
@@ -369,6 +384,7 @@ impl Api {
                 key: entry.key().to_owned(),
                 name: entry.name().to_owned(),
                 dry_run: options.dry_run,
+                allocator: &self.inner.allocator,
             };
             let plan = |old: &Value| plan::delete(ask.served, &options, old, context);
             match target.change(plan).await {
@@ -458,27 +474,6 @@ impl Api {
                 "metadata.namespace",
             ),
         )
-    }
-
-    async fn other(&self, path: &str) -> Response<Body> {
-        let state = self.inner.cache.state();
-        match path {
-            "/livez" | "/healthz" | "/readyz" => {
-                if path == "/livez" || (state.loaded && state.following) {
-                    plain(StatusCode::OK, "ok")
-                } else {
-                    plain(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "the store is not followed",
-                    )
-                }
-            }
-            "/version" => {
-                let body = crate::planner::version::document().to_string();
-                ok(StatusCode::OK, Form::JSON, body.into(), &[])
-            }
-            _ => plain(StatusCode::NOT_FOUND, PATH_NOT_FOUND),
-        }
     }
 }
 
@@ -728,15 +723,5 @@ fn failed(status: &Status, form: Form) -> Response<Body> {
             .headers_mut()
             .insert("retry-after", HeaderValue::from(retry));
     }
-    response
-}
-
-fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
-    *response.status_mut() = code;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
     response
 }

@@ -1,10 +1,12 @@
 //! Acts: connections, the store, time.
 
+pub mod allocator;
 pub mod api;
 pub mod body;
 pub mod cache;
 pub mod certificates;
 pub mod clock;
+pub mod documents;
 pub mod parts;
 pub mod random;
 pub mod read;

@@ -222,6 +222,7 @@ impl<'a> Budgets<'a> {
             key: format!("{namespace}/{name}"),
             name,
             dry_run: pod.dry_run,
+            allocator: pod.allocator,
         };
         let plan = |old: &Value| {
             let warnings = Vec::new();

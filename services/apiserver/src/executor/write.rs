@@ -1,6 +1,7 @@
 //! Writes: planned from what is there, committed, and planned anew when something else is there.
 
 use super::{
+    allocator::Allocator,
     cache::{Cache, Place},
     clock, random,
     read::unavailable,
@@ -8,11 +9,13 @@ use super::{
 };
 use crate::planner::{
     served::Served,
+    services::{Claim, Claims},
     write::{Context, Planned, stored_bytes},
 };
 use bytes::Bytes;
 use objects::{decode::FieldValidation, encode::splice, status::Status};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Plans of one write: each lost race means that another write was done.
 const TRIES_MAX: usize = 16;
@@ -32,6 +35,8 @@ pub struct Target<'a> {
     pub name: String,
     /// Nothing is written: the answer is what it would be.
     pub dry_run: bool,
+    /// Gives Services what they need.
+    pub allocator: &'a Allocator,
 }
 
 /// What was written.
@@ -70,36 +75,51 @@ impl Target<'_> {
     /// # Errors
     /// The answer to the client.
     pub async fn create(&self, object: &Value, warnings: Vec<String>) -> Result<Written, Status> {
-        let bytes = stored_bytes(object);
-        let store_key = self.store_key();
-        if self.dry_run {
-            let (found, _) = self
-                .cache
-                .store()
-                .get(store_key)
-                .await
-                .map_err(|error| unavailable(&error))?;
-            return match found {
-                Some(_) => Err(self.exists()),
-                None => Ok(Written {
-                    object: bytes,
-                    removed: false,
-                    warnings,
-                }),
+        let mut lost = BTreeSet::new();
+        for _ in 0..TRIES_MAX {
+            let mut object = object.clone();
+            let claims = self.claims(&mut object, None, &lost)?;
+            let bytes = stored_bytes(&object);
+            let key = self.store_key();
+            if self.dry_run {
+                let found = self
+                    .cache
+                    .store()
+                    .get(key)
+                    .await
+                    .map_err(|error| unavailable(&error))?;
+                return match found.0 {
+                    Some(_) => Err(self.exists()),
+                    None => Ok(Written {
+                        object: bytes,
+                        removed: false,
+                        warnings,
+                    }),
+                };
+            }
+            let mut transaction = Transaction {
+                expect: vec![(key.clone(), 0)],
+                writes: vec![Write::Put(key, bytes.clone())],
             };
+            self.add(&mut transaction, &claims, &object);
+            match self.commit(&transaction).await? {
+                Outcome::Done(revision) => {
+                    return Ok(Written {
+                        object: versioned(&bytes, revision)?,
+                        removed: false,
+                        warnings,
+                    });
+                }
+                Outcome::Lost(found, _) => {
+                    let mut found = found.into_iter();
+                    if found.next().flatten().is_some() {
+                        return Err(self.exists());
+                    }
+                    lost.extend(taken(&claims, found));
+                }
+            }
         }
-        let transaction = Transaction {
-            expect: vec![(store_key.clone(), 0)],
-            writes: vec![Write::Put(store_key, bytes.clone())],
-        };
-        match self.commit(&transaction).await? {
-            Outcome::Done(revision) => Ok(Written {
-                object: versioned(&bytes, revision)?,
-                removed: false,
-                warnings,
-            }),
-            Outcome::Lost(..) => Err(self.exists()),
-        }
+        Err(Status::modified(self.served.qualified(), &self.name))
     }
 
     /// Changes what is there, as `plan` says.
@@ -115,10 +135,15 @@ impl Target<'_> {
             Some(there) => (there, false),
             None => (self.read().await?, true),
         };
+        let mut lost = BTreeSet::new();
         for _ in 0..TRIES_MAX {
-            let planned = plan(&there.value);
+            let planned =
+                plan(&there.value).and_then(|planned| self.completed(planned, &there, &lost));
             // What an object from the cache leads to may be wrong: it may be an old one.
-            let doubtful = !matches!(planned, Ok(Planned::Write { .. } | Planned::Remove { .. }));
+            let doubtful = !matches!(
+                planned,
+                Ok((Planned::Write { .. } | Planned::Remove { .. }, _))
+            );
             if doubtful && !sure {
                 let current = self.read().await?;
                 sure = true;
@@ -127,9 +152,15 @@ impl Target<'_> {
                     continue;
                 }
             }
-            match self.act(planned?, &there).await? {
+            let (planned, claims) = planned?;
+            match self.act(planned, &claims, &there).await? {
                 Acted::Done(written) => return Ok(written),
-                Acted::Lost(found) => {
+                // The object is as it was: it is what it claims that others have.
+                Acted::Lost(Some(found), others) if found.revision == there.revision => {
+                    lost.extend(others);
+                    sure = true;
+                }
+                Acted::Lost(found, _) => {
                     there =
                         found.map_or_else(|| Err(self.missing()), |found| self.there(&found))?;
                     sure = true;
@@ -139,9 +170,9 @@ impl Target<'_> {
         Err(Status::modified(self.served.qualified(), &self.name))
     }
 
-    async fn act(&self, planned: Planned, there: &There) -> Result<Acted, Status> {
+    async fn act(&self, planned: Planned, claims: &Claims, there: &There) -> Result<Acted, Status> {
         let key = self.store_key();
-        let (write, object, removed, warnings) = match planned {
+        let (write, object, removed, warnings, whole) = match planned {
             Planned::Unchanged { warnings } => {
                 return Ok(Acted::Done(Written {
                     object: there.bytes.clone(),
@@ -151,19 +182,13 @@ impl Target<'_> {
             }
             Planned::Write { object, warnings } => {
                 let bytes = stored_bytes(&object);
-                (
-                    Write::Put(key.clone(), bytes.clone()),
-                    bytes,
-                    false,
-                    warnings,
-                )
+                let write = Write::Put(key.clone(), bytes.clone());
+                (write, bytes, false, warnings, object)
             }
-            Planned::Remove { object } => (
-                Write::Delete(key.clone()),
-                stored_bytes(&object),
-                true,
-                Vec::new(),
-            ),
+            Planned::Remove { object } => {
+                let bytes = stored_bytes(&object);
+                (Write::Delete(key.clone()), bytes, true, Vec::new(), object)
+            }
         };
         if self.dry_run {
             return Ok(Acted::Done(Written {
@@ -172,18 +197,59 @@ impl Target<'_> {
                 warnings,
             }));
         }
-        let transaction = Transaction {
+        let mut transaction = Transaction {
             expect: vec![(key, there.revision)],
             writes: vec![write],
         };
+        self.add(&mut transaction, claims, &whole);
         Ok(match self.commit(&transaction).await? {
             Outcome::Done(revision) => Acted::Done(Written {
                 object: versioned(&object, revision)?,
                 removed,
                 warnings,
             }),
-            Outcome::Lost(found, _) => Acted::Lost(found.into_iter().next().flatten()),
+            Outcome::Lost(found, _) => {
+                let mut found = found.into_iter();
+                let object = found.next().flatten();
+                Acted::Lost(object, taken(claims, found).collect())
+            }
         })
+    }
+
+    /// What a Service needs, it is given.
+    fn claims(
+        &self,
+        object: &mut Value,
+        old: Option<&Value>,
+        lost: &BTreeSet<Claim>,
+    ) -> Result<Claims, Status> {
+        if !self.allocator.concerns(self.place) {
+            return Ok(Claims::default());
+        }
+        self.allocator.complete(object, old, lost)
+    }
+
+    fn completed(
+        &self,
+        mut planned: Planned,
+        there: &There,
+        lost: &BTreeSet<Claim>,
+    ) -> Result<(Planned, Claims), Status> {
+        let claims = match &mut planned {
+            Planned::Write { object, .. } => self.claims(object, Some(&there.value), lost)?,
+            Planned::Remove { object } if self.allocator.concerns(self.place) => {
+                self.allocator.all_of(object)
+            }
+            Planned::Remove { .. } | Planned::Unchanged { .. } => Claims::default(),
+        };
+        Ok((planned, claims))
+    }
+
+    fn add(&self, transaction: &mut Transaction, claims: &Claims, object: &Value) {
+        if *claims != Claims::default() {
+            let now = crate::planner::write::time(clock::now());
+            self.allocator.add(transaction, claims, object, &now);
+        }
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome, Status> {
@@ -226,7 +292,17 @@ impl Target<'_> {
 
 enum Acted {
     Done(Written),
-    Lost(Option<Stored>),
+    /// The object, as it is; what it claims that others have.
+    Lost(Option<Stored>, Vec<Claim>),
+}
+
+/// Claims that others have, by what was found in their places.
+fn taken(
+    claims: &Claims,
+    found: impl Iterator<Item = Option<Stored>>,
+) -> impl Iterator<Item = Claim> {
+    let pairs = claims.take.iter().cloned().zip(found);
+    pairs.filter_map(|(claim, found)| found.map(|_| claim))
 }
 
 fn parsed(bytes: Bytes, revision: u64) -> Result<There, Status> {

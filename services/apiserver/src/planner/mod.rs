@@ -6,6 +6,7 @@ pub mod options;
 pub mod render;
 pub mod route;
 pub mod served;
+pub mod services;
 pub mod version;
 pub mod write;
 pub mod yaml;

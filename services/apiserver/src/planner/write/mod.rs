@@ -103,7 +103,9 @@ fn defaults(served: &Served, object: &mut Value) {
     (served.stored.rules.defaults)(object);
 }
 
-fn time(seconds: i64) -> Value {
+/// A time as objects have it.
+#[must_use]
+pub fn time(seconds: i64) -> Value {
     match jiff::Timestamp::from_second(seconds) {
         Ok(time) => objects::time::Time::new(time).to_string().into(),
         Err(_) => Value::Null,
