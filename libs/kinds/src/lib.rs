@@ -10,6 +10,7 @@
 pub mod resources;
 pub mod rules;
 pub mod types;
+pub mod value;
 mod verb;
 
 pub use verb::Verb;
