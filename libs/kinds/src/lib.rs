@@ -7,8 +7,11 @@
 //!
 //! Fields, types and JSON names are not here: they are data, in `objects::schema`. Everything is pure.
 
+pub mod check;
 pub mod resources;
 pub mod rules;
+#[cfg(test)]
+mod testing;
 pub mod types;
 pub mod value;
 mod verb;

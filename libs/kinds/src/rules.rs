@@ -1,10 +1,14 @@
 //! What is a type's own: everything that a schema does not say.
 //!
 //! ```text
-//!   create:  defaults ─> prepare_create ─> validate ─> stored
-//!   update:  defaults ─> prepare_update ─> validate, validate_update ─> stored
+//!   create:  defaults ─> prepare_create ─> (name, addresses, ports) ─> validate, validate_create ─> stored
+//!   update:  defaults ─> status of what is there ─> prepare_update ─> (addresses, ports) ─> validate, validate_update ─> stored
 //!   status:  defaults ─> spec of what is there ─> prepare_status ─> validate_status ─> stored
 //! ```
+//!
+//! What is in brackets is the server's, and done before validation: a Service that needs a port for health checks must have one by
+//! then. For a type with a `status` subresource (see [`Resource::status`](crate::resources::Resource::status)) the server drops the
+//! status of a create before `prepare_create`, which may set one again (a pod's phase), and puts the stored one into an update.
 //!
 //! Rules are pure: an object is a value, mistakes are collected, nothing is looked up. What needs other objects (a namespace that
 //! must be there, addresses) is the server's.
@@ -25,6 +29,8 @@ pub struct Rules {
     pub prepare_status: fn(&mut Value, &Value),
     /// Mistakes in an object by itself, but for its metadata.
     pub validate: fn(&Value, &mut ErrorList),
+    /// Mistakes that are none in an update.
+    pub validate_create: fn(&Value, &mut ErrorList),
     /// Mistakes in what an update changes: new, old.
     pub validate_update: fn(&Value, &Value, &mut ErrorList),
     /// Mistakes in what an update of the status changes: new, old.
@@ -152,6 +158,7 @@ impl Rules {
         prepare_update: |_, _| (),
         prepare_status: |_, _| (),
         validate: |_, _| (),
+        validate_create: |_, _| (),
         validate_update: |_, _, _| (),
         validate_status: |_, _, _| (),
         warnings: |_, _| Vec::new(),
@@ -159,6 +166,44 @@ impl Rules {
         columns: &[NAME, AGE],
         selectable: &[],
     };
+}
+
+impl Column {
+    /// A column of texts that is always shown.
+    #[must_use]
+    pub const fn text(
+        name: &'static str,
+        description: &'static str,
+        cell: fn(&Value, i64) -> Value,
+    ) -> Self {
+        Self {
+            name,
+            kind: "string",
+            format: "",
+            description,
+            priority: 0,
+            cell,
+        }
+    }
+
+    /// A column of whole numbers that is always shown.
+    #[must_use]
+    pub const fn integer(
+        name: &'static str,
+        description: &'static str,
+        cell: fn(&Value, i64) -> Value,
+    ) -> Self {
+        let mut column = Self::text(name, description, cell);
+        column.kind = "integer";
+        column
+    }
+
+    /// The same, with `-o wide` alone.
+    #[must_use]
+    pub const fn wide(mut self) -> Self {
+        self.priority = 1;
+        self
+    }
 }
 
 impl Selectable {
