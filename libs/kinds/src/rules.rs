@@ -168,44 +168,6 @@ impl Rules {
     };
 }
 
-impl Column {
-    /// A column of texts that is always shown.
-    #[must_use]
-    pub const fn text(
-        name: &'static str,
-        description: &'static str,
-        cell: fn(&Value, i64) -> Value,
-    ) -> Self {
-        Self {
-            name,
-            kind: "string",
-            format: "",
-            description,
-            priority: 0,
-            cell,
-        }
-    }
-
-    /// A column of whole numbers that is always shown.
-    #[must_use]
-    pub const fn integer(
-        name: &'static str,
-        description: &'static str,
-        cell: fn(&Value, i64) -> Value,
-    ) -> Self {
-        let mut column = Self::text(name, description, cell);
-        column.kind = "integer";
-        column
-    }
-
-    /// The same, with `-o wide` alone.
-    #[must_use]
-    pub const fn wide(mut self) -> Self {
-        self.priority = 1;
-        self
-    }
-}
-
 impl Selectable {
     /// A field that is empty where it is absent.
     #[must_use]

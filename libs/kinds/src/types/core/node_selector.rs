@@ -5,7 +5,7 @@ use objects::names;
 use serde_json::Value;
 
 use crate::{
-    check::{qualified, subdomain},
+    check::value::{qualified, subdomain},
     value::Fields,
 };
 

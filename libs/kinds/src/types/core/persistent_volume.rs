@@ -10,7 +10,7 @@ use super::{
     volume_source::{self as common, Source, Volume, source},
 };
 use crate::{
-    check::{IMMUTABLE, immutable, one_of, optional_one_of, subdomain},
+    check::value::{IMMUTABLE, immutable, one_of, optional_one_of, subdomain},
     rules::{AGE, Column, NAME, Rules},
     value::{Fields, same},
 };
@@ -407,15 +407,14 @@ fn warnings(volume: &Value, _: Option<&Value>) -> Vec<String> {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::text("Capacity", "How much it holds.", |volume, _| {
+    Column::new("Capacity", "string", "How much it holds.", |volume, _| {
         let capacity = volume.part("spec").part("capacity").quantity("storage");
         capacity.unwrap_or_default().to_string().into()
     }),
-    Column::text("Access Modes", "How it can be mounted.", |volume, _| {
+    Column::new("Access Modes", "string", "How it can be mounted.", |volume, _| {
         access_modes_short(volume.part("spec")).into()
     }),
-    Column::text(
-        "Reclaim Policy",
+    Column::new("Reclaim Policy", "string",
         "What becomes of it when its claim is gone.",
         |volume, _| {
             volume
@@ -424,34 +423,31 @@ const COLUMNS: &[Column] = &[
                 .into()
         },
     ),
-    Column::text("Status", "Whether it is bound to a claim.", |volume, _| {
+    Column::new("Status", "string", "Whether it is bound to a claim.", |volume, _| {
         if volume.part("metadata").has("deletionTimestamp") {
             return "Terminating".into();
         }
         volume.part("status").text("phase").into()
     }),
-    Column::text(
-        "Claim",
+    Column::new("Claim", "string",
         "The claim that it is bound to.",
         |volume, _| match volume.part("spec").field("claimRef") {
             Some(claim) => format!("{}/{}", claim.text("namespace"), claim.text("name")).into(),
             None => "".into(),
         },
     ),
-    Column::text("StorageClass", "Its class.", |volume, _| {
+    Column::new("StorageClass", "string", "Its class.", |volume, _| {
         claim::class(volume).into()
     }),
-    Column::text(
-        "VolumeAttributesClass",
+    Column::new("VolumeAttributesClass", "string",
         "Its class of attributes.",
         |volume, _| claim::or_unset(volume, "volumeAttributesClassName"),
     ),
-    Column::text("Reason", "Why it is in its status.", |volume, _| {
+    Column::new("Reason", "string", "Why it is in its status.", |volume, _| {
         volume.part("status").text("reason").into()
     }),
     AGE,
-    Column::text(
-        "VolumeMode",
+    Column::new("VolumeMode", "string",
         "A file system or a block device.",
         |volume, _| claim::or_unset(volume, "volumeMode"),
     )
@@ -476,7 +472,7 @@ mod tests {
 
     #[test]
     fn mistakes() {
-        let check = |change: Value, expect: &[&str]| testing::check(&RULES, volume(change), expect);
+        let check = |change: Value, expect: &[&str]| testing::check_create(&RULES, &volume(change), expect);
         check(json!({}), &[]);
         check(
             json!({"spec": {"hostPath": null}}),
@@ -516,7 +512,7 @@ mod tests {
     #[test]
     fn updates() {
         let check = |old: Value, new: Value, expect: &[&str]| {
-            testing::check_update(&RULES, volume(old), volume(new), expect);
+            testing::check_update(&RULES, &volume(old), &volume(new), expect);
         };
         check(
             json!({}),

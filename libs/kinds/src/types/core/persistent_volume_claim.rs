@@ -11,7 +11,7 @@ use super::{
     resource_list::{self, is_native, validate_amount, validate_basic, validate_positive},
 };
 use crate::{
-    check::{self, label, optional_one_of, required, subdomain},
+    check::value::{self as check, label, optional_one_of, required, subdomain},
     rules::{AGE, Column, NAME, Rules},
     value::{Fields, is_zero},
 };
@@ -239,24 +239,23 @@ pub fn or_unset(object: &Value, name: &str) -> Value {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::text("Status", "Whether it is bound to a volume.", |claim, _| {
+    Column::new("Status", "string", "Whether it is bound to a volume.", |claim, _| {
         if claim.part("metadata").has("deletionTimestamp") {
             return "Terminating".into();
         }
         claim.part("status").text("phase").into()
     }),
-    Column::text("Volume", "The volume that it is bound to.", |claim, _| {
+    Column::new("Volume", "string", "The volume that it is bound to.", |claim, _| {
         claim.part("spec").text("volumeName").into()
     }),
-    Column::text("Capacity", "How much the volume holds.", |claim, _| {
+    Column::new("Capacity", "string", "How much the volume holds.", |claim, _| {
         if claim.part("spec").text("volumeName").is_empty() {
             return "".into();
         }
         let capacity = claim.part("status").part("capacity").quantity("storage");
         capacity.unwrap_or_default().to_string().into()
     }),
-    Column::text(
-        "Access Modes",
+    Column::new("Access Modes", "string",
         "How the volume can be mounted.",
         |claim, _| {
             if claim.part("spec").text("volumeName").is_empty() {
@@ -265,17 +264,15 @@ const COLUMNS: &[Column] = &[
             access_modes_short(claim.part("status")).into()
         },
     ),
-    Column::text("StorageClass", "The class that it asks for.", |claim, _| {
+    Column::new("StorageClass", "string", "The class that it asks for.", |claim, _| {
         class(claim).into()
     }),
-    Column::text(
-        "VolumeAttributesClass",
+    Column::new("VolumeAttributesClass", "string",
         "The class of attributes that it asks for.",
         |claim, _| or_unset(claim, "volumeAttributesClassName"),
     ),
     AGE,
-    Column::text(
-        "VolumeMode",
+    Column::new("VolumeMode", "string",
         "A file system or a block device.",
         |claim, _| or_unset(claim, "volumeMode"),
     )

@@ -13,7 +13,7 @@ use objects::quantity::{Format, Quantity};
 use serde_json::Value;
 
 use crate::{
-    check::{NOT_NEGATIVE, POSITIVE},
+    check::value::{NON_NEGATIVE, POSITIVE},
     value::Fields,
 };
 
@@ -80,7 +80,7 @@ pub fn amounts<'a>(object: &'a Value, name: &str) -> Vec<(&'a str, Quantity)> {
 /// An amount of a resource: not below zero, and whole where the resource is counted.
 pub fn validate_amount(resource: &str, amount: &Quantity, path: &Path<'_>, errors: &mut ErrorList) {
     if amount.is_negative() {
-        errors.push(FieldError::invalid(path, amount.to_string(), NOT_NEGATIVE));
+        errors.push(FieldError::invalid(path, amount.to_string(), NON_NEGATIVE));
     }
     if is_integer(resource) && amount.milli_value() % 1000 != 0 {
         let message = "must be an integer";

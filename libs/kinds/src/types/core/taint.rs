@@ -7,7 +7,7 @@ use objects::names;
 use serde_json::Value;
 
 use crate::{
-    check::{one_of, qualified, required_one_of},
+    check::value::{one_of, qualified, required_one_of},
     value::Fields,
 };
 

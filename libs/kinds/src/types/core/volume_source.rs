@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::file_path;
 use crate::{
-    check::{required, subdomain},
+    check::value::{required, subdomain},
     value::Fields,
 };
 
@@ -102,7 +102,7 @@ pub fn host_path(source: &Value, _: Volume<'_>, path: &Path<'_>, errors: &mut Er
         return;
     }
     file_path::no_backsteps(text, &path.child("path"), errors);
-    crate::check::optional_one_of(source, "type", HOST_PATH_TYPES, path, errors);
+    crate::check::value::optional_one_of(source, "type", HOST_PATH_TYPES, path, errors);
 }
 
 /// A disk of the node.
@@ -162,7 +162,7 @@ fn secret_reference(secret: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if namespace.is_empty() {
         required(namespace, &path.child("namespace"), errors);
     } else {
-        crate::check::label(namespace, &path.child("namespace"), errors);
+        crate::check::value::label(namespace, &path.child("namespace"), errors);
     }
 }
 

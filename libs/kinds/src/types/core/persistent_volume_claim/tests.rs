@@ -11,7 +11,7 @@ fn claim(change: Value) -> Value {
 
 #[test]
 fn mistakes() {
-    let check = |change: Value, expect: &[&str]| testing::check(&RULES, claim(change), expect);
+    let check = |change: Value, expect: &[&str]| testing::check_create(&RULES, &claim(change), expect);
     check(json!({}), &[]);
     check(
         json!({"spec": {"accessModes": []}}),
@@ -41,7 +41,7 @@ fn mistakes() {
 #[test]
 fn updates() {
     let check = |old: Value, new: Value, expect: &[&str]| {
-        testing::check_update(&RULES, claim(old), claim(new), expect);
+        testing::check_update(&RULES, &claim(old), &claim(new), expect);
     };
     check(json!({}), json!({"spec": {"volumeName": "v"}}), &[]);
     check(

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::BETA_CLASS;
 use crate::{
-    check::{IMMUTABLE, immutable},
+    check::value::{IMMUTABLE, immutable},
     value::{Fields, same},
 };
 

@@ -6,7 +6,7 @@ use objects::field::{ErrorList, FieldError, Path};
 use serde_json::Value;
 
 use crate::{
-    check::{self, label, one_of, optional_one_of, qualified},
+    check::value::{self as check, label, one_of, optional_one_of, qualified},
     types::core::node_selector,
     value::Fields,
 };

@@ -11,19 +11,17 @@ use crate::{
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
-    Column::text(
-        "Ready",
+    Column::new("Ready", "string",
         "How many of the containers are ready.",
         |pod, _| {
             let summary = summarise(pod);
             format!("{}/{}", summary.ready, summary.containers).into()
         },
     ),
-    Column::text("Status", "What the containers are at.", |pod, _| {
+    Column::new("Status", "string", "What the containers are at.", |pod, _| {
         summarise(pod).reason.into()
     }),
-    Column::text(
-        "Restarts",
+    Column::new("Restarts", "string",
         "How often containers were restarted, and when last.",
         |pod, now| {
             let summary = summarise(pod);
@@ -42,23 +40,21 @@ pub(super) const COLUMNS: &[Column] = &[
         },
     ),
     AGE,
-    Column::text("IP", "The pod's first address.", |pod, _| {
+    Column::new("IP", "string", "The pod's first address.", |pod, _| {
         let first = pod.part("status").items("podIPs").first();
         or_none(first.map_or("", |address| address.text("ip")))
     })
     .wide(),
-    Column::text("Node", "The node that it runs on.", |pod, _| {
+    Column::new("Node", "string", "The node that it runs on.", |pod, _| {
         or_none(pod.part("spec").text("nodeName"))
     })
     .wide(),
-    Column::text(
-        "Nominated Node",
+    Column::new("Nominated Node", "string",
         "The node that is being cleared for it.",
         |pod, _| or_none(pod.part("status").text("nominatedNodeName")),
     )
     .wide(),
-    Column::text(
-        "Readiness Gates",
+    Column::new("Readiness Gates", "string",
         "How many of its own conditions are true.",
         |pod, _| {
             let gates = pod.part("spec").items("readinessGates");

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{env, mounts, probe, security, spec::Context};
 use crate::{
-    check::{in_range, label, one_of, optional_one_of, port, required, required_one_of},
+    check::value::{in_range, label, one_of, optional_one_of, port, required, required_one_of},
     types::core::resource_list::{Of, validate_requirements},
     value::{Fields, is_zero},
 };

@@ -5,7 +5,7 @@ use objects::names;
 use serde_json::Value;
 
 use crate::{
-    check::{ip, label, required_one_of, subdomain},
+    check::value::{ip, label, required_one_of, subdomain},
     value::Fields,
 };
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{spec::Context, volumes};
 use crate::{
-    check::{label, required, subdomain},
+    check::value::{label, required, subdomain},
     types::core::file_path,
     value::Fields,
 };

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::spec::Context;
 use crate::{
-    check::{one_of, required},
+    check::value::{one_of, required},
     types::core::file_path,
     value::Fields,
 };

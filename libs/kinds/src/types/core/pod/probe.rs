@@ -5,7 +5,7 @@ use objects::names;
 use serde_json::Value;
 
 use crate::{
-    check::{non_negative, one_of, port, port_or_name, required},
+    check::value::{non_negative, one_of, port, port_or_name, required},
     value::Fields,
 };
 

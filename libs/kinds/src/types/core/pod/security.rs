@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::windows;
 use crate::{
-    check::{id, one_of, optional_one_of, required},
+    check::value::{id, one_of, optional_one_of, required},
     types::core::file_path,
     value::Fields,
 };

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{affinity, container, dns, resources, security, volumes, windows};
 use crate::{
-    check::{label, qualified, required_one_of, subdomain},
+    check::value::{label, qualified, required_one_of, subdomain},
     types::core::{
         resource_list::{Of, validate_requirements},
         taint,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{annotations, container::is_restartable};
 use crate::{
-    check::{id, immutable, ip, one_of, one_of_each_family, qualified, subdomain},
+    check::value::{id, immutable, ip, one_of, one_of_each_family, qualified, subdomain},
     value::Fields,
 };
 

@@ -20,9 +20,7 @@ fn of(container: Value) -> Value {
 
 #[test]
 fn what_is_not_said_is_filled_in() {
-    let made = created(
-        &RULES,
-        of(json!({
+    let made = created(&RULES, &of(json!({
             "ports": [{"containerPort": 80}],
             "resources": {"limits": {"cpu": "0.5"}},
             "livenessProbe": {"httpGet": {"port": 80}},
@@ -53,9 +51,7 @@ fn what_is_not_said_is_filled_in() {
 
 #[test]
 fn volumes_are_filled_in() {
-    let made = created(
-        &RULES,
-        pod(json!({"serviceAccount": "s", "volumes": [
+    let made = created(&RULES, &pod(json!({"serviceAccount": "s", "volumes": [
             {"name": "a"},
             {"name": "b", "secret": {"secretName": "s"}},
             {"name": "c", "hostPath": {"path": "/"}},
@@ -86,18 +82,18 @@ fn labels_are_written_into_selectors() {
         }],
     }));
     asked["metadata"]["labels"] = json!({"hash": "1"});
-    let made = created(&RULES, asked.clone());
+    let made = created(&RULES, &asked.clone());
     assert_eq!(
         made["spec"]["topologySpreadConstraints"][0]["labelSelector"],
         json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "hash", "operator": "In", "values": ["1"]}]})
     );
     assert_eq!(made["status"]["conditions"][0]["reason"], "SchedulingGated");
-    testing::check(&RULES, asked, &[]);
+    testing::check_create(&RULES, &asked, &[]);
 }
 
 #[test]
 fn mistakes_in_containers() {
-    let check = |container: Value, expect: &[&str]| testing::check(&RULES, of(container), expect);
+    let check = |container: Value, expect: &[&str]| testing::check_create(&RULES, &of(container), expect);
     check(json!({}), &[]);
     check(
         json!({"name": ""}),
@@ -146,7 +142,7 @@ fn mistakes_in_containers() {
 
 #[test]
 fn mistakes_in_what_containers_do() {
-    let check = |container: Value, expect: &[&str]| testing::check(&RULES, of(container), expect);
+    let check = |container: Value, expect: &[&str]| testing::check_create(&RULES, &of(container), expect);
     check(
         json!({"livenessProbe": {}}),
         &["spec.containers[0].livenessProbe: Required value: must specify a handler type"],
@@ -191,7 +187,7 @@ fn mistakes_in_what_containers_do() {
 #[test]
 fn mistakes_in_resources() {
     let check = |resources: Value, expect: &[&str]| {
-        testing::check(&RULES, of(json!({ "resources": resources })), expect)
+        testing::check_create(&RULES, &of(json!({ "resources": resources })), expect)
     };
     check(
         json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}),
@@ -237,9 +233,7 @@ fn mistakes_in_resources() {
 #[test]
 fn mistakes_in_volumes() {
     let check = |volume: Value, expect: &[&str]| {
-        testing::check(
-            &RULES,
-            pod(
+        testing::check_create(&RULES, &pod(
                 json!({"serviceAccountName": "s", "volumes": [merged(json!({"name": "v"}), volume)]}),
             ),
             expect,
@@ -292,7 +286,7 @@ fn mistakes_in_volumes() {
 
 #[test]
 fn mistakes_in_the_rest() {
-    let check = |spec: Value, expect: &[&str]| testing::check(&RULES, pod(spec), expect);
+    let check = |spec: Value, expect: &[&str]| testing::check_create(&RULES, &pod(spec), expect);
     check(
         json!({"containers": []}),
         &["spec.containers: Required value"],
@@ -366,7 +360,7 @@ fn mistakes_in_the_rest() {
 #[test]
 fn updates() {
     let check = |old: Value, new: Value, expect: &[&str]| {
-        testing::check_update(&RULES, pod(old), pod(new), expect)
+        testing::check_update(&RULES, &pod(old), &pod(new), expect)
     };
     let forbidden = "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
     check(
@@ -439,7 +433,7 @@ fn statuses() {
         )
     };
     let check = |old: Value, new: Value, expect: &[&str]| {
-        testing::check_status(&RULES, with(old), with(new), expect)
+        testing::check_status(&RULES, &with(old), &with(new), expect)
     };
     check(
         json!({}),
@@ -492,16 +486,14 @@ fn ephemeral_containers_come_and_do_not_go() {
 }
 
 fn created_with(spec: Value) -> Value {
-    created(&RULES, pod(spec))
+    created(&RULES, &pod(spec))
 }
 
 #[test]
 fn containers_are_resized() {
     let with = |cpu: &str, gpu: &str| {
         let amounts = json!({"cpu": cpu, "example.com/gpu": gpu});
-        created(
-            &RULES,
-            of(json!({"resources": {"requests": amounts, "limits": amounts}})),
+        created(&RULES, &of(json!({"resources": {"requests": amounts, "limits": amounts}})),
         )
     };
     let check = |old: &Value, new: &Value, expect: &[&str]| {
@@ -520,7 +512,7 @@ fn containers_are_resized() {
     );
     check(
         &with("1", "1"),
-        &created(&RULES, of(json!({}))),
+        &created(&RULES, &of(json!({}))),
         &[
             "spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing",
             "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::container::pull_policy;
 use super::spec::Owner;
 use crate::{
-    check::{label, required},
+    check::value::{label, required},
     types::core::{
         file_path, persistent_volume_claim,
         resource_list::amount,

@@ -5,7 +5,7 @@ use objects::names;
 use serde_json::Value;
 
 use super::container;
-use crate::{check::one_of, value::Fields};
+use crate::{check::value::one_of, value::Fields};
 
 /// Most bytes of a credential specification.
 const CREDENTIALS_MAX: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use objects::field::{ErrorList, FieldError, Path};
 use serde_json::Value;
 
 use super::{Volume, needs};
-use crate::{check, value::Fields};
+use crate::{check::value as check, value::Fields};
 
 fn partition(source: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if let Some(number) = source.whole("partition")

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Volume, named_secret, needs};
 use crate::{
-    check::{in_range, label, required},
+    check::value::{in_range, label, required},
     value::Fields,
 };
 

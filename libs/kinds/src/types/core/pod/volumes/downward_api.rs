@@ -5,7 +5,7 @@ use objects::quantity::Quantity;
 use serde_json::Value;
 
 use crate::{
-    check::{qualified, required},
+    check::value::{qualified, required},
     types::core::{file_path, volume_source::Volume},
     value::Fields,
 };

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{downward_api, key_to_path};
 use crate::{
-    check::{required, selector},
+    check::value::{required, selector},
     types::core::{file_path, volume_source::Volume},
     value::Fields,
 };

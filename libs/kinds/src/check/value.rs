@@ -1,4 +1,4 @@
-//! Checks that many types have in common, each of which adds to a list what is wrong.
+//! Checks of one value, where the field that it is in has been looked up already.
 
 use objects::field::{ErrorList, FieldError, Path};
 use objects::names;
@@ -6,22 +6,19 @@ use serde_json::Value;
 
 use crate::value::{Fields, same};
 
-/// Upstream's text for what may not be below zero.
-pub const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
 /// Upstream's text for what must be above zero.
-pub const POSITIVE: &str = "must be greater than zero";
-/// Upstream's text for what may not be changed.
-pub const IMMUTABLE: &str = "field is immutable";
+pub(crate) const POSITIVE: &str = "must be greater than zero";
+pub(crate) use super::{IMMUTABLE, NON_NEGATIVE};
 
 /// A text that must be there.
-pub fn required(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn required(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
     if text.is_empty() {
         errors.push(FieldError::required(path, ""));
     }
 }
 
 /// A text that must be there and be one of those that are known.
-pub fn required_one_of(text: &str, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn required_one_of(text: &str, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
     if text.is_empty() {
         errors.push(FieldError::required(path, ""));
     } else {
@@ -30,14 +27,14 @@ pub fn required_one_of(text: &str, known: &[&str], path: &Path<'_>, errors: &mut
 }
 
 /// A text that must be one of those that are known.
-pub fn one_of(text: &str, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn one_of(text: &str, known: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
     if !known.contains(&text) {
         errors.push(FieldError::not_supported(path, text, known));
     }
 }
 
 /// A field that, where it is there, must be one of those that are known.
-pub fn optional_one_of(
+pub(crate) fn optional_one_of(
     object: &Value,
     name: &str,
     known: &[&str],
@@ -50,16 +47,16 @@ pub fn optional_one_of(
 }
 
 /// A number that may not be below zero.
-pub fn non_negative(number: Option<i64>, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn non_negative(number: Option<i64>, path: &Path<'_>, errors: &mut ErrorList) {
     if let Some(number) = number
         && number < 0
     {
-        errors.push(FieldError::invalid(path, number, NOT_NEGATIVE));
+        errors.push(FieldError::invalid(path, number, NON_NEGATIVE));
     }
 }
 
 /// A number between two others, both of which are allowed.
-pub fn in_range(number: Option<i64>, min: i64, max: i64, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn in_range(number: Option<i64>, min: i64, max: i64, path: &Path<'_>, errors: &mut ErrorList) {
     if let Some(number) = number {
         for message in names::in_range(number, min, max) {
             errors.push(FieldError::invalid(path, number, message));
@@ -68,19 +65,19 @@ pub fn in_range(number: Option<i64>, min: i64, max: i64, path: &Path<'_>, errors
 }
 
 /// A user's or a group's number.
-pub fn id(number: Option<i64>, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn id(number: Option<i64>, path: &Path<'_>, errors: &mut ErrorList) {
     in_range(number, 0, i64::from(i32::MAX), path, errors);
 }
 
 /// A port's number.
-pub fn port(number: i64, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn port(number: i64, path: &Path<'_>, errors: &mut ErrorList) {
     for message in names::port_number(number) {
         errors.push(FieldError::invalid(path, number, message));
     }
 }
 
 /// A port by number or by name.
-pub fn port_or_name(port: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn port_or_name(port: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     match port {
         Value::String(name) => errors.push_invalid(path, name, names::port_name(name)),
         other => self::port(other.as_i64().unwrap_or_default(), path, errors),
@@ -88,34 +85,34 @@ pub fn port_or_name(port: &Value, path: &Path<'_>, errors: &mut ErrorList) {
 }
 
 /// A DNS label.
-pub fn label(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn label(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
     errors.push_invalid(path, text, names::dns1123_label(text));
 }
 
 /// A DNS subdomain.
-pub fn subdomain(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn subdomain(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
     errors.push_invalid(path, text, names::dns1123_subdomain(text));
 }
 
 /// A qualified name, such as a label's key.
-pub fn qualified(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn qualified(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
     errors.push_invalid(path, text, names::qualified_name(text));
 }
 
 /// An IP address.
-pub fn ip(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn ip(text: &str, path: &Path<'_>, errors: &mut ErrorList) {
     errors.extend(names::ip(path, text));
 }
 
 /// A map of labels.
-pub fn labels(object: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn labels(object: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
     let labels = object.part(name).as_object();
     let path = path.child(name);
     errors.extend(objects::metadata::validate_labels(labels, &path));
 }
 
 /// A label selector, where one is there.
-pub fn selector(object: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn selector(object: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
     if let Some(selector) = object.field(name) {
         let options = objects::selector::SelectorOptions::default();
         let path = path.child(name);
@@ -126,14 +123,14 @@ pub fn selector(object: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorL
 }
 
 /// A field that an update may not change.
-pub fn immutable(new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn immutable(new: &Value, old: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if !same(new, old) {
         errors.push(FieldError::invalid(path, new.clone(), IMMUTABLE));
     }
 }
 
 /// Texts that come twice, each with its place.
-pub fn unique<'a>(
+pub(crate) fn unique<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     path: &Path<'_>,
     errors: &mut ErrorList,
@@ -148,7 +145,7 @@ pub fn unique<'a>(
 
 /// Whether addresses (or prefixes) are one of each family; None where one is malformed.
 #[must_use]
-pub fn dual_stack(addresses: &[&str]) -> Option<bool> {
+pub(crate) fn dual_stack(addresses: &[&str]) -> Option<bool> {
     let (mut four, mut six) = (false, false);
     for address in addresses {
         let address = match address.split_once('/') {
@@ -164,7 +161,7 @@ pub fn dual_stack(addresses: &[&str]) -> Option<bool> {
 }
 
 /// At most one address of each family, where there is more than one.
-pub fn one_of_each_family(
+pub(crate) fn one_of_each_family(
     addresses: &[&str],
     what: &str,
     shown: &Value,
