@@ -7,8 +7,13 @@
 //!
 //! Fields, types and JSON names are not here: they are data, in `objects::schema`. Everything is pure.
 
+mod cells;
+mod check;
+mod read;
 pub mod resources;
 pub mod rules;
+#[cfg(test)]
+mod testing;
 pub mod types;
 mod verb;
 

@@ -1,13 +1,19 @@
 //! What is a type's own: everything that a schema does not say.
 //!
 //! ```text
-//!   create:  defaults ─> prepare_create ─> validate ─> stored
-//!   update:  defaults ─> prepare_update ─> validate, validate_update ─> stored
-//!   status:  defaults ─> spec of what is there ─> prepare_status ─> validate_status ─> stored
+//!   create:  defaults ─> status dropped ─> prepare_create ─> validate, validate_create ─> stored
+//!   update:  defaults ─> status of what is there ─> prepare_update ─> validate, validate_update ─> stored
+//!   status:  defaults ─> all but the status of what is there ─> prepare_status ─> validate_status ─> stored
 //! ```
 //!
+//! What is done for all types alike is the server's, in this order and before the type's own step: names and the UID are given,
+//! metadata is brought to what a client may set, a resource with a status loses the client's (a create) or keeps the stored
+//! one (an update), and one with a generation gets 1, or one more when something else than metadata or status changed.
+//! A `prepare_create` therefore may set a first status, and sees `metadata.uid`.
+//!
 //! Rules are pure: an object is a value, mistakes are collected, nothing is looked up. What needs other objects (a namespace that
-//! must be there, addresses) is the server's.
+//! must be there, addresses) is the server's. Types of fields are those of the schema; a field of another type reads as
+//! absent, and no rule ever panics.
 
 use objects::field::ErrorList;
 use serde_json::Value;
@@ -17,17 +23,19 @@ use serde_json::Value;
 pub struct Rules {
     /// Fills in what the schema's own defaults cannot say. Done twice, it does nothing the second time.
     pub defaults: fn(&mut Value),
-    /// Drops what a create may not set (a status), and sets what it must have.
+    /// Drops what a create may not set but for the status, which is gone already, and sets what the object must have.
     pub prepare_create: fn(&mut Value),
-    /// The same for an update, given what is there. Status and generation are done for all types alike.
+    /// The same for an update: new, old.
     pub prepare_update: fn(&mut Value, &Value),
-    /// The same for an update of the status.
+    /// The same for an update of the status: new, whose spec is the old one's, and old.
     pub prepare_status: fn(&mut Value, &Value),
-    /// Mistakes in an object by itself, but for its metadata.
+    /// Mistakes in an object by itself, but for its metadata: at a create and at an update.
     pub validate: fn(&Value, &mut ErrorList),
+    /// Mistakes that only a create is refused for: what was stored may keep them.
+    pub validate_create: fn(&Value, &mut ErrorList),
     /// Mistakes in what an update changes: new, old.
     pub validate_update: fn(&Value, &Value, &mut ErrorList),
-    /// Mistakes in what an update of the status changes: new, old.
+    /// Mistakes in a status and in what its update changes: new, old.
     pub validate_status: fn(&Value, &Value, &mut ErrorList),
     /// What a client should be told of a write that is done nevertheless: new, and old for an update.
     pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
@@ -50,6 +58,8 @@ pub enum NameRule {
     Dns1035Label,
     /// What can be a segment of a path.
     PathSegment,
+    /// An IP address in its canonical form.
+    IpAddress,
 }
 
 /// A column of `kubectl get`.
@@ -103,6 +113,21 @@ pub const AGE: Column = Column {
     cell: |object, now| age(object.pointer("/metadata/creationTimestamp"), now),
 };
 
+/// When it was made: of the types that upstream has no columns for.
+pub const CREATED_AT: Column = Column {
+    name: "Created At",
+    kind: "date",
+    format: "",
+    description: "When the object was made.",
+    priority: 0,
+    cell: |object, _| {
+        object
+            .pointer("/metadata/creationTimestamp")
+            .cloned()
+            .unwrap_or_default()
+    },
+};
+
 /// How long ago a time was, as `kubectl get` tells it; `<unknown>` where there is none.
 #[must_use]
 pub fn age(time: Option<&Value>, now: i64) -> Value {
@@ -144,6 +169,40 @@ fn human(seconds: i64) -> String {
     }
 }
 
+impl Column {
+    /// A column that is always shown.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        kind: &'static str,
+        description: &'static str,
+        cell: fn(&Value, i64) -> Value,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            format: "",
+            description,
+            priority: 0,
+            cell,
+        }
+    }
+
+    /// Shown with `-o wide` alone.
+    #[must_use]
+    pub const fn wide(mut self) -> Self {
+        self.priority = 1;
+        self
+    }
+
+    /// With a format of OpenAPI.
+    #[must_use]
+    pub const fn format(mut self, format: &'static str) -> Self {
+        self.format = format;
+        self
+    }
+}
+
 impl Rules {
     /// No rules.
     pub const NONE: Self = Self {
@@ -152,6 +211,7 @@ impl Rules {
         prepare_update: |_, _| (),
         prepare_status: |_, _| (),
         validate: |_, _| (),
+        validate_create: |_, _| (),
         validate_update: |_, _, _| (),
         validate_status: |_, _, _| (),
         warnings: |_, _| Vec::new(),
