@@ -15,6 +15,7 @@ pub mod rules;
 #[cfg(test)]
 mod testing;
 pub mod types;
+pub mod value;
 mod verb;
 
 pub use verb::Verb;

@@ -2,7 +2,7 @@
 //!
 //! Must not know: what the texts are for.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 use std::fmt::Write as _;
 
 /// `%q`: a Go string literal (`strconv.Quote`).
@@ -55,6 +55,26 @@ pub(crate) fn display(value: &Value) -> String {
     out
 }
 
+/// `%v` of a decoded JSON object.
+pub(crate) fn display_map(fields: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    write_map(&mut out, fields);
+    out
+}
+
+/// The name of the type that Go decodes a JSON value to.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+    }
+}
+
 /// JSON as Go's encoder writes it, with `<`, `>` and `&` escaped.
 pub(crate) fn json(value: &Value) -> String {
     let text = value.to_string();
@@ -96,19 +116,21 @@ fn write(out: &mut String, value: &Value) {
             }
             out.push(']');
         }
-        Value::Object(fields) => {
-            out.push_str("map[");
-            for (index, (name, field)) in fields.iter().enumerate() {
-                if index > 0 {
-                    out.push(' ');
-                }
-                out.push_str(name);
-                out.push(':');
-                write(out, field);
-            }
-            out.push(']');
-        }
+        Value::Object(fields) => write_map(out, fields),
     }
+}
+
+fn write_map(out: &mut String, fields: &Map<String, Value>) {
+    out.push_str("map[");
+    for (index, (name, field)) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(' ');
+        }
+        out.push_str(name);
+        out.push(':');
+        write(out, field);
+    }
+    out.push(']');
 }
 
 fn escape(out: &mut String, letter: char, digits: usize, c: char) {

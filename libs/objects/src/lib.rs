@@ -12,8 +12,11 @@
 
 pub mod field;
 mod go;
+pub mod metadata;
 pub mod names;
+pub mod patch;
 pub mod quantity;
 pub mod schema;
+pub mod selector;
 pub mod status;
 pub mod time;
