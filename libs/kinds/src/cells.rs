@@ -5,16 +5,16 @@ use objects::selector::LabelSelector;
 use objects::time::Duration;
 use serde_json::{Map, Value};
 
-use crate::read::{at, int, list, text};
+use crate::value::Fields;
 
 /// Where there is nothing to show.
 pub(crate) const NONE: &str = "<none>";
 /// Where something was not said.
 pub(crate) const UNSET: &str = "<unset>";
 
-/// A number at a path, zero where it is absent.
-pub(crate) fn number(object: &Value, path: &[&str], name: &str) -> Value {
-    int(at(object, path), name).unwrap_or(0).into()
+/// A number, zero where it is absent.
+pub(crate) fn number(object: &Value, name: &str) -> Value {
+    object.whole(name).unwrap_or(0).into()
 }
 
 /// Names of a pod spec's containers.
@@ -28,8 +28,8 @@ pub(crate) fn container_images(pod: &Value) -> Value {
 }
 
 fn containers(pod: &Value, field: &str) -> Value {
-    let containers = list(pod, "containers").iter();
-    let texts: Vec<&str> = containers.map(|container| text(container, field)).collect();
+    let containers = pod.items("containers").iter();
+    let texts: Vec<&str> = containers.map(|container| container.text(field)).collect();
     texts.join(",").into()
 }
 

@@ -9,7 +9,7 @@ use objects::selector::{SelectorOptions, validate_label_selector};
 use objects::{metadata, names};
 use serde_json::Value;
 
-use crate::read::{at, get, int, list, map, same_field, text};
+use crate::value::{Fields, same};
 
 /// Of a number that may not be below zero.
 pub(crate) const NON_NEGATIVE: &str = "must be greater than or equal to 0";
@@ -32,14 +32,9 @@ pub(crate) fn shown(value: &Value, name: &str) -> Value {
 }
 
 /// Numbers of an object that may not be below zero.
-pub(crate) fn non_negative(
-    value: &Value,
-    names: &[&str],
-    path: &Path<'_>,
-    errors: &mut ErrorList,
-) {
+pub(crate) fn non_negative(value: &Value, names: &[&str], path: &Path<'_>, errors: &mut ErrorList) {
     for name in names {
-        if let Some(number) = int(value, name).filter(|number| *number < 0) {
+        if let Some(number) = value.whole(name).filter(|number| *number < 0) {
             errors.push(FieldError::invalid(&path.child(name), number, NON_NEGATIVE));
         }
     }
@@ -63,7 +58,7 @@ pub(crate) fn immutable(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    if !same_field(new, old, name) {
+    if !same(new.part(name), old.part(name)) {
         let path = path.child(name);
         errors.push(FieldError::invalid(&path, shown(new, name), IMMUTABLE));
     }
@@ -77,7 +72,7 @@ pub(crate) fn one_of(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    let text = text(value, name);
+    let text = value.text(name);
     if !known.contains(&text) {
         errors.push(FieldError::not_supported(&path.child(name), text, known));
     }
@@ -91,7 +86,7 @@ pub(crate) fn required_one_of(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    if text(value, name).is_empty() {
+    if value.text(name).is_empty() {
         errors.push(FieldError::required(&path.child(name), ""));
     } else {
         one_of(value, name, known, path, errors);
@@ -106,7 +101,7 @@ pub(crate) fn required_text(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    let text = text(value, name);
+    let text = value.text(name);
     let path = path.child(name);
     if text.is_empty() {
         errors.push(FieldError::required(&path, ""));
@@ -157,7 +152,7 @@ pub(crate) fn at_most_100_percent(value: &Value, path: &Path<'_>, errors: &mut E
 
 /// A label selector that may be absent.
 pub(crate) fn label_selector(value: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
-    if let Some(selector) = get(value, name) {
+    if let Some(selector) = value.field(name) {
         let path = path.child(name);
         let options = SelectorOptions::default();
         errors.extend(validate_label_selector(selector, options, &path));
@@ -167,7 +162,10 @@ pub(crate) fn label_selector(value: &Value, name: &str, path: &Path<'_>, errors:
 /// Keys and values of labels.
 pub(crate) fn labels(value: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
     let path = path.child(name);
-    errors.extend(metadata::validate_labels(map(value, name), &path));
+    errors.extend(metadata::validate_labels(
+        value.part(name).as_object(),
+        &path,
+    ));
 }
 
 /// A counter that only grows.
@@ -178,7 +176,7 @@ pub(crate) fn not_decremented(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    let (new, old) = (int(new, name), int(old, name));
+    let (new, old) = (new.whole(name), old.whole(name));
     if old.is_some_and(|old| new.is_none_or(|new| new < old)) {
         let message = "cannot be decremented";
         let path = path.child(name);
@@ -195,9 +193,9 @@ pub(crate) fn at_most(
     path: &Path<'_>,
     errors: &mut ErrorList,
 ) {
-    let bound = int(value, bound).unwrap_or(0);
+    let bound = value.whole(bound).unwrap_or(0);
     for name in names {
-        if let Some(number) = int(value, name).filter(|number| *number > bound) {
+        if let Some(number) = value.whole(name).filter(|number| *number > bound) {
             errors.push(FieldError::invalid(&path.child(name), number, message));
         }
     }
@@ -209,25 +207,28 @@ pub(crate) fn conditions(status: &Value, path: &Path<'_>, errors: &mut ErrorList
     const MESSAGE_MAX: usize = 32 * 1024;
     let path = path.child("conditions");
     let mut seen = BTreeSet::new();
-    for (index, condition) in list(status, "conditions").iter().enumerate() {
+    for (index, condition) in status.items("conditions").iter().enumerate() {
         let path = path.index(index);
-        let kind = text(condition, "type");
+        let kind = condition.text("type");
         if !seen.insert(kind) {
             errors.push(FieldError::duplicate(&path.child("type"), kind));
         }
         errors.push_invalid(&path.child("type"), kind, names::qualified_name(kind));
         let known = ["False", "True", "Unknown"];
         one_of(condition, "status", &known, &path, errors);
-        if let Some(number) = int(condition, "observedGeneration").filter(|number| *number < 0) {
+        if let Some(number) = condition
+            .whole("observedGeneration")
+            .filter(|number| *number < 0)
+        {
             let path = path.child("observedGeneration");
             let message = "must be greater than or equal to zero";
             errors.push(FieldError::invalid(&path, number, message));
         }
-        if text(condition, "lastTransitionTime").is_empty() {
+        if condition.text("lastTransitionTime").is_empty() {
             let path = path.child("lastTransitionTime");
             errors.push(FieldError::required(&path, "must be set"));
         }
-        let reason = text(condition, "reason");
+        let reason = condition.text("reason");
         let reason_path = path.child("reason");
         if reason.is_empty() {
             errors.push(FieldError::required(&reason_path, "must be set"));
@@ -237,7 +238,7 @@ pub(crate) fn conditions(status: &Value, path: &Path<'_>, errors: &mut ErrorList
         if reason.len() > REASON_MAX {
             errors.push(FieldError::too_long(&reason_path, REASON_MAX));
         }
-        if text(condition, "message").len() > MESSAGE_MAX {
+        if condition.text("message").len() > MESSAGE_MAX {
             errors.push(FieldError::too_long(&path.child("message"), MESSAGE_MAX));
         }
     }
@@ -258,8 +259,7 @@ pub(crate) fn domain_prefixed_path(text: &str, path: &Path<'_>, errors: &mut Err
     errors.push_invalid(path, domain, names::dns1123_subdomain(domain));
     let inner = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
     if !rest.bytes().all(inner) {
-        let message =
-            names::regex_message("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
+        let message = names::regex_message("Invalid path", r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+", &[]);
         errors.push(FieldError::invalid(path, rest, message));
     }
 }
@@ -292,7 +292,7 @@ pub(crate) fn qualified_domain(text: &str, path: &Path<'_>, errors: &mut ErrorLi
 
 /// The name of a CSI driver, of DRA drivers too.
 pub(crate) fn driver_name(value: &Value, name: &str, path: &Path<'_>, errors: &mut ErrorList) {
-    driver_name_text(text(value, name), &path.child(name), errors);
+    driver_name_text(value.text(name), &path.child(name), errors);
 }
 
 /// The same of a text.
@@ -329,9 +329,7 @@ pub(crate) fn canonical_ip(text: &str) -> Option<String> {
 #[must_use]
 pub(crate) fn canonical_cidr(text: &str) -> Option<String> {
     let Some((address, bits)) = names::parse_cidr(text) else {
-        return Some(
-            "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned(),
-        );
+        return Some("must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".to_owned());
     };
     let (written, length) = text.split_once('/').unwrap_or((text, ""));
     let padded = length.len() > 1 && length.starts_with('0');
@@ -377,10 +375,10 @@ pub(crate) fn quoted(texts: &[&str]) -> String {
 /// A taint's or toleration's key, value, operator and effect (`corev1.Toleration`).
 pub(crate) fn tolerations(value: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     let path = path.child("tolerations");
-    for (index, toleration) in list(value, "tolerations").iter().enumerate() {
+    for (index, toleration) in value.items("tolerations").iter().enumerate() {
         let path = path.index(index);
-        let (key, operator) = (text(toleration, "key"), text(toleration, "operator"));
-        let (effect, value) = (text(toleration, "effect"), text(toleration, "value"));
+        let (key, operator) = (toleration.text("key"), toleration.text("operator"));
+        let (effect, value) = (toleration.text("effect"), toleration.text("value"));
         let operator_path = path.child("operator");
         if !key.is_empty() {
             errors.push_invalid(&path.child("key"), key, names::qualified_name(key));
@@ -388,7 +386,7 @@ pub(crate) fn tolerations(value: &Value, path: &Path<'_>, errors: &mut ErrorList
             let message = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             errors.push(FieldError::invalid(&operator_path, operator, message));
         }
-        if int(toleration, "tolerationSeconds").is_some() && effect != "NoExecute" {
+        if toleration.whole("tolerationSeconds").is_some() && effect != "NoExecute" {
             let message = "effect must be 'NoExecute' when `tolerationSeconds` is set";
             errors.push(FieldError::invalid(&path.child("effect"), effect, message));
         }
@@ -420,7 +418,7 @@ pub(crate) fn tolerations(value: &Value, path: &Path<'_>, errors: &mut ErrorList
 
 /// The labels of an object's pod template.
 pub(crate) fn template_labels(template: &Value) -> Value {
-    at(template, &["metadata", "labels"]).clone()
+    template.part("metadata").part("labels").clone()
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@
 
 mod cells;
 mod check;
-mod read;
 pub mod resources;
 pub mod rules;
+mod status;
 #[cfg(test)]
 mod testing;
 pub mod types;
