@@ -5,6 +5,7 @@ mod disk;
 mod memory;
 mod network;
 mod node;
+mod objects;
 mod store;
 mod volumes;
 
@@ -179,5 +180,26 @@ pub const TARGETS: &[Target] = &[
         run: store::arguments,
         made: Vec::new,
         runs: 5_000,
+    },
+    Target {
+        name: "objects_selectors",
+        about: "selectors of labels and fields, from a client of the Kubernetes API",
+        run: objects::selectors,
+        made: Vec::new,
+        runs: 200_000,
+    },
+    Target {
+        name: "objects_grammars",
+        about: "quantities, times, durations, names and addresses in objects of the Kubernetes API",
+        run: objects::small_grammars,
+        made: Vec::new,
+        runs: 200_000,
+    },
+    Target {
+        name: "objects_patches",
+        about: "an object and a patch of it, from a client of the Kubernetes API",
+        run: objects::patches,
+        made: Vec::new,
+        runs: 100_000,
     },
 ];

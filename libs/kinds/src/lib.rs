@@ -7,9 +7,11 @@
 //!
 //! Fields, types and JSON names are not here: they are data, in `objects::schema`. Everything is pure.
 
-pub mod check;
+mod cells;
+mod check;
 pub mod resources;
 pub mod rules;
+mod status;
 #[cfg(test)]
 mod testing;
 pub mod types;

@@ -56,7 +56,13 @@ pub(crate) fn non_negative(number: Option<i64>, path: &Path<'_>, errors: &mut Er
 }
 
 /// A number between two others, both of which are allowed.
-pub(crate) fn in_range(number: Option<i64>, min: i64, max: i64, path: &Path<'_>, errors: &mut ErrorList) {
+pub(crate) fn in_range(
+    number: Option<i64>,
+    min: i64,
+    max: i64,
+    path: &Path<'_>,
+    errors: &mut ErrorList,
+) {
     if let Some(number) = number {
         for message in names::in_range(number, min, max) {
             errors.push(FieldError::invalid(path, number, message));

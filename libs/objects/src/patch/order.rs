@@ -22,7 +22,7 @@ pub(super) enum Identity<'a> {
 
 impl<'a> Identity<'a> {
     /// What an item is told apart by.
-    pub(super) fn of<'v>(self, item: &'v Value) -> &'v Value {
+    pub(super) fn of(self, item: &Value) -> &Value {
         match self {
             Identity::Whole => item,
             Identity::Field(name) => item.get(name).unwrap_or(&Value::Null),

@@ -411,10 +411,15 @@ const COLUMNS: &[Column] = &[
         let capacity = volume.part("spec").part("capacity").quantity("storage");
         capacity.unwrap_or_default().to_string().into()
     }),
-    Column::new("Access Modes", "string", "How it can be mounted.", |volume, _| {
-        access_modes_short(volume.part("spec")).into()
-    }),
-    Column::new("Reclaim Policy", "string",
+    Column::new(
+        "Access Modes",
+        "string",
+        "How it can be mounted.",
+        |volume, _| access_modes_short(volume.part("spec")).into(),
+    ),
+    Column::new(
+        "Reclaim Policy",
+        "string",
         "What becomes of it when its claim is gone.",
         |volume, _| {
             volume
@@ -423,13 +428,20 @@ const COLUMNS: &[Column] = &[
                 .into()
         },
     ),
-    Column::new("Status", "string", "Whether it is bound to a claim.", |volume, _| {
-        if volume.part("metadata").has("deletionTimestamp") {
-            return "Terminating".into();
-        }
-        volume.part("status").text("phase").into()
-    }),
-    Column::new("Claim", "string",
+    Column::new(
+        "Status",
+        "string",
+        "Whether it is bound to a claim.",
+        |volume, _| {
+            if volume.part("metadata").has("deletionTimestamp") {
+                return "Terminating".into();
+            }
+            volume.part("status").text("phase").into()
+        },
+    ),
+    Column::new(
+        "Claim",
+        "string",
         "The claim that it is bound to.",
         |volume, _| match volume.part("spec").field("claimRef") {
             Some(claim) => format!("{}/{}", claim.text("namespace"), claim.text("name")).into(),
@@ -439,15 +451,22 @@ const COLUMNS: &[Column] = &[
     Column::new("StorageClass", "string", "Its class.", |volume, _| {
         claim::class(volume).into()
     }),
-    Column::new("VolumeAttributesClass", "string",
+    Column::new(
+        "VolumeAttributesClass",
+        "string",
         "Its class of attributes.",
         |volume, _| claim::or_unset(volume, "volumeAttributesClassName"),
     ),
-    Column::new("Reason", "string", "Why it is in its status.", |volume, _| {
-        volume.part("status").text("reason").into()
-    }),
+    Column::new(
+        "Reason",
+        "string",
+        "Why it is in its status.",
+        |volume, _| volume.part("status").text("reason").into(),
+    ),
     AGE,
-    Column::new("VolumeMode", "string",
+    Column::new(
+        "VolumeMode",
+        "string",
         "A file system or a block device.",
         |volume, _| claim::or_unset(volume, "volumeMode"),
     )
@@ -472,7 +491,8 @@ mod tests {
 
     #[test]
     fn mistakes() {
-        let check = |change: Value, expect: &[&str]| testing::check_create(&RULES, &volume(change), expect);
+        let check =
+            |change: Value, expect: &[&str]| testing::check_create(&RULES, &volume(change), expect);
         check(json!({}), &[]);
         check(
             json!({"spec": {"hostPath": null}}),

@@ -239,23 +239,38 @@ pub fn or_unset(object: &Value, name: &str) -> Value {
 
 const COLUMNS: &[Column] = &[
     NAME,
-    Column::new("Status", "string", "Whether it is bound to a volume.", |claim, _| {
-        if claim.part("metadata").has("deletionTimestamp") {
-            return "Terminating".into();
-        }
-        claim.part("status").text("phase").into()
-    }),
-    Column::new("Volume", "string", "The volume that it is bound to.", |claim, _| {
-        claim.part("spec").text("volumeName").into()
-    }),
-    Column::new("Capacity", "string", "How much the volume holds.", |claim, _| {
-        if claim.part("spec").text("volumeName").is_empty() {
-            return "".into();
-        }
-        let capacity = claim.part("status").part("capacity").quantity("storage");
-        capacity.unwrap_or_default().to_string().into()
-    }),
-    Column::new("Access Modes", "string",
+    Column::new(
+        "Status",
+        "string",
+        "Whether it is bound to a volume.",
+        |claim, _| {
+            if claim.part("metadata").has("deletionTimestamp") {
+                return "Terminating".into();
+            }
+            claim.part("status").text("phase").into()
+        },
+    ),
+    Column::new(
+        "Volume",
+        "string",
+        "The volume that it is bound to.",
+        |claim, _| claim.part("spec").text("volumeName").into(),
+    ),
+    Column::new(
+        "Capacity",
+        "string",
+        "How much the volume holds.",
+        |claim, _| {
+            if claim.part("spec").text("volumeName").is_empty() {
+                return "".into();
+            }
+            let capacity = claim.part("status").part("capacity").quantity("storage");
+            capacity.unwrap_or_default().to_string().into()
+        },
+    ),
+    Column::new(
+        "Access Modes",
+        "string",
         "How the volume can be mounted.",
         |claim, _| {
             if claim.part("spec").text("volumeName").is_empty() {
@@ -264,15 +279,22 @@ const COLUMNS: &[Column] = &[
             access_modes_short(claim.part("status")).into()
         },
     ),
-    Column::new("StorageClass", "string", "The class that it asks for.", |claim, _| {
-        class(claim).into()
-    }),
-    Column::new("VolumeAttributesClass", "string",
+    Column::new(
+        "StorageClass",
+        "string",
+        "The class that it asks for.",
+        |claim, _| class(claim).into(),
+    ),
+    Column::new(
+        "VolumeAttributesClass",
+        "string",
         "The class of attributes that it asks for.",
         |claim, _| or_unset(claim, "volumeAttributesClassName"),
     ),
     AGE,
-    Column::new("VolumeMode", "string",
+    Column::new(
+        "VolumeMode",
+        "string",
         "A file system or a block device.",
         |claim, _| or_unset(claim, "volumeMode"),
     )

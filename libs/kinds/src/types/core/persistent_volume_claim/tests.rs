@@ -11,7 +11,8 @@ fn claim(change: Value) -> Value {
 
 #[test]
 fn mistakes() {
-    let check = |change: Value, expect: &[&str]| testing::check_create(&RULES, &claim(change), expect);
+    let check =
+        |change: Value, expect: &[&str]| testing::check_create(&RULES, &claim(change), expect);
     check(json!({}), &[]);
     check(
         json!({"spec": {"accessModes": []}}),

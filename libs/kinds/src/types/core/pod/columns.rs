@@ -11,17 +11,24 @@ use crate::{
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
-    Column::new("Ready", "string",
+    Column::new(
+        "Ready",
+        "string",
         "How many of the containers are ready.",
         |pod, _| {
             let summary = summarise(pod);
             format!("{}/{}", summary.ready, summary.containers).into()
         },
     ),
-    Column::new("Status", "string", "What the containers are at.", |pod, _| {
-        summarise(pod).reason.into()
-    }),
-    Column::new("Restarts", "string",
+    Column::new(
+        "Status",
+        "string",
+        "What the containers are at.",
+        |pod, _| summarise(pod).reason.into(),
+    ),
+    Column::new(
+        "Restarts",
+        "string",
         "How often containers were restarted, and when last.",
         |pod, now| {
             let summary = summarise(pod);
@@ -49,12 +56,16 @@ pub(super) const COLUMNS: &[Column] = &[
         or_none(pod.part("spec").text("nodeName"))
     })
     .wide(),
-    Column::new("Nominated Node", "string",
+    Column::new(
+        "Nominated Node",
+        "string",
         "The node that is being cleared for it.",
         |pod, _| or_none(pod.part("status").text("nominatedNodeName")),
     )
     .wide(),
-    Column::new("Readiness Gates", "string",
+    Column::new(
+        "Readiness Gates",
+        "string",
         "How many of its own conditions are true.",
         |pod, _| {
             let gates = pod.part("spec").items("readinessGates");

@@ -20,7 +20,9 @@ fn of(container: Value) -> Value {
 
 #[test]
 fn what_is_not_said_is_filled_in() {
-    let made = created(&RULES, &of(json!({
+    let made = created(
+        &RULES,
+        &of(json!({
             "ports": [{"containerPort": 80}],
             "resources": {"limits": {"cpu": "0.5"}},
             "livenessProbe": {"httpGet": {"port": 80}},
@@ -51,7 +53,9 @@ fn what_is_not_said_is_filled_in() {
 
 #[test]
 fn volumes_are_filled_in() {
-    let made = created(&RULES, &pod(json!({"serviceAccount": "s", "volumes": [
+    let made = created(
+        &RULES,
+        &pod(json!({"serviceAccount": "s", "volumes": [
             {"name": "a"},
             {"name": "b", "secret": {"secretName": "s"}},
             {"name": "c", "hostPath": {"path": "/"}},
@@ -93,7 +97,8 @@ fn labels_are_written_into_selectors() {
 
 #[test]
 fn mistakes_in_containers() {
-    let check = |container: Value, expect: &[&str]| testing::check_create(&RULES, &of(container), expect);
+    let check =
+        |container: Value, expect: &[&str]| testing::check_create(&RULES, &of(container), expect);
     check(json!({}), &[]);
     check(
         json!({"name": ""}),
@@ -142,7 +147,8 @@ fn mistakes_in_containers() {
 
 #[test]
 fn mistakes_in_what_containers_do() {
-    let check = |container: Value, expect: &[&str]| testing::check_create(&RULES, &of(container), expect);
+    let check =
+        |container: Value, expect: &[&str]| testing::check_create(&RULES, &of(container), expect);
     check(
         json!({"livenessProbe": {}}),
         &["spec.containers[0].livenessProbe: Required value: must specify a handler type"],
@@ -233,7 +239,9 @@ fn mistakes_in_resources() {
 #[test]
 fn mistakes_in_volumes() {
     let check = |volume: Value, expect: &[&str]| {
-        testing::check_create(&RULES, &pod(
+        testing::check_create(
+            &RULES,
+            &pod(
                 json!({"serviceAccountName": "s", "volumes": [merged(json!({"name": "v"}), volume)]}),
             ),
             expect,
@@ -493,7 +501,9 @@ fn created_with(spec: Value) -> Value {
 fn containers_are_resized() {
     let with = |cpu: &str, gpu: &str| {
         let amounts = json!({"cpu": cpu, "example.com/gpu": gpu});
-        created(&RULES, &of(json!({"resources": {"requests": amounts, "limits": amounts}})),
+        created(
+            &RULES,
+            &of(json!({"resources": {"requests": amounts, "limits": amounts}})),
         )
     };
     let check = |old: &Value, new: &Value, expect: &[&str]| {
