@@ -21,3 +21,6 @@ pub mod service;
 pub mod service_account;
 pub mod taint;
 pub mod volume_source;
+
+#[cfg(test)]
+mod tests;
