@@ -10,8 +10,8 @@ use crate::{rules::Rules, value::Fields};
 pub(crate) fn created(rules: &Rules, object: &Value) -> Value {
     let mut object = object.clone();
     (rules.defaults)(&mut object);
-    if let Value::Object(fields) = &mut object {
-        fields.remove("status");
+    if !rules.status_on_create {
+        object.remove("status");
     }
     (rules.prepare_create)(&mut object);
     object

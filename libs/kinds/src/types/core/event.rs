@@ -31,7 +31,6 @@ pub const RULES: Rules = Rules {
         Selectable::new("involvedObject.fieldPath"),
         Selectable::new("reason"),
         Selectable::new("reportingComponent"),
-        Selectable::new("source"),
         Selectable::new("type"),
     ],
     ..Rules::NONE

@@ -24,6 +24,7 @@ const TAINTS: &str = "scheduler.alpha.kubernetes.io/taints";
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
+    status_on_create: true,
     validate,
     validate_update,
     validate_status: |new, old, errors| {

@@ -1,5 +1,8 @@
 //! Persistent volumes.
 
+mod columns;
+mod update;
+
 use objects::field::{ErrorList, FieldError, Path};
 use serde_json::{Value, json};
 
@@ -58,32 +61,14 @@ const SOURCES: &[Source] = &[
     source("csi", common::csi),
 ];
 
-/// Labels of nodes that a volume's affinity may be brought up to date with.
-const NEW_LABELS: &[(&str, &str)] = &[
-    (
-        "failure-domain.beta.kubernetes.io/zone",
-        "topology.kubernetes.io/zone",
-    ),
-    (
-        "failure-domain.beta.kubernetes.io/region",
-        "topology.kubernetes.io/region",
-    ),
-    ("beta.kubernetes.io/os", "kubernetes.io/os"),
-    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
-    (
-        "beta.kubernetes.io/instance-type",
-        "node.kubernetes.io/instance-type",
-    ),
-];
-
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
     prepare_create: |volume| volume.set("status", json!({"phase": "Pending"})),
     validate,
-    validate_update,
+    validate_update: update::validate,
     warnings,
-    columns: COLUMNS,
+    columns: columns::COLUMNS,
     ..Rules::NONE
 };
 
@@ -270,75 +255,6 @@ fn is_root(path: &str) -> bool {
     path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "." | ".."))
 }
 
-fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
-    let (now, before) = (new.part("spec"), old.part("spec"));
-    let spec = Path::new("spec");
-    let source_of = |spec: &Value| {
-        let mut sources = json!({});
-        for source in SOURCES {
-            sources.copy_from(spec, source.field);
-        }
-        sources
-    };
-    let (mut now_source, before_source) = (source_of(now), source_of(before));
-    // A secret for growing may be added to what has none.
-    if !before_source.part("csi").has("controllerExpandSecretRef")
-        && before_source.has("csi")
-        && let Some(csi) = now_source.field_mut("csi")
-    {
-        csi.remove("controllerExpandSecretRef");
-    }
-    if !same(&now_source, &before_source) {
-        let message = "spec.persistentvolumesource is immutable after creation";
-        errors.push(FieldError::forbidden(
-            &spec.child("persistentvolumesource"),
-            message,
-        ));
-    }
-    // Upstream's paths have no `spec`.
-    immutable(
-        now.part("volumeMode"),
-        before.part("volumeMode"),
-        &Path::new("volumeMode"),
-        errors,
-    );
-    if let Some(affinity) = before.field("nodeAffinity") {
-        let renewed = with_new_labels(affinity);
-        let now = now.part("nodeAffinity");
-        if !same(now, affinity) && !same(&with_new_labels(now), &renewed) {
-            let message = format!("{IMMUTABLE}, except for updating from beta label to GA");
-            errors.push(FieldError::invalid(
-                &Path::new("nodeAffinity"),
-                now.clone(),
-                message,
-            ));
-        }
-    }
-    let name = "volumeAttributesClassName";
-    if before.has(name) && !now.has(name) {
-        let message = "update from non-nil value to nil is forbidden";
-        errors.push(FieldError::forbidden(&spec.child(name), message));
-    }
-}
-
-/// An affinity with the labels that have taken the place of others.
-fn with_new_labels(affinity: &Value) -> Value {
-    let mut affinity = affinity.clone();
-    let Some(required) = affinity.field_mut("required") else {
-        return affinity;
-    };
-    for term in required.items_mut("nodeSelectorTerms") {
-        for expression in term.items_mut("matchExpressions") {
-            let key = expression.text("key");
-            let new = NEW_LABELS.iter().find(|(old, _)| *old == key);
-            if let Some((_, new)) = new {
-                expression.set("key", *new);
-            }
-        }
-    }
-    affinity
-}
-
 fn warnings(volume: &Value, _: Option<&Value>) -> Vec<String> {
     let mut warnings = Vec::new();
     let (spec, path) = (volume.part("spec"), Path::new("spec"));
@@ -405,171 +321,5 @@ fn warnings(volume: &Value, _: Option<&Value>) -> Vec<String> {
     warnings
 }
 
-const COLUMNS: &[Column] = &[
-    NAME,
-    Column::new("Capacity", "string", "How much it holds.", |volume, _| {
-        let capacity = volume.part("spec").part("capacity").quantity("storage");
-        capacity.unwrap_or_default().to_string().into()
-    }),
-    Column::new(
-        "Access Modes",
-        "string",
-        "How it can be mounted.",
-        |volume, _| access_modes_short(volume.part("spec")).into(),
-    ),
-    Column::new(
-        "Reclaim Policy",
-        "string",
-        "What becomes of it when its claim is gone.",
-        |volume, _| {
-            volume
-                .part("spec")
-                .text("persistentVolumeReclaimPolicy")
-                .into()
-        },
-    ),
-    Column::new(
-        "Status",
-        "string",
-        "Whether it is bound to a claim.",
-        |volume, _| {
-            if volume.part("metadata").has("deletionTimestamp") {
-                return "Terminating".into();
-            }
-            volume.part("status").text("phase").into()
-        },
-    ),
-    Column::new(
-        "Claim",
-        "string",
-        "The claim that it is bound to.",
-        |volume, _| match volume.part("spec").field("claimRef") {
-            Some(claim) => format!("{}/{}", claim.text("namespace"), claim.text("name")).into(),
-            None => "".into(),
-        },
-    ),
-    Column::new("StorageClass", "string", "Its class.", |volume, _| {
-        claim::class(volume).into()
-    }),
-    Column::new(
-        "VolumeAttributesClass",
-        "string",
-        "Its class of attributes.",
-        |volume, _| claim::or_unset(volume, "volumeAttributesClassName"),
-    ),
-    Column::new(
-        "Reason",
-        "string",
-        "Why it is in its status.",
-        |volume, _| volume.part("status").text("reason").into(),
-    ),
-    AGE,
-    Column::new(
-        "VolumeMode",
-        "string",
-        "A file system or a block device.",
-        |volume, _| claim::or_unset(volume, "volumeMode"),
-    )
-    .wide(),
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{self, cells, merged};
-
-    fn volume(change: Value) -> Value {
-        let base = json!({
-            "metadata": {"name": "v"},
-            "spec": {
-                "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"},
-                "hostPath": {"path": "/data"},
-            },
-        });
-        merged(base, change)
-    }
-
-    #[test]
-    fn mistakes() {
-        let check =
-            |change: Value, expect: &[&str]| testing::check_create(&RULES, &volume(change), expect);
-        check(json!({}), &[]);
-        check(
-            json!({"spec": {"hostPath": null}}),
-            &["spec: Required value: must specify a volume type"],
-        );
-        check(
-            json!({"spec": {"nfs": {"server": "s", "path": "/p"}}}),
-            &["spec.nfs: Forbidden: may not specify more than 1 volume type"],
-        );
-        check(
-            json!({"spec": {"hostPath": null, "local": {"path": "/mnt"}}}),
-            &["spec.nodeAffinity: Required value: Local volume requires node affinity"],
-        );
-        check(
-            json!({"spec": {"hostPath": {"path": "/a/../b"}}}),
-            &[r#"spec.hostPath.path: Invalid value: "/a/../b": must not contain '..'"#],
-        );
-        check(
-            json!({"spec": {"capacity": {"storage": "-1"}}}),
-            &[
-                r"spec.capacity[storage]: Invalid value: -1: must be a valid resource quantity",
-                r#"spec.capacity[storage]: Invalid value: "-1": must be greater than zero"#,
-            ],
-        );
-        check(
-            json!({"spec": {"hostPath": {"path": "//"}, "persistentVolumeReclaimPolicy": "Recycle"}}),
-            &[
-                "spec.persistentVolumeReclaimPolicy: Forbidden: may not be 'recycle' for a hostPath mount of '/'",
-            ],
-        );
-        check(
-            json!({"spec": {"hostPath": null, "csi": {"driver": "d.example.com"}}}),
-            &["spec.csi.volumeHandle: Required value"],
-        );
-    }
-
-    #[test]
-    fn updates() {
-        let check = |old: Value, new: Value, expect: &[&str]| {
-            testing::check_update(&RULES, &volume(old), &volume(new), expect);
-        };
-        check(
-            json!({}),
-            json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}}),
-            &[],
-        );
-        check(
-            json!({}),
-            json!({"spec": {"hostPath": {"path": "/other"}}}),
-            &[
-                "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation",
-            ],
-        );
-    }
-
-    #[test]
-    fn columns() {
-        let bound = volume(json!({
-            "spec": {"claimRef": {"namespace": "n", "name": "c"}, "storageClassName": "fast",
-                "persistentVolumeReclaimPolicy": "Delete"},
-            "status": {"phase": "Bound"},
-        }));
-        assert_eq!(
-            cells(&RULES, &bound),
-            json!([
-                "v",
-                "1Gi",
-                "RWO",
-                "Delete",
-                "Bound",
-                "n/c",
-                "fast",
-                "<unset>",
-                "",
-                "<unknown>",
-                "<unset>"
-            ])
-        );
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::resources;
+use super::{annotations::APP_ARMOR, resources};
 use crate::value::Fields;
 
 /// A new pod waits; what its labels stand for is written into its selectors.
@@ -21,6 +21,7 @@ pub(super) fn create(pod: &mut Value) {
         );
     }
     pod.set("status", status);
+    app_armor(pod);
     let labels = pod.part("metadata").part("labels").clone();
     let Some(spec) = pod.field_mut("spec") else {
         return;
@@ -42,6 +43,45 @@ pub(super) fn create(pod: &mut Value) {
             if let Some(term) = weighted.field_mut("podAffinityTerm") {
                 label_keys(term, &labels);
             }
+        }
+    }
+}
+
+/// What an annotation says of a container's profile becomes its field, unless the pod's says the same.
+fn app_armor(pod: &mut Value) {
+    let annotations = pod.part("metadata").part("annotations").clone();
+    let Some(spec) = pod.field_mut("spec") else {
+        return;
+    };
+    if annotations.is_null() || spec.part("os").text("name") == "windows" {
+        return;
+    }
+    let of_pod = spec.part("securityContext").part("appArmorProfile").clone();
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for container in spec.items_mut(list) {
+            let key = format!("{APP_ARMOR}{}", container.text("name"));
+            let own = container.part("securityContext").has("appArmorProfile");
+            let Some(profile) =
+                profile(annotations.text(&key)).filter(|profile| !own && *profile != of_pod)
+            else {
+                continue;
+            };
+            if let Some(security) = container.object_mut("securityContext") {
+                security.set("appArmorProfile", profile);
+            }
+        }
+    }
+}
+
+/// The profile that an annotation means.
+fn profile(annotation: &str) -> Option<Value> {
+    match annotation {
+        "unconfined" => Some(json!({"type": "Unconfined"})),
+        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
+        _ => {
+            let name = annotation.strip_prefix("localhost/")?;
+            let right = !name.is_empty() && name.trim() == name;
+            right.then(|| json!({"type": "Localhost", "localhostProfile": name}))
         }
     }
 }
