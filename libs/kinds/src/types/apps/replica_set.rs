@@ -98,7 +98,10 @@ mod tests {
         check_create(
             &RULES,
             &json!({"spec": {"selector": {}}}),
-            &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+            &[
+                "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
+                "spec.template.spec.containers: Required value",
+            ],
         );
     }
 
