@@ -1,5 +1,7 @@
 //! Checks that several types share. The texts are upstream's.
 
+pub(crate) mod value;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 

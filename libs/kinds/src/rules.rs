@@ -1,15 +1,17 @@
 //! What is a type's own: everything that a schema does not say.
 //!
 //! ```text
-//!   create:  defaults ─> status dropped ─> prepare_create ─> validate, validate_create ─> stored
-//!   update:  defaults ─> status of what is there ─> prepare_update ─> validate, validate_update ─> stored
+//!   create:  defaults ─> status dropped ─> prepare_create ─> (addresses) ─> validate, validate_create ─> stored
+//!   update:  defaults ─> status of what is there ─> prepare_update ─> (addresses) ─> validate, validate_update ─> stored
 //!   status:  defaults ─> all but the status of what is there ─> prepare_status ─> validate_status ─> stored
 //! ```
 //!
 //! What is done for all types alike is the server's, in this order and before the type's own step: names and the UID are given,
-//! metadata is brought to what a client may set, a resource with a status loses the client's (a create) or keeps the stored
-//! one (an update), and one with a generation gets 1, or one more when something else than metadata or status changed.
-//! A `prepare_create` therefore may set a first status, and sees `metadata.uid`.
+//! metadata is brought to what a client may set, a resource with a status loses the client's (a create, but for
+//! [`Rules::status_on_create`]) or keeps the stored one (an update), and one with a generation gets 1, or one more when something
+//! else than metadata or status changed.
+//! A `prepare_create` therefore may set a first status, and sees `metadata.uid`. Addresses and ports of Services are given out
+//! before validation, which asks for a port for health checks where one is needed.
 //!
 //! Rules are pure: an object is a value, mistakes are collected, nothing is looked up. What needs other objects (a namespace that
 //! must be there, addresses) is the server's. Types of fields are those of the schema; a field of another type reads as
@@ -24,6 +26,8 @@ use serde_json::Value;
 pub struct Rules {
     /// Fills in what the schema's own defaults cannot say. Done twice, it does nothing the second time.
     pub defaults: fn(&mut Value),
+    /// A create may set the status: a kubelet says what its node has when it registers it.
+    pub status_on_create: bool,
     /// Drops what a create may not set but for the status, which is gone already, and sets what the object must have.
     pub prepare_create: fn(&mut Value),
     /// The same for an update: new, old.
@@ -183,6 +187,7 @@ impl Rules {
     pub const NONE: Self = Self {
         defaults: |_| (),
         prepare_create: |_| (),
+        status_on_create: false,
         prepare_update: |_, _| (),
         prepare_status: |_, _| (),
         validate: |_, _| (),

@@ -195,7 +195,7 @@ fn is_empty(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.iter().all(|(name, value)| {
-            is_empty(value) && !(POINTERS.contains(&name.as_str()) && !value.is_null())
+            is_empty(value) && (value.is_null() || !POINTERS.contains(&name.as_str()))
         }),
         scalar => is_zero(scalar),
     }

@@ -19,6 +19,7 @@ pub fn spec(spec: &mut Value) {
     spec.set_absent("securityContext", json!({}));
     spec.set_absent("terminationGracePeriodSeconds", 30);
     spec.set_empty("schedulerName", "default-scheduler");
+    service_account(spec);
     spec.items_mut("volumes").iter_mut().for_each(volume);
     for containers in CONTAINERS {
         spec.items_mut(containers).iter_mut().for_each(container);
@@ -27,6 +28,34 @@ pub fn spec(spec: &mut Value) {
         resource_list::defaults(overhead);
     }
     resource_list::requirements_defaults(spec.field_mut("resources"));
+}
+
+/// The service account has an older name, too, and both are shown; the newer one counts.
+fn service_account(spec: &mut Value) {
+    let (new, old) = ("serviceAccountName", "serviceAccount");
+    if spec.text(new).is_empty() && !spec.text(old).is_empty() {
+        let name = spec.text(old).to_owned();
+        spec.set(new, name);
+    } else if !spec.text(new).is_empty() {
+        let name = spec.text(new).to_owned();
+        spec.set(old, name);
+    }
+}
+
+/// The first address has a field of its own, which kubelets of long ago know alone: where the two differ, it counts.
+pub(super) fn status(status: &mut Value) {
+    let address = status.text("podIP").to_owned();
+    let first = status
+        .items("podIPs")
+        .first()
+        .map(|first| first.text("ip").to_owned());
+    match first {
+        _ if !address.is_empty() && first.as_deref() != Some(&*address) => {
+            status.set("podIPs", json!([{ "ip": address }]));
+        }
+        Some(first) if address.is_empty() && !first.is_empty() => status.set("podIP", first),
+        _ => (),
+    }
 }
 
 /// A pod in its host's network listens on its host's ports.
@@ -176,6 +205,7 @@ pub fn pod(pod: &mut Value) {
     for containers in ["containers", "initContainers"] {
         spec.items_mut(containers).iter_mut().for_each(requests);
     }
+    super::resources::defaults(spec);
     spec.set_absent("enableServiceLinks", true);
     if spec.flag("hostNetwork") {
         for containers in ["containers", "initContainers"] {
