@@ -50,7 +50,16 @@ fn canonical(amount: &Value) -> Option<String> {
     Some(rounded.to_string())
 }
 
-/// The same for a list in a field of an object.
+/// Brings one amount in a field of an object to its canonical form, as fine as it is.
+pub fn canonical_field(object: &mut Value, name: &str) {
+    if let Some(amount) = object.field_mut(name)
+        && let Ok(quantity) = Quantity::from_value(amount)
+    {
+        *amount = quantity.to_string().into();
+    }
+}
+
+/// The same as [`defaults`] for a list in a field of an object.
 pub fn field_defaults(object: &mut Value, name: &str) {
     if let Some(list) = object.field_mut(name) {
         defaults(list);

@@ -56,6 +56,16 @@ pub(super) fn status(status: &mut Value) {
         Some(first) if address.is_empty() && !first.is_empty() => status.set("podIP", first),
         _ => (),
     }
+    for list in [
+        "initContainerStatuses",
+        "containerStatuses",
+        "ephemeralContainerStatuses",
+    ] {
+        for container in status.items_mut(list) {
+            resource_list::field_defaults(container, "allocatedResources");
+            resource_list::requirements_defaults(container.field_mut("resources"));
+        }
+    }
 }
 
 /// A pod in its host's network listens on its host's ports.
@@ -83,6 +93,8 @@ fn container(container: &mut Value) {
             }
         }
     }
+    // Upstream never leaves it out, since it is no pointer.
+    container.set_absent("resources", json!({}));
     resource_list::requirements_defaults(container.field_mut("resources"));
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(probe) = container.field_mut(name) {
@@ -120,6 +132,11 @@ fn field_reference(source: &mut Value) {
     if let Some(reference) = source.field_mut("fieldRef") {
         reference.set_empty("apiVersion", "v1");
     }
+    if let Some(reference) = source.field_mut("resourceFieldRef") {
+        // Upstream never leaves it out, since it is no pointer: nothing means one.
+        reference.set_absent("divisor", "0");
+        resource_list::canonical_field(reference, "divisor");
+    }
 }
 
 /// A volume that does not say what it is is an empty directory.
@@ -142,6 +159,9 @@ fn volume(volume: &mut Value) {
         }
     }
     source(volume);
+    if let Some(directory) = volume.field_mut("emptyDir") {
+        resource_list::canonical_field(directory, "sizeLimit");
+    }
     if let Some(items) = volume.field_mut("downwardAPI") {
         items
             .items_mut("items")

@@ -79,6 +79,27 @@ fn volumes_are_filled_in() {
 }
 
 #[test]
+fn amounts_are_brought_to_one_form() {
+    let made = created(
+        &RULES,
+        &of(
+            json!({"env": [{"name": "N", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}]}),
+        ),
+    );
+    let container = &made["spec"]["containers"][0];
+    assert_eq!(container["resources"], json!({}));
+    assert_eq!(
+        container["env"][0]["valueFrom"]["resourceFieldRef"],
+        json!({"resource": "limits.cpu", "divisor": "0"})
+    );
+    let made = created(
+        &RULES,
+        &pod(json!({"volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1024Mi"}}]})),
+    );
+    assert_eq!(made["spec"]["volumes"][0]["emptyDir"]["sizeLimit"], "1Gi");
+}
+
+#[test]
 fn labels_are_written_into_selectors() {
     let mut asked = pod(json!({
         "schedulingGates": [{"name": "a.b/c"}],

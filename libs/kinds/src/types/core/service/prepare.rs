@@ -5,12 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{is_externally_accessible, needs_cluster_ip, needs_health_check, needs_node_port};
 use crate::value::Fields;
 
 pub(super) fn create(service: &mut Value) {
+    // Upstream never leaves it out, since it is no pointer.
+    service.set("status", json!({"loadBalancer": {}}));
     let Some(spec) = service.field_mut("spec") else {
         return;
     };
