@@ -9,6 +9,8 @@
 //!
 //! Fields, types and JSON names are not here: they are data, in `objects::schema`. Everything is pure.
 
+mod cells;
+mod check;
 pub mod discovery;
 pub mod entry;
 mod hash;
@@ -16,7 +18,11 @@ pub mod openapi;
 mod reference;
 pub mod resources;
 pub mod rules;
+mod status;
+#[cfg(test)]
+mod testing;
 pub mod types;
+pub mod value;
 mod verb;
 
 pub use entry::{Entry, kind_of};

@@ -392,7 +392,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "tokenreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::token::RULES,
     )
     .verbs(CREATE),
     resource(
@@ -400,7 +400,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "localsubjectaccessreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::access::LOCAL,
     )
     .verbs(CREATE),
     resource(
@@ -408,7 +408,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "selfsubjectaccessreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::access::SELF,
     )
     .verbs(CREATE),
     resource(
@@ -424,7 +424,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "subjectaccessreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::access::SUBJECT,
     )
     .verbs(CREATE),
     resource(

@@ -16,7 +16,7 @@ use crate::planner::{
     render::Renderer,
     route::{Method, Route, Target as Asked, route},
     served::{Catalogue, Part, Served},
-    write::{self as plan, Body as Given, DeleteOptions, Planned, Scope},
+    write::{self as plan, Body as Given, Complete, DeleteOptions, Scope},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -238,20 +238,19 @@ impl Api {
         match ask.asked.verb {
             Verb::Create => {
                 let given = ask.given(body)?;
-                let planned = plan::create(ask.served, ask.namespace(), &given, &context)?;
-                let Planned::Write { object, warnings } = planned else {
-                    return Err(Status::internal("a create that writes nothing"));
+                let plan = |complete: Complete<'_>| {
+                    plan::create(ask.served, ask.namespace(), &given, &context, complete)
                 };
-                self.namespace_takes_new(ask, &object).await?;
-                let name = Metadata::of(&object).name().to_owned();
-                let written = target(&name).create(&object, warnings).await?;
+                self.namespace_takes_new(ask, body).await?;
+                let written = target(&name).create(plan).await?;
                 self.written(ask, written, StatusCode::CREATED)
             }
             Verb::Update => {
                 let given = ask.given(body)?;
                 let target = target(&name);
-                let plan =
-                    |old: &Value| plan::update(ask.served, scope, &name, &given, old, &context);
+                let plan = |old: &Value, complete: Complete<'_>| {
+                    plan::update(ask.served, scope, &name, &given, old, &context, complete)
+                };
                 let written = target.change(plan).await?;
                 self.written(ask, written, StatusCode::OK)
             }
@@ -262,8 +261,9 @@ impl Api {
                     format: plan::Format::Json,
                 };
                 let target = target(&name);
-                let plan =
-                    |old: &Value| plan::patch(ask.served, scope, kind, &given, old, &context);
+                let plan = |old: &Value, complete: Complete<'_>| {
+                    plan::patch(ask.served, scope, kind, &given, old, &context, complete)
+                };
                 let written = target.change(plan).await?;
                 self.written(ask, written, StatusCode::OK)
             }
@@ -274,7 +274,9 @@ impl Api {
                     dry_run: options.dry_run,
                     ..target(&name)
                 };
-                let plan = |old: &Value| plan::delete(ask.served, &options, old, &context);
+                let plan = |old: &Value, _: Complete<'_>| {
+                    plan::delete(ask.served, &options, old, &context)
+                };
                 let written = target.change(plan).await?;
                 self.deleted(ask, written, &name)
             }
@@ -386,7 +388,8 @@ impl Api {
                 dry_run: options.dry_run,
                 allocator: &self.inner.allocator,
             };
-            let plan = |old: &Value| plan::delete(ask.served, &options, old, context);
+            let plan =
+                |old: &Value, _: Complete<'_>| plan::delete(ask.served, &options, old, context);
             match target.change(plan).await {
                 Err(status) if status.code != 404 => return Err(status),
                 _ => {}
@@ -432,7 +435,7 @@ impl Api {
     }
 
     /// Nothing new comes into a namespace that is not there, or that is going.
-    async fn namespace_takes_new(&self, ask: &Ask<'_>, object: &Value) -> Result<(), Status> {
+    async fn namespace_takes_new(&self, ask: &Ask<'_>, body: &Bytes) -> Result<(), Status> {
         let Some(namespace) = ask.namespace().filter(|_| ask.served.schema.namespaced) else {
             return Ok(());
         };
@@ -462,7 +465,8 @@ impl Api {
         if Metadata::of(&found).deletion_timestamp().is_none() {
             return Ok(());
         }
-        let name = Metadata::of(object).name().to_owned();
+        let object: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = Metadata::of(&object).name().to_owned();
         let why = format!(
             "unable to create new content in namespace {namespace} because it is being terminated"
         );

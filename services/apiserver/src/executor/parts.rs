@@ -8,7 +8,7 @@ use super::{
 use crate::planner::{
     served::{Catalogue, Served},
     write::{
-        Context, DeleteOptions, Format, PatchType, Planned, delete,
+        Complete, Context, DeleteOptions, Format, PatchType, Planned, delete,
         parts::{Eviction, bound, evict, scale_of, with_scale},
     },
 };
@@ -47,7 +47,7 @@ pub async fn write_scale(
     patched: Option<PatchType>,
     context: &Context,
 ) -> Result<Written, Status> {
-    let plan = |old: &Value| {
+    let plan = |old: &Value, _: Complete<'_>| {
         let scale = match patched {
             None => read(SCALE, body, format, context)?,
             Some(kind) => {
@@ -100,7 +100,7 @@ pub async fn bind(
             "name in URL does not match name in Binding object",
         ));
     }
-    let plan = |old: &Value| {
+    let plan = |old: &Value, _: Complete<'_>| {
         Ok(Planned::Write {
             object: bound(old, &binding, context)?,
             warnings: Vec::new(),
@@ -172,7 +172,7 @@ pub async fn evict_pod(
         ..*target
     };
     target
-        .change(|old| delete(target.served, &options, old, context))
+        .change(|old, _| delete(target.served, &options, old, context))
         .await?;
     Ok(Status::done())
 }
@@ -224,7 +224,7 @@ impl<'a> Budgets<'a> {
             dry_run: pod.dry_run,
             allocator: pod.allocator,
         };
-        let plan = |old: &Value| {
+        let plan = |old: &Value, _: Complete<'_>| {
             let warnings = Vec::new();
             Ok(match evict(object, std::slice::from_ref(old), context)? {
                 Eviction::Delete => Planned::Unchanged { warnings },

@@ -10,18 +10,18 @@ use super::{
 use crate::planner::{
     served::Served,
     services::{Claim, Claims},
-    write::{Context, Planned, stored_bytes},
+    write::{Complete, Context, Planned, stored_bytes},
 };
 use bytes::Bytes;
-use objects::{decode::FieldValidation, encode::splice, status::Status};
+use objects::{decode::FieldValidation, encode::splice, metadata::Metadata, status::Status};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet};
 
 /// Plans of one write: each lost race means that another write was done.
 const TRIES_MAX: usize = 16;
 
 /// An object that is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target<'a> {
     /// The cache, and the store behind it.
     pub cache: &'a Cache,
@@ -70,17 +70,25 @@ pub fn context(validation: FieldValidation) -> Context {
 }
 
 impl Target<'_> {
-    /// Writes a new object.
+    /// Writes a new object, as `plan` says; its name is the one that was planned.
     ///
     /// # Errors
     /// The answer to the client.
-    pub async fn create(&self, object: &Value, warnings: Vec<String>) -> Result<Written, Status> {
+    pub async fn create(
+        &self,
+        plan: impl Fn(Complete<'_>) -> Result<Planned, Status>,
+    ) -> Result<Written, Status> {
         let mut lost = BTreeSet::new();
         for _ in 0..TRIES_MAX {
-            let mut object = object.clone();
-            let claims = self.claims(&mut object, None, &lost)?;
+            let claims = RefCell::default();
+            let planned = plan(&|object, old| self.claim(object, old, &lost, &claims))?;
+            let claims = claims.into_inner();
+            let Planned::Write { object, warnings } = planned else {
+                return Err(Status::internal("a create that writes nothing"));
+            };
+            let target = self.of(&object);
             let bytes = stored_bytes(&object);
-            let key = self.store_key();
+            let key = target.store_key();
             if self.dry_run {
                 let found = self
                     .cache
@@ -89,7 +97,7 @@ impl Target<'_> {
                     .await
                     .map_err(|error| unavailable(&error))?;
                 return match found.0 {
-                    Some(_) => Err(self.exists()),
+                    Some(_) => Err(target.exists()),
                     None => Ok(Written {
                         object: bytes,
                         removed: false,
@@ -113,7 +121,7 @@ impl Target<'_> {
                 Outcome::Lost(found, _) => {
                     let mut found = found.into_iter();
                     if found.next().flatten().is_some() {
-                        return Err(self.exists());
+                        return Err(target.exists());
                     }
                     lost.extend(taken(&claims, found));
                 }
@@ -128,7 +136,7 @@ impl Target<'_> {
     /// The answer to the client: that of `plan` for what is surely there, or that there is nothing.
     pub async fn change(
         &self,
-        plan: impl Fn(&Value) -> Result<Planned, Status>,
+        plan: impl Fn(&Value, Complete<'_>) -> Result<Planned, Status>,
     ) -> Result<Written, Status> {
         // Mostly right, and no call of the store.
         let (mut there, mut sure) = match self.cached()? {
@@ -137,13 +145,13 @@ impl Target<'_> {
         };
         let mut lost = BTreeSet::new();
         for _ in 0..TRIES_MAX {
-            let planned =
-                plan(&there.value).and_then(|planned| self.completed(planned, &there, &lost));
+            let claims = RefCell::default();
+            let planned = plan(&there.value, &|object, old| {
+                self.claim(object, old, &lost, &claims)
+            });
+            let mut claims = claims.into_inner();
             // What an object from the cache leads to may be wrong: it may be an old one.
-            let doubtful = !matches!(
-                planned,
-                Ok((Planned::Write { .. } | Planned::Remove { .. }, _))
-            );
+            let doubtful = !matches!(planned, Ok(Planned::Write { .. } | Planned::Remove { .. }));
             if doubtful && !sure {
                 let current = self.read().await?;
                 sure = true;
@@ -152,7 +160,12 @@ impl Target<'_> {
                     continue;
                 }
             }
-            let (planned, claims) = planned?;
+            let planned = planned?;
+            if let Planned::Remove { object } = &planned
+                && self.allocator.concerns(self.place)
+            {
+                claims = self.allocator.all_of(object);
+            }
             match self.act(planned, &claims, &there).await? {
                 Acted::Done(written) => return Ok(written),
                 // The object is as it was: it is what it claims that others have.
@@ -217,32 +230,17 @@ impl Target<'_> {
     }
 
     /// What a Service needs, it is given.
-    fn claims(
+    fn claim(
         &self,
         object: &mut Value,
         old: Option<&Value>,
         lost: &BTreeSet<Claim>,
-    ) -> Result<Claims, Status> {
-        if !self.allocator.concerns(self.place) {
-            return Ok(Claims::default());
+        claims: &RefCell<Claims>,
+    ) -> Result<(), Status> {
+        if self.allocator.concerns(self.place) {
+            *claims.borrow_mut() = self.allocator.complete(object, old, lost)?;
         }
-        self.allocator.complete(object, old, lost)
-    }
-
-    fn completed(
-        &self,
-        mut planned: Planned,
-        there: &There,
-        lost: &BTreeSet<Claim>,
-    ) -> Result<(Planned, Claims), Status> {
-        let claims = match &mut planned {
-            Planned::Write { object, .. } => self.claims(object, Some(&there.value), lost)?,
-            Planned::Remove { object } if self.allocator.concerns(self.place) => {
-                self.allocator.all_of(object)
-            }
-            Planned::Remove { .. } | Planned::Unchanged { .. } => Claims::default(),
-        };
-        Ok((planned, claims))
+        Ok(())
     }
 
     fn add(&self, transaction: &mut Transaction, claims: &Claims, object: &Value) {
@@ -275,6 +273,21 @@ impl Target<'_> {
 
     fn there(&self, found: &Stored) -> Result<There, Status> {
         parsed(versioned(&found.value, found.revision)?, found.revision)
+    }
+
+    /// The same place, for an object that has its name.
+    fn of(&self, object: &Value) -> Self {
+        let metadata = Metadata::of(object);
+        let name = metadata.name().to_owned();
+        let key = match metadata.namespace() {
+            "" => name.clone(),
+            namespace => format!("{namespace}/{name}"),
+        };
+        Self {
+            key,
+            name,
+            ..self.clone()
+        }
     }
 
     fn store_key(&self) -> Bytes {

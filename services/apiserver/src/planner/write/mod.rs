@@ -36,6 +36,9 @@ pub struct Context {
     pub validation: FieldValidation,
 }
 
+/// Gives an object what the cluster has to give, such as a Service's addresses, before it is checked: new, and old for an update.
+pub type Complete<'a> = &'a dyn Fn(&mut Value, Option<&Value>) -> Result<(), Status>;
+
 /// What is to be done in the store.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Planned {

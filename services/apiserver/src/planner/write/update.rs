@@ -1,8 +1,8 @@
 //! A change of what is there.
 
 use super::{
-    Body, Context, PatchType, Planned, as_served, body, create::in_namespace, defaults, invalid,
-    name_kind, stored_bytes, to_stored,
+    Body, Complete, Context, PatchType, Planned, as_served, body, create::in_namespace, defaults,
+    invalid, name_kind, stored_bytes, to_stored,
 };
 use crate::planner::served::Served;
 use objects::{
@@ -54,6 +54,7 @@ pub fn update(
     body: &Body<'_>,
     old: &Value,
     context: &Context,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     let decoded = body.object(served, context)?;
     let mut object = decoded.value;
@@ -75,7 +76,7 @@ pub fn update(
         &mut object,
         Some(namespace).filter(|name| !name.is_empty()),
     )?;
-    change(served, scope, object, old, decoded.warnings)
+    change(served, scope, object, old, decoded.warnings, complete)
 }
 
 /// Plans a patch of what is there.
@@ -89,6 +90,7 @@ pub fn patch(
     body: &Body<'_>,
     old: &Value,
     context: &Context,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     let patch = body.any_patch(kind)?;
     let shown = as_served(served, old.clone());
@@ -117,7 +119,14 @@ pub fn patch(
         Status::invalid(kind, Metadata::of(old).name(), &errors)
     })?;
     body::check_value(served, &decoded.value)?;
-    change(served, scope, decoded.value, old, decoded.warnings)
+    change(
+        served,
+        scope,
+        decoded.value,
+        old,
+        decoded.warnings,
+        complete,
+    )
 }
 
 impl Body<'_> {
@@ -158,6 +167,7 @@ fn change(
     mut object: Value,
     old: &Value,
     mut warnings: Vec<String>,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     name_kind(&mut object, served);
     to_stored(served, &mut object);
@@ -175,6 +185,7 @@ fn change(
                 take(&mut object, old, "status");
             }
             (rules.prepare_update)(&mut object, old);
+            complete(&mut object, Some(old))?;
         }
         Scope::Status => {
             let said = object;
