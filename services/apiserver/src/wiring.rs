@@ -7,6 +7,7 @@ use crate::{
         api::Api,
         cache::Cache,
         certificates::{self, CertificatesError},
+        compaction,
         store::Store,
     },
     planner::{
@@ -77,8 +78,9 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     let listener = Listener::tls(address, tls).await?;
     let dialer = Dialer::new(store_files(&args), PathBuf::from(RESOLV_CONF))?;
     let store = Store::new(dialer, &args.etcd_servers).map_err(WiringError::Store)?;
-    let cache = Cache::new(store, &args.etcd_prefix);
+    let cache = Cache::new(store.clone(), &args.etcd_prefix);
     let following = tokio::spawn(cache.clone().run());
+    let compacting = tokio::spawn(compaction::run(store, args.etcd_compaction_interval));
     let catalogue = Catalogue::builtin();
     let allocator = Allocator::new(cache.clone(), &catalogue, ranges(&args)?);
     let allocator = allocator.map_err(WiringError::Flags)?;
@@ -107,6 +109,7 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     // It ends by itself, in its own time.
     let _ = serving.await;
     following.abort();
+    compacting.abort();
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::{
     cache::{Cache, Place},
     clock,
     documents::Documents,
+    metrics::{Labels, Metrics},
     parts,
     read::Where,
     write::{Target, Written, context},
@@ -35,7 +36,10 @@ use objects::{
     table::Include,
 };
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 /// Largest body of a request; upstream's.
@@ -58,6 +62,7 @@ struct Inner {
     catalogue: Catalogue,
     allocator: Allocator,
     documents: Documents,
+    metrics: Metrics,
     cache: Cache,
     reads: Semaphore,
     writes: Semaphore,
@@ -80,6 +85,7 @@ impl Api {
     pub fn new(cache: Cache, catalogue: Catalogue, allocator: Allocator, address: String) -> Self {
         Self {
             inner: Arc::new(Inner {
+                metrics: Metrics::new(cache.clone()),
                 catalogue,
                 allocator,
                 documents: Documents::builtin(address),
@@ -92,18 +98,26 @@ impl Api {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let began = Instant::now();
         let accept = text(&request, &ACCEPT).map(str::to_owned);
+        let labels = labels(&request);
+        let reads = matches!(*request.method(), hyper::Method::GET | hyper::Method::HEAD);
+        let begun = self.inner.metrics.begun(!reads);
         let answered = timeout(REQUEST_MAX, self.handle(request)).await;
+        drop(begun);
         let answered = answered.unwrap_or_else(|_| {
             Err(Status::timeout(
                 "request did not complete within the allotted timeout",
                 0,
             ))
         });
-        answered.unwrap_or_else(|status| {
+        let response = answered.unwrap_or_else(|status| {
             let form = negotiate::accept(accept.as_deref()).unwrap_or(Form::JSON);
             failed(&status, form)
-        })
+        });
+        let code = response.status().as_u16();
+        self.inner.metrics.answered(labels, code, began.elapsed());
+        response
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
@@ -112,6 +126,7 @@ impl Api {
         let path = request.uri().path().to_owned();
         let asked = match route(method, &path, query.flag("watch")) {
             Route::Resource(asked) => asked,
+            Route::Other if path == "/metrics" => return self.metrics(),
             Route::Other => {
                 let headers = request.headers();
                 return self
@@ -166,6 +181,19 @@ impl Api {
                 self.write(&ask, &body).await
             }
         }
+    }
+
+    fn metrics(&self) -> Result<Response<Body>, Status> {
+        let text = self
+            .inner
+            .metrics
+            .text()
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let mut response = Response::new(Body::from(text));
+        let kind =
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(response)
     }
 
     async fn read(&self, ask: &Ask<'_>) -> Result<Response<Body>, Status> {
@@ -643,6 +671,67 @@ fn dry_run(query: &Query) -> Result<bool, Status> {
         any = true;
     }
     Ok(any)
+}
+
+/// What a request is about. What is not served has no names of its own: clients could make as many as they like.
+fn labels(request: &Request<Incoming>) -> Labels {
+    let query = Query::parse(request.uri().query());
+    let asked = method(request.method())
+        .map(|method| route(method, request.uri().path(), query.flag("watch")));
+    let Ok(Route::Resource(asked)) = asked else {
+        return Labels {
+            verb: "GET",
+            ..Labels::default()
+        };
+    };
+    let verb = match asked.verb {
+        Verb::Get => "GET",
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::Create => "POST",
+        Verb::Update => "PUT",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+    };
+    let scope = match (&asked.name, &asked.namespace) {
+        (Some(_), _) => "resource",
+        (None, Some(_)) => "namespace",
+        (None, None) => "cluster",
+    };
+    let known = kinds::resources::RESOURCES.iter().find(|known| {
+        (known.group, known.version, known.name)
+            == (
+                asked.group.as_str(),
+                asked.version.as_str(),
+                asked.resource.as_str(),
+            )
+    });
+    let Some(known) = known else {
+        return Labels {
+            verb,
+            scope,
+            ..Labels::default()
+        };
+    };
+    let subresource = asked.subresource.as_deref().unwrap_or_default();
+    let subresource = known
+        .subresources
+        .iter()
+        .find(|part| part.name == subresource);
+    let status = asked.subresource.as_deref() == Some("status");
+    Labels {
+        verb,
+        group: known.group.to_owned(),
+        version: known.version.to_owned(),
+        resource: known.name.to_owned(),
+        subresource: match subresource {
+            Some(part) => part.name.to_owned(),
+            None if status => "status".to_owned(),
+            None => String::new(),
+        },
+        scope,
+    }
 }
 
 async fn collect(request: Request<Incoming>) -> Result<Bytes, Status> {
