@@ -22,6 +22,7 @@ pub const RULES: Rules = Rules {
     validate,
     validate_update: workload::selector_immutable,
     validate_status,
+    warnings: workload::template_warnings,
     columns: &[
         NAME,
         Column::new("Desired", "integer", "Pods that are wanted.", |o, _| {
@@ -98,7 +99,10 @@ mod tests {
         check_create(
             &RULES,
             &json!({"spec": {"selector": {}}}),
-            &["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
+            &[
+                "spec.selector: Invalid value: {}: empty selector is invalid for deployment",
+                "spec.template.spec.containers: Required value",
+            ],
         );
     }
 
