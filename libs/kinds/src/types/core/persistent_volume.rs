@@ -13,9 +13,9 @@ use super::{
     volume_source::{self as common, Source, Volume, source},
 };
 use crate::{
-    check::value::{IMMUTABLE, immutable, one_of, optional_one_of, subdomain},
-    rules::{AGE, Column, NAME, Rules},
-    value::{Fields, same},
+    check::value::{one_of, optional_one_of, subdomain},
+    rules::Rules,
+    value::Fields,
 };
 
 const ACCESS_MODES: &[&str] = &[

@@ -6,12 +6,14 @@ mod disks;
 mod network;
 
 use objects::field::{ErrorList, FieldError, Path};
-use objects::names;
 use serde_json::Value;
 
 use super::file_path;
 use crate::{
-    check::value::{required, subdomain},
+    check::{
+        self,
+        value::{label, optional_one_of, required, subdomain},
+    },
     value::Fields,
 };
 
@@ -102,7 +104,7 @@ pub fn host_path(source: &Value, _: Volume<'_>, path: &Path<'_>, errors: &mut Er
         return;
     }
     file_path::no_backsteps(text, &path.child("path"), errors);
-    crate::check::value::optional_one_of(source, "type", HOST_PATH_TYPES, path, errors);
+    optional_one_of(source, "type", HOST_PATH_TYPES, path, errors);
 }
 
 /// A disk of the node.
@@ -112,18 +114,9 @@ pub fn local(source: &Value, _: Volume<'_>, path: &Path<'_>, errors: &mut ErrorL
     file_path::no_backsteps(text, &path, errors);
 }
 
-/// The name of a CSI driver.
-pub fn csi_driver_name(name: &str, path: &Path<'_>, errors: &mut ErrorList) {
-    required(name, path, errors);
-    if name.len() > 63 {
-        errors.push(FieldError::too_long(path, 63));
-    }
-    errors.push_invalid(path, name, names::dns1123_subdomain(&name.to_lowercase()));
-}
-
 /// A volume of a CSI driver.
 pub fn csi(source: &Value, of: Volume<'_>, path: &Path<'_>, errors: &mut ErrorList) {
-    csi_driver_name(source.text("driver"), &path.child("driver"), errors);
+    check::driver_name(source, "driver", path, errors);
     if of.persistent {
         required(
             source.text("volumeHandle"),
@@ -162,7 +155,7 @@ fn secret_reference(secret: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if namespace.is_empty() {
         required(namespace, &path.child("namespace"), errors);
     } else {
-        crate::check::value::label(namespace, &path.child("namespace"), errors);
+        label(namespace, &path.child("namespace"), errors);
     }
 }
 
