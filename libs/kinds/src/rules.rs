@@ -18,8 +18,11 @@
 //! absent, and no rule ever panics.
 
 use objects::field::ErrorList;
+use objects::metadata;
 use objects::time::{Duration, human_duration};
 use serde_json::Value;
+
+use crate::check;
 
 /// A type's rules. Those that it has none of are [`Rules::NONE`]'s.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +68,29 @@ pub enum NameRule {
     PathSegment,
     /// An IP address in its canonical form.
     IpAddress,
+}
+
+impl NameRule {
+    /// What is wrong with a name, or with the beginning of one that is generated.
+    #[must_use]
+    pub fn check(self, name: &str, is_prefix: bool) -> Vec<String> {
+        metadata::NameRule::from(self).check(name, is_prefix)
+    }
+}
+
+impl From<NameRule> for metadata::NameRule {
+    fn from(rule: NameRule) -> Self {
+        match rule {
+            NameRule::DnsSubdomain => Self::Subdomain,
+            NameRule::DnsLabel => Self::Label,
+            NameRule::Dns1035Label => Self::Label1035,
+            NameRule::PathSegment => Self::PathSegment,
+            // Such a name is not generated.
+            NameRule::IpAddress => {
+                Self::Own(|name, _| check::canonical_ip(name).into_iter().collect())
+            }
+        }
+    }
 }
 
 /// A column of `kubectl get`.
@@ -212,6 +238,20 @@ impl Selectable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names() {
+        let check = |rule: NameRule, name: &str, expect: bool| {
+            assert_eq!(rule.check(name, false).is_empty(), expect, "{name}");
+        };
+        check(NameRule::DnsSubdomain, "a.b", true);
+        check(NameRule::DnsLabel, "a.b", false);
+        check(NameRule::Dns1035Label, "1a", false);
+        check(NameRule::PathSegment, "system:a", true);
+        check(NameRule::IpAddress, "fd00::1", true);
+        check(NameRule::IpAddress, "FD00::1", false);
+        assert!(NameRule::DnsSubdomain.check("a-", true).is_empty());
+    }
 
     #[test]
     fn ages() {

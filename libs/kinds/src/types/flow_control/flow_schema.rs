@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{conditions, policy_rule};
 use crate::{
-    cells, check,
+    cells,
     rules::{AGE, Column, NAME, Rules},
     status,
     value::{Fields, same},

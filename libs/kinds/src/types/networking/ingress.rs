@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ingress_backend;
 use crate::{
-    cells, check,
+    cells,
     rules::{AGE, Column, NAME, Rules},
     value::{Fields, same},
 };
