@@ -374,50 +374,6 @@ pub(crate) fn quoted(texts: &[&str]) -> String {
     format!("[{}]", texts.join(" "))
 }
 
-/// A taint's or toleration's key, value, operator and effect (`corev1.Toleration`).
-pub(crate) fn tolerations(value: &Value, path: &Path<'_>, errors: &mut ErrorList) {
-    let path = path.child("tolerations");
-    for (index, toleration) in value.items("tolerations").iter().enumerate() {
-        let path = path.index(index);
-        let (key, operator) = (toleration.text("key"), toleration.text("operator"));
-        let (effect, value) = (toleration.text("effect"), toleration.text("value"));
-        let operator_path = path.child("operator");
-        if !key.is_empty() {
-            errors.push_invalid(&path.child("key"), key, names::qualified_name(key));
-        } else if operator != "Exists" {
-            let message = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            errors.push(FieldError::invalid(&operator_path, operator, message));
-        }
-        if toleration.whole("tolerationSeconds").is_some() && effect != "NoExecute" {
-            let message = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-            errors.push(FieldError::invalid(&path.child("effect"), effect, message));
-        }
-        match operator {
-            "" | "Equal" => {
-                let wrong = names::label_value(value);
-                if !wrong.is_empty() {
-                    let message = wrong.join(";");
-                    errors.push(FieldError::invalid(&operator_path, value, message));
-                }
-            }
-            "Exists" if value.is_empty() => {}
-            "Exists" => {
-                let message = "value must be empty when `operator` is 'Exists'";
-                let shown = toleration.clone();
-                errors.push(FieldError::invalid(&operator_path, shown, message));
-            }
-            _ => {
-                let known = ["Equal", "Exists"];
-                errors.push(FieldError::not_supported(&operator_path, operator, &known));
-            }
-        }
-        if !effect.is_empty() {
-            let known = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-            one_of(toleration, "effect", &known, &path, errors);
-        }
-    }
-}
-
 /// The labels of an object's pod template.
 pub(crate) fn template_labels(template: &Value) -> Value {
     template.part("metadata").part("labels").clone()

@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn names() {
+        let check = |rule: NameRule, name: &str, expect: bool| {
+            assert_eq!(rule.check(name, false).is_empty(), expect, "{name}");
+        };
+        check(NameRule::Subdomain, "a.b", true);
+        check(NameRule::Label, "a.b", false);
+        check(NameRule::Label1035, "1a", false);
+        check(NameRule::PathSegment, "system:a", true);
+        check(NameRule::IpAddress, "fd00::1", true);
+        check(NameRule::IpAddress, "FD00::1", false);
+        assert!(NameRule::Subdomain.check("a-", true).is_empty());
+    }
+
+    #[test]
     fn ages() {
         assert_eq!(
             age(Some(&"2026-11-30T00:00:00Z".into()), 1_796_000_000),

@@ -22,6 +22,7 @@ pub const RULES: Rules = Rules {
     validate,
     validate_update: workload::selector_immutable,
     validate_status,
+    warnings: workload::template_warnings,
     columns: &[
         NAME,
         Column::new(

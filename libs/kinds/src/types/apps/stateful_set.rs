@@ -181,6 +181,13 @@ fn strategy(strategy: &Value, path: &Path<'_>, errors: &mut ErrorList) {
 }
 
 fn validate_create(set: &Value, errors: &mut ErrorList) {
+    let path = Path::new("spec");
+    let path = path.child("volumeClaimTemplates");
+    let claims = set.part("spec").items("volumeClaimTemplates");
+    for (index, claim) in claims.iter().enumerate() {
+        let path = path.index(index);
+        persistent_volume_claim::validate_spec(claim.part("spec"), &path.child("spec"), errors);
+    }
     let service = set.part("spec").text("serviceName");
     if !service.is_empty() {
         let spec = Path::new("spec");
@@ -224,11 +231,21 @@ fn validate_status(new: &Value, old: &Value, errors: &mut ErrorList) {
     check::not_decremented(status, old, "collisionCount", &path, errors);
 }
 
-fn warnings(new: &Value, _: Option<&Value>) -> Vec<String> {
+fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut warnings = workload::template_warnings(new, old);
+    let path = Path::new("spec");
+    let path = path.child("volumeClaimTemplates");
+    let claims = new.part("spec").items("volumeClaimTemplates");
+    for (index, claim) in claims.iter().enumerate() {
+        let path = path.index(index);
+        let path = path.child("spec");
+        persistent_volume_claim::spec_warnings(claim.part("spec"), &path, &mut warnings);
+    }
     let limit = new.part("spec").whole("revisionHistoryLimit");
     let negative = limit.is_some_and(|limit| limit < 0);
     let warning = "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended";
-    negative.then(|| warning.to_owned()).into_iter().collect()
+    warnings.extend(negative.then(|| warning.to_owned()));
+    warnings
 }
 
 fn ready(set: &Value, _: i64) -> Value {
@@ -244,7 +261,7 @@ mod tests {
 
     fn db() -> Value {
         json!({"metadata": {"name": "db"}, "spec": {"serviceName": "db", "selector": {"matchLabels": {"app": "db"}},
-            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}],
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
             "template": {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [
                 {"name": "c", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}}}})
     }

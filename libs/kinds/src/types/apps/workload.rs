@@ -17,6 +17,22 @@ pub(crate) fn template_defaults(spec: &mut Value) {
     }
 }
 
+/// What a client should be told of the template, when it is new or another one.
+pub(crate) fn template_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let path = Path::new("spec");
+    let old = old.map(|old| old.part("spec"));
+    spec_warnings(new.part("spec"), old, &path)
+}
+
+/// The same of a spec that is anywhere.
+pub(crate) fn spec_warnings(new: &Value, old: Option<&Value>, path: &Path<'_>) -> Vec<String> {
+    let new = new.part("template");
+    if old.is_some_and(|old| same(old.part("template"), new)) {
+        return Vec::new();
+    }
+    template::warnings(new, &path.child("template"))
+}
+
 /// A selector that must be there and must not be empty; `kind` is upstream's word for the type.
 pub(crate) fn selector(spec: &Value, kind: &str, path: &Path<'_>, errors: &mut ErrorList) {
     if !spec.has("selector") {

@@ -85,7 +85,9 @@ fn source(metric: &Value, path: &Path<'_>, errors: &mut ErrorList) {
 fn one_source(source: &Value, field: &str, path: &Path<'_>, errors: &mut ErrorList) {
     if field == "object" {
         let path = path.child("describedObject");
-        reference(source.part("describedObject"), &path, errors);
+        let described = source.part("describedObject");
+        reference(described, &path, errors);
+        api_version(described, true, &path, errors);
     }
     if field.ends_with("esource") {
         if source.text("name").is_empty() {
@@ -186,12 +188,23 @@ pub(super) fn reference(reference: &Value, path: &Path<'_>, errors: &mut ErrorLi
     for field in ["kind", "name"] {
         check::required_text(reference, field, names::path_segment_name, path, errors);
     }
+}
+
+/// The version of another object, whose group may be the core one where `may_be_core`.
+pub(super) fn api_version(
+    reference: &Value,
+    may_be_core: bool,
+    path: &Path<'_>,
+    errors: &mut ErrorList,
+) {
     let version = reference.text("apiVersion");
-    if version.matches('/').count() > 1 {
-        let message = format!("unexpected GroupVersion string: {version}");
-        let path = path.child("apiVersion");
-        errors.push(FieldError::invalid(&path, version, message));
-    }
+    let message = match version.matches('/').count() {
+        0 if !may_be_core => "apiVersion must specify API group".to_owned(),
+        0 | 1 => return,
+        _ => format!("unexpected GroupVersion string: {version}"),
+    };
+    let path = path.child("apiVersion");
+    errors.push(FieldError::invalid(&path, version, message));
 }
 
 /// How metrics are: what is, and what is wanted.

@@ -101,7 +101,7 @@ mod tests {
 
     fn scaler(percent: Value) -> Value {
         json!({"apiVersion": "autoscaling/v1", "metadata": {"name": "h"}, "spec": {"maxReplicas": 5,
-            "targetCPUUtilizationPercentage": percent, "scaleTargetRef": {"kind": "Deployment", "name": "web"}}})
+            "targetCPUUtilizationPercentage": percent, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}})
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub const RULES: Rules = Rules {
     prepare_create,
     prepare_status: |object, _| status::fill(object, &["desiredReplicas"]),
     validate,
-    validate_create: |object, errors| replicas(object, 1, errors),
+    validate_create,
     validate_update,
     validate_status,
     columns: &[
@@ -147,10 +147,33 @@ fn replicas(object: &Value, least: i64, errors: &mut ErrorList) {
     }
 }
 
+fn validate_create(object: &Value, errors: &mut ErrorList) {
+    replicas(object, 1, errors);
+    target_version(object, errors);
+}
+
+/// What is scaled is in a group, but for the one type of the core group that scales.
+fn target_version(object: &Value, errors: &mut ErrorList) {
+    let target = object.part("spec").part("scaleTargetRef");
+    let may_be_core = target.text("kind") == "ReplicationController";
+    let path = Path::new("spec");
+    metrics::api_version(target, may_be_core, &path.child("scaleTargetRef"), errors);
+}
+
 /// No pods at all are behind a gate upstream, but for what has them already.
 pub(super) fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     let none = old.part("spec").whole("minReplicas") == Some(0);
     replicas(new, i64::from(!none), errors);
+    let target = |object: &Value| {
+        let target = object.part("spec").part("scaleTargetRef");
+        (
+            target.part("kind").clone(),
+            target.part("apiVersion").clone(),
+        )
+    };
+    if target(new) != target(old) {
+        target_version(new, errors);
+    }
 }
 
 fn behavior(rules: &Value, path: &Path<'_>, errors: &mut ErrorList) {

@@ -37,11 +37,11 @@ pub(super) fn to_v1(object: &mut Value) {
     if let Some(status) = object.field_mut("status") {
         let metrics = take_list(status, "currentMetrics");
         let cpu = metrics.iter().filter(|metric| is_cpu(metric));
-        let percents = cpu.filter_map(|metric| {
+        let mut percents = cpu.filter_map(|metric| {
             let current = metric.part("resource").part("current");
             current.whole("averageUtilization")
         });
-        if let Some(percent) = percents.last() {
+        if let Some(percent) = percents.next_back() {
             status.set("currentCPUUtilizationPercentage", percent);
         }
         let metrics: Vec<Value> = metrics.iter().map(|m| metric_to_v1(m, "current")).collect();

@@ -9,6 +9,7 @@ use crate::{
     cells, check,
     rules::{AGE, Column, NAME, Rules, age},
     status,
+    types::apps::workload,
     value::Fields,
 };
 
@@ -191,6 +192,11 @@ fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
         job_template(new),
         "spec.jobTemplate.spec",
     ));
+    let path = Path::new("spec");
+    let path = path.child("jobTemplate");
+    let path = path.child("spec");
+    let held = old.map(job_template);
+    warnings.extend(workload::spec_warnings(job_template(new), held, &path));
     if new.part("spec").text("schedule").contains("TZ") {
         let warning = "CRON_TZ or TZ used in spec.schedule is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
         warnings.push(warning.to_owned());

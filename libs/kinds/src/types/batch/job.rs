@@ -271,6 +271,7 @@ fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
         warnings.extend(name_warning(new));
     }
     warnings.extend(spec_warning(new.part("spec"), "spec"));
+    warnings.extend(workload::template_warnings(new, old));
     warnings
 }
 

@@ -234,11 +234,12 @@ fn indexes(update: &Update<'_>, path: &Path<'_>, errors: &mut ErrorList) {
     let failed_changed = update.changed("failedIndexes");
     let (completed_path, failed_path) =
         (path.child("completedIndexes"), path.child("failedIndexes"));
-    if completed_changed && let Some(completions) = completions {
-        if let Err(error) = indexes::count(completed, completions) {
-            let message = format!("error parsing completedIndexes: {error}");
-            errors.push(FieldError::invalid(&completed_path, completed, message));
-        }
+    if completed_changed
+        && let Some(completions) = completions
+        && let Err(error) = indexes::count(completed, completions)
+    {
+        let message = format!("error parsing completedIndexes: {error}");
+        errors.push(FieldError::invalid(&completed_path, completed, message));
     }
     if completed_changed && !completed.is_empty() && !is_indexed(spec) {
         let message = "cannot set non-empty completedIndexes when non-indexed completion mode";

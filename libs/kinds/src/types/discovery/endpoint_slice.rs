@@ -27,6 +27,13 @@ const SHOWN_MAX: usize = 3;
 /// The entry of a topology that is a field of its own now.
 const ZONE: &str = "topology.kubernetes.io/zone";
 
+/// Who writes a slice, and those who write addresses as they should be, whom it takes too long to check.
+const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+const CONTROLLERS: [&str; 2] = [
+    "endpointslice-controller.k8s.io",
+    "endpointslicemirroring-controller.k8s.io",
+];
+
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
@@ -209,6 +216,10 @@ fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
         if old.is_none() {
             warnings.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
         }
+        return warnings;
+    }
+    let manager = new.part("metadata").part("labels").text(MANAGED_BY);
+    if CONTROLLERS.contains(&manager) {
         return warnings;
     }
     let path = Path::new("endpoints");

@@ -26,7 +26,7 @@ pub const RULES: Rules = Rules {
             "Last Seen",
             "string",
             "How long ago it was seen last.",
-            |o, now| last_seen(o, now),
+            last_seen,
         ),
         Column::new("Type", "string", "Normal or Warning.", |o, _| {
             o.text("type").into()
@@ -47,7 +47,7 @@ pub const RULES: Rules = Rules {
             "First Seen",
             "string",
             "How long ago it was seen first.",
-            |o, now| first_seen(o, now),
+            first_seen,
         )
         .wide(),
         Column::new("Count", "string", "How often it was seen.", count).wide(),

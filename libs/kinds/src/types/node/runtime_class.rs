@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     check,
     rules::{AGE, Column, NAME, Rules},
-    types::core::resource_list,
+    types::core::{resource_list, taint},
     value::Fields,
 };
 
@@ -50,7 +50,8 @@ fn validate(class: &Value, errors: &mut ErrorList) {
     }
     let (scheduling, path) = (class.part("scheduling"), Path::new("scheduling"));
     check::labels(scheduling, "nodeSelector", &path, errors);
-    check::tolerations(scheduling, &path, errors);
+    let tolerations = scheduling.items("tolerations");
+    taint::validate_tolerations(tolerations, &path.child("tolerations"), errors);
 }
 
 fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
@@ -88,7 +89,7 @@ mod tests {
                 "scheduling.tolerations[1].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set",
                 "scheduling.tolerations[2].operator: Unsupported value: \"x\": supported values: \"Equal\", \"Exists\"",
                 "scheduling.tolerations[2].effect: Unsupported value: \"y\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
-                "scheduling.tolerations[3].operator: Invalid value: {",
+                "scheduling.tolerations[3].operator: Invalid value: \"v\": value must be empty when",
             ],
         );
         let mut other = class.clone();

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     check,
+    types::core::node_selector,
     value::{Fields, same},
 };
 
@@ -192,6 +193,6 @@ fn allocation(result: &Value, known: &RequestNames<'_>, path: &Path<'_>, errors:
         },
     );
     if let Some(selector) = result.field("nodeSelector") {
-        names::node_selector(selector, &path.child("nodeSelector"), errors);
+        node_selector::validate(selector, &path.child("nodeSelector"), errors);
     }
 }

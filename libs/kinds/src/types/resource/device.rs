@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{capacity, claim_spec::EFFECTS, list, names};
 use crate::{
     check,
+    types::core::node_selector,
     value::{Fields, same},
 };
 
@@ -193,7 +194,7 @@ fn place(device: &Value, per_device: bool, path: &Path<'_>, errors: &mut ErrorLi
     }
     if let Some(selector) = device.field("nodeSelector") {
         places.push("`nodeSelector`");
-        names::node_selector(selector, &path.child("nodeSelector"), errors);
+        node_selector::validate(selector, &path.child("nodeSelector"), errors);
     }
     all_of(device, "allNodes", &mut places, path, errors);
     let message = "exactly one of `nodeName`, `nodeSelector`, or `allNodes` is required when `perDeviceNodeSelection` is set to true in the ResourceSlice spec";

@@ -8,6 +8,7 @@ use super::{device, list, names};
 use crate::{
     check,
     rules::{AGE, Column, NAME, Rules, Selectable},
+    types::core::node_selector,
     value::Fields,
 };
 
@@ -121,7 +122,7 @@ fn place(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {
     if let Some(selector) = spec.field("nodeSelector") {
         places.push("`nodeSelector`");
         let path = path.child("nodeSelector");
-        names::node_selector(selector, &path, errors);
+        node_selector::validate(selector, &path, errors);
         let terms = selector.items("nodeSelectorTerms");
         if terms.len() != 1 {
             let path = path.child("nodeSelectorTerms");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     check,
     rules::{AGE, Column, NAME, Rules},
+    types::core::persistent_volume,
     value::{Fields, same},
 };
 
@@ -69,7 +70,12 @@ fn validate(attachment: &Value, errors: &mut ErrorList) {
             let path = path.child("persistentVolumeName");
             errors.push(FieldError::required(&path, message));
         }
-        _ => {}
+        (false, Some(_)) => {}
+        (true, None) => {
+            let path = path.child("inlineVolumeSpec");
+            let spec = source.part("inlineVolumeSpec");
+            persistent_volume::validate_spec(spec, "", true, &path, errors);
+        }
     }
 }
 

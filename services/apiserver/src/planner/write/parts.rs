@@ -4,6 +4,7 @@
 
 use super::Context;
 use crate::planner::served::Served;
+use kinds::types::core::binding;
 use objects::{
     metadata::{self, Metadata},
     selector::LabelSelector,
@@ -149,75 +150,11 @@ pub fn bound(old: &Value, binding: &Value, context: &Context) -> Result<Value, S
             pod.uid()
         ));
     }
-    if pod.deletion_timestamp().is_some() {
-        return conflict(&format!(
-            "pod {} is being deleted, cannot be assigned to a host",
-            pod.name()
-        ));
-    }
-    let assigned = old
-        .pointer("/spec/nodeName")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if !assigned.is_empty() {
-        return conflict(&format!(
-            "pod {} is already assigned to node \"{assigned}\"",
-            pod.name()
-        ));
-    }
-    let gates = old
-        .pointer("/spec/schedulingGates")
-        .and_then(Value::as_array);
-    if gates.is_some_and(|gates| !gates.is_empty()) {
-        return conflict(&format!(
-            "pod {} has non-empty .spec.schedulingGates",
-            pod.name()
-        ));
-    }
     let mut object = old.clone();
-    let annotations: Vec<_> = Metadata::of(binding)
-        .annotations()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    if !annotations.is_empty() {
-        let known = metadata::edit(&mut object)
-            .entry("annotations")
-            .or_insert_with(|| json!({}));
-        if let Some(known) = known.as_object_mut() {
-            known.extend(annotations);
-        }
-    }
-    object["spec"]["nodeName"] = node.into();
-    scheduled(&mut object, context);
-    Ok(object)
-}
-
-/// The condition that says that a pod has its node.
-fn scheduled(pod: &mut Value, context: &Context) {
-    let condition = json!({
-        "type": "PodScheduled",
-        "status": "True",
-        "observedGeneration": pod.pointer("/metadata/generation").cloned().unwrap_or(Value::Null),
-        "lastProbeTime": null,
-        "lastTransitionTime": super::time(context.now),
-    });
-    if !pod["status"].is_object() {
-        pod["status"] = json!({});
-    }
-    let conditions = &mut pod["status"]["conditions"];
-    if !conditions.is_array() {
-        *conditions = json!([]);
-    }
-    if let Some(conditions) = conditions.as_array_mut() {
-        let known = conditions
-            .iter()
-            .position(|known| known["type"] == "PodScheduled");
-        match known {
-            Some(place) => conditions[place] = condition,
-            None => conditions.push(condition),
-        }
+    let now = super::time(context.now);
+    match binding::bind(&mut object, binding, now.as_str().unwrap_or_default()) {
+        Ok(()) => Ok(object),
+        Err(why) => conflict(&why),
     }
 }
 

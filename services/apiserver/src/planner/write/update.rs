@@ -5,6 +5,10 @@ use super::{
     invalid, name_kind, stored_bytes, to_stored,
 };
 use crate::planner::served::Served;
+use kinds::types::{
+    certificates::signing_request,
+    core::{namespace, pod},
+};
 use objects::{
     decode::{self, Target},
     field::{ErrorList, Path},
@@ -16,30 +20,49 @@ use objects::{
 use serde_json::{Map, Value};
 
 /// Which part of an object is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Scope {
     /// All but the status, if the type has one of its own.
     Object,
     /// The status.
     Status,
-    /// A subresource that is these parts of the object, and nothing else of it.
-    Parts(&'static [&'static [&'static str]]),
-    /// Resources of a pod's containers.
-    Resize,
+    /// A subresource that is a part of the object, by rules of its own.
+    Part(Part),
+}
+
+/// What is a subresource's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Leaves of an update what belongs to it: new, old.
+    prepare: fn(&mut Value, &Value),
+    /// Mistakes: new, old.
+    validate: fn(&Value, &Value, &mut ErrorList),
 }
 
 impl Scope {
     /// Of a subresource by its name; None for what is no part of an object.
     #[must_use]
     pub fn of(subresource: &str) -> Option<Self> {
-        match subresource {
-            "status" => Some(Self::Status),
-            "ephemeralcontainers" => Some(Self::Parts(&[&["spec", "ephemeralContainers"]])),
-            "finalize" => Some(Self::Parts(&[&["spec", "finalizers"]])),
-            "approval" => Some(Self::Parts(&[&["status", "conditions"]])),
-            "resize" => Some(Self::Resize),
-            _ => None,
-        }
+        Some(match subresource {
+            "status" => Self::Status,
+            "ephemeralcontainers" => Self::Part(Part {
+                prepare: pod::ephemeral::prepare,
+                validate: pod::ephemeral::validate,
+            }),
+            "resize" => Self::Part(Part {
+                prepare: pod::resize::prepare,
+                validate: pod::resize::validate,
+            }),
+            "finalize" => Self::Part(Part {
+                prepare: namespace::prepare_finalize,
+                validate: |new, _, errors| namespace::validate_finalize(new, errors),
+            }),
+            "approval" => Self::Part(Part {
+                prepare: signing_request::prepare_approval,
+                validate: signing_request::validate_approval,
+            }),
+            _ => return None,
+        })
     }
 }
 
@@ -195,23 +218,9 @@ fn change(
             defaults(served, &mut object);
             (rules.prepare_status)(&mut object, old);
         }
-        Scope::Parts(parts) => {
-            let said = object;
-            object = old.clone();
-            for part in parts {
-                take_part(&mut object, &said, part);
-            }
-            take_version(&mut object, &said);
+        Scope::Part(part) => {
             defaults(served, &mut object);
-        }
-        Scope::Resize => {
-            let said = object;
-            object = old.clone();
-            for containers in ["containers", "initContainers"] {
-                resize(&mut object, &said, containers);
-            }
-            take_version(&mut object, &said);
-            defaults(served, &mut object);
+            (part.prepare)(&mut object, old);
         }
     }
     if served.stored.generation && spec_changed(&object, old) {
@@ -230,12 +239,12 @@ fn change(
             (rules.validate_update)(&object, old, &mut errors);
         }
         Scope::Status => (rules.validate_status)(&object, old, &mut errors),
-        Scope::Parts(_) | Scope::Resize => (rules.validate)(&object, &mut errors),
+        Scope::Part(part) => (part.validate)(&object, old, &mut errors),
     }
     if !errors.is_empty() {
         return Err(invalid(served, &object, &errors));
     }
-    if scope == Scope::Object {
+    if matches!(scope, Scope::Object) {
         warnings.extend((rules.warnings)(&object, Some(old)));
         warnings.extend(served.resource.warning.map(str::to_owned));
     }
@@ -315,53 +324,6 @@ fn take(object: &mut Value, old: &Value, field: &str) {
             Some(value) => fields.insert(field.to_owned(), value.clone()),
             None => fields.remove(field),
         };
-    }
-}
-
-/// Takes one part of an object from another.
-fn take_part(object: &mut Value, from: &Value, part: &[&str]) {
-    let Some((last, way)) = part.split_last() else {
-        return;
-    };
-    let found = part
-        .iter()
-        .try_fold(from, |value, step| value.get(step))
-        .cloned();
-    let mut place = object;
-    for step in way {
-        let Value::Object(fields) = place else { return };
-        place = fields
-            .entry(*step)
-            .or_insert_with(|| Value::Object(Map::new()));
-    }
-    if let Value::Object(fields) = place {
-        match found {
-            Some(value) => fields.insert((*last).to_owned(), value),
-            None => fields.remove(*last),
-        };
-    }
-}
-
-/// The version that the client saw has been checked.
-fn take_version(object: &mut Value, said: &Value) {
-    let version = Metadata::of(said).resource_version().to_owned();
-    metadata::edit(object).insert("resourceVersion".to_owned(), version.into());
-}
-
-/// Takes resources of containers, by their names.
-fn resize(object: &mut Value, said: &Value, containers: &str) {
-    let pointer = format!("/spec/{containers}");
-    let wanted = said
-        .pointer(&pointer)
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
-    let known = object.pointer_mut(&pointer).and_then(Value::as_array_mut);
-    for container in known.into_iter().flatten() {
-        let same = wanted.iter().find(|one| one["name"] == container["name"]);
-        if let Some(same) = same {
-            take(container, same, "resources");
-        }
     }
 }
 
