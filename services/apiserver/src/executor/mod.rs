@@ -1,6 +1,8 @@
 //! Acts: connections, the store, time.
 
 pub mod api;
+pub mod authentication;
+pub mod authorization;
 pub mod body;
 pub mod cache;
 pub mod certificates;
