@@ -3,6 +3,7 @@
 //! ```text
 //!   sandbox   nodes as namespaces on this host: `init --sandbox` on the release's own root
 //!   qemu      nodes as virtual machines: direct kernel boot, firmware boot, power cuts
+//!   api       the API server as a program, and transcripts of kubectl
 //!   client    talks to a node as a user does: the real orlopctl
 //!   control   talks to a node's `init` over its own socket
 //!   host      what a test must not change on this host
@@ -17,6 +18,7 @@
 //! A missing prerequisite fails a test with the command that makes it; nothing is skipped. All traffic is
 //! on loopback or in network namespaces that the test makes.
 
+pub mod api;
 pub mod client;
 pub mod control;
 pub mod guard;

@@ -1,7 +1,7 @@
 //! Programs that ours are compared with, in tests and benchmarks: the locked set `[peers]`, unpacked as it stands.
 //!
 //! ```text
-//!   <cache>/peers/<name>/tree/usr/bin/{etcd,etcdctl,etcdutl}
+//!   <cache>/peers/<name>/tree/usr/bin/{etcd,etcdctl,etcdutl,kubectl}
 //! ```
 //! They run on the host as they are: they need a C library as old as Debian 12's and nothing else. Nothing is installed,
 //! and no daemon is started.
@@ -9,7 +9,7 @@
 use crate::command;
 use crate::digest::Inputs;
 use crate::host;
-use crate::packages::{self, fetch, lock};
+use crate::packages::{self as package, fetch, lock};
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use std::fs;
@@ -18,21 +18,63 @@ use std::process::Command;
 
 /// The packages of etcd within the set.
 const ETCD: &[&str] = &["etcd-client", "etcd-server"];
+/// That of kubectl.
+const KUBECTL: &[&str] = &["kubectl"];
+/// The Python client of Kubernetes, and what it imports.
+const PYTHON: &[&str] = &[
+    "python3-cachetools",
+    "python3-certifi",
+    "python3-charset-normalizer",
+    "python3-dateutil",
+    "python3-google-auth",
+    "python3-idna",
+    "python3-kubernetes",
+    "python3-oauthlib",
+    "python3-pyasn1",
+    "python3-pyasn1-modules",
+    "python3-requests",
+    "python3-requests-oauthlib",
+    "python3-rsa",
+    "python3-six",
+    "python3-urllib3",
+    "python3-websocket",
+    "python3-yaml",
+];
 
 /// The directory with `etcd`, `etcdctl` and `etcdutl` 3.5, fetched and unpacked if they are not there yet.
 ///
 /// # Errors
 /// The packages are not in the lock, cannot be fetched, or cannot be unpacked.
 pub fn etcd() -> Result<PathBuf> {
+    Ok(unpacked(ETCD)?.join("usr/bin"))
+}
+
+/// The directory with `kubectl` 1.32, fetched and unpacked if it is not there yet.
+///
+/// # Errors
+/// As [`etcd`].
+pub fn kubectl() -> Result<PathBuf> {
+    Ok(unpacked(KUBECTL)?.join("usr/bin"))
+}
+
+/// The directory of modules with `kubernetes`, for PYTHONPATH, fetched and unpacked if it is not there yet.
+///
+/// # Errors
+/// As [`etcd`].
+pub fn python_kubernetes() -> Result<PathBuf> {
+    Ok(unpacked(PYTHON)?.join("usr/lib/python3/dist-packages"))
+}
+
+fn unpacked(packages: &[&str]) -> Result<PathBuf> {
     let cache = workspace::cache()?;
-    let lock = lock::read(&packages::lock_file())?;
+    let lock = lock::read(&package::lock_file())?;
     let mut locked = lock::of_set(&lock, "peers");
-    locked.retain(|package| ETCD.contains(&package.name.as_str()));
+    locked.retain(|package| packages.contains(&package.name.as_str()));
     ensure!(
-        locked.len() == ETCD.len(),
+        locked.len() == packages.len(),
         "image/packages.lock does not have all of {} in the set [peers]; make it with \
          `cargo xtask image --update-lock`",
-        ETCD.join(", ")
+        packages.join(", ")
     );
     let mut inputs = Inputs::default();
     for package in &locked {
@@ -41,13 +83,12 @@ pub fn etcd() -> Result<PathBuf> {
     let peers = cache.join("peers");
     let directory = peers.join(inputs.name());
     let tree = directory.join("tree");
-    let programs = tree.join("usr/bin");
     if tree.exists() {
-        return Ok(programs);
+        return Ok(tree);
     }
     let _lock = workspace::lock(&cache.join("peers.lock"))?;
     if tree.exists() {
-        return Ok(programs);
+        return Ok(tree);
     }
     host::ensure()?;
     fetch::all(&cache, &locked)?;
@@ -62,5 +103,5 @@ pub fn etcd() -> Result<PathBuf> {
         command::output(Command::new("dpkg").arg("-x").arg(&deb).arg(&scratch))?;
     }
     fs::rename(&scratch, &tree).with_context(|| format!("move {}", scratch.display()))?;
-    Ok(programs)
+    Ok(tree)
 }

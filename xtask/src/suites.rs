@@ -106,7 +106,12 @@ pub const SUITES: &[Suite] = &[
     integration(
         "store_clients",
         "etcdctl, etcdutl, curl and a client library see the store as they see etcd 3.5",
-        120,
+        100,
+    ),
+    integration(
+        "api_clients",
+        "kubectl, curl and the Python client see the API as they expect it, over our store and over etcd",
+        60,
     ),
     integration(
         "store_faults",
@@ -116,7 +121,7 @@ pub const SUITES: &[Suite] = &[
     integration(
         "qemu_direct",
         "config by fw_cfg, failed phases, watchdog, full disk, read-only root",
-        480,
+        440,
     ),
     integration(
         "qemu_sources",

@@ -49,27 +49,27 @@ pub struct Subresource {
     /// Such as `scale`.
     pub name: &'static str,
     /// Of its objects, where they are of another kind.
-    pub kind: Option<Kind>,
+    pub kind: Option<Kind<'static>>,
     /// What can be done with it.
     pub verbs: &'static [Verb],
 }
 
 /// A kind by its group and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
+pub struct Kind<'a> {
     /// Empty for the core group.
-    pub group: &'static str,
+    pub group: &'a str,
     /// Such as `v1`.
-    pub version: &'static str,
+    pub version: &'a str,
     /// Such as `Scale`.
-    pub kind: &'static str,
+    pub kind: &'a str,
 }
 
 /// Between a version that is served and the one that is stored.
 #[derive(Debug)]
 pub struct Conversion {
     /// The version that is stored.
-    pub stored: Kind,
+    pub stored: Kind<'static>,
     /// From the stored one.
     pub from_stored: fn(&mut serde_json::Value),
     /// To the stored one.
@@ -392,7 +392,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "tokenreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::token::RULES,
     )
     .verbs(CREATE),
     resource(
@@ -400,7 +400,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "localsubjectaccessreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::access::LOCAL,
     )
     .verbs(CREATE),
     resource(
@@ -408,7 +408,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "selfsubjectaccessreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::access::SELF,
     )
     .verbs(CREATE),
     resource(
@@ -424,7 +424,7 @@ pub const RESOURCES: &[Resource] = &[
         "v1",
         "subjectaccessreviews",
         "",
-        &reviews::review::RULES,
+        &reviews::access::SUBJECT,
     )
     .verbs(CREATE),
     resource(

@@ -1,15 +1,27 @@
 //! What is a type's own: everything that a schema does not say.
 //!
 //! ```text
-//!   create:  defaults ─> prepare_create ─> validate ─> stored
-//!   update:  defaults ─> prepare_update ─> validate, validate_update ─> stored
-//!   status:  defaults ─> spec of what is there ─> prepare_status ─> validate_status ─> stored
+//!   create:  defaults ─> status dropped ─> prepare_create ─> (addresses) ─> validate, validate_create ─> stored
+//!   update:  defaults ─> status of what is there ─> prepare_update ─> (addresses) ─> validate, validate_update ─> stored
+//!   status:  defaults ─> all but the status of what is there ─> prepare_status ─> validate_status ─> stored
 //! ```
 //!
+//! What is done for all types alike is the server's, in this order and before the type's own step: names and the UID are given,
+//! metadata is brought to what a client may set, a resource with a status loses the client's (a create, but for
+//! [`Rules::status_on_create`]) or keeps the stored one (an update), and one with a generation gets 1, or one more when something
+//! else than metadata or status changed.
+//! A `prepare_create` therefore may set a first status, and sees `metadata.uid`. Addresses and ports of Services are given out
+//! before validation, which asks for a port for health checks where one is needed.
+//!
 //! Rules are pure: an object is a value, mistakes are collected, nothing is looked up. What needs other objects (a namespace that
-//! must be there, addresses) is the server's.
+//! must be there, addresses) is the server's. Types of fields are those of the schema; a field of another type reads as
+//! absent, and no rule ever panics.
 
-use objects::{field::ErrorList, metadata::NameRule};
+use objects::{
+    field::ErrorList,
+    metadata::NameRule,
+    time::{Duration, human_duration},
+};
 use serde_json::Value;
 
 /// A type's rules. Those that it has none of are [`Rules::NONE`]'s.
@@ -17,17 +29,21 @@ use serde_json::Value;
 pub struct Rules {
     /// Fills in what the schema's own defaults cannot say. Done twice, it does nothing the second time.
     pub defaults: fn(&mut Value),
-    /// Drops what a create may not set (a status), and sets what it must have.
+    /// A create may set the status: a kubelet says what its node has when it registers it.
+    pub status_on_create: bool,
+    /// Drops what a create may not set but for the status, which is gone already, and sets what the object must have.
     pub prepare_create: fn(&mut Value),
-    /// The same for an update, given what is there. Status and generation are done for all types alike.
+    /// The same for an update: new, old.
     pub prepare_update: fn(&mut Value, &Value),
-    /// The same for an update of the status.
+    /// The same for an update of the status: new, whose spec is the old one's, and old.
     pub prepare_status: fn(&mut Value, &Value),
-    /// Mistakes in an object by itself, but for its metadata.
+    /// Mistakes in an object by itself, but for its metadata: at a create and at an update.
     pub validate: fn(&Value, &mut ErrorList),
+    /// Mistakes that only a create is refused for: what was stored may keep them.
+    pub validate_create: fn(&Value, &mut ErrorList),
     /// Mistakes in what an update changes: new, old.
     pub validate_update: fn(&Value, &Value, &mut ErrorList),
-    /// Mistakes in what an update of the status changes: new, old.
+    /// Mistakes in a status and in what its update changes: new, old.
     pub validate_status: fn(&Value, &Value, &mut ErrorList),
     /// What a client should be told of a write that is done nevertheless: new, and old for an update.
     pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
@@ -90,6 +106,21 @@ pub const AGE: Column = Column {
     cell: |object, now| age(object.pointer("/metadata/creationTimestamp"), now),
 };
 
+/// When it was made: of the types that upstream has no columns for.
+pub const CREATED_AT: Column = Column {
+    name: "Created At",
+    kind: "date",
+    format: "",
+    description: "When the object was made.",
+    priority: 0,
+    cell: |object, _| {
+        object
+            .pointer("/metadata/creationTimestamp")
+            .cloned()
+            .unwrap_or_default()
+    },
+};
+
 /// How long ago a time was, as `kubectl get` tells it; `<unknown>` where there is none.
 #[must_use]
 pub fn age(time: Option<&Value>, now: i64) -> Value {
@@ -97,55 +128,118 @@ pub fn age(time: Option<&Value>, now: i64) -> Value {
         .and_then(Value::as_str)
         .and_then(|text| text.parse::<jiff::Timestamp>().ok());
     match time {
-        Some(time) => human(now - time.as_second()).into(),
+        Some(time) => {
+            let span = Duration::from_secs(now.saturating_sub(time.as_second()));
+            human_duration(span).into()
+        }
         None => "<unknown>".into(),
     }
 }
 
-/// Seconds in the form of upstream's `HumanDuration`: two units at most, the second only while it matters.
-fn human(seconds: i64) -> String {
-    const MINUTE: i64 = 60;
-    const HOUR: i64 = 60 * MINUTE;
-    const DAY: i64 = 24 * HOUR;
-    const YEAR: i64 = 365 * DAY;
-    let two = |unit: i64, name: char, next: i64, next_name: char| {
-        let (first, second) = (seconds / unit, seconds % unit / next);
-        if second == 0 {
-            format!("{first}{name}")
-        } else {
-            format!("{first}{name}{second}{next_name}")
+impl Column {
+    /// A column that is always shown.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        kind: &'static str,
+        description: &'static str,
+        cell: fn(&Value, i64) -> Value,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            format: "",
+            description,
+            priority: 0,
+            cell,
         }
-    };
-    match seconds {
-        ..-1 => "<invalid>".to_owned(),
-        -1 => "0s".to_owned(),
-        _ if seconds < 2 * MINUTE => format!("{seconds}s"),
-        _ if seconds < 10 * MINUTE => two(MINUTE, 'm', 1, 's'),
-        _ if seconds < 3 * HOUR => format!("{}m", seconds / MINUTE),
-        _ if seconds < 8 * HOUR => two(HOUR, 'h', MINUTE, 'm'),
-        _ if seconds < 2 * DAY => format!("{}h", seconds / HOUR),
-        _ if seconds < 8 * DAY => two(DAY, 'd', HOUR, 'h'),
-        _ if seconds < 2 * YEAR => format!("{}d", seconds / DAY),
-        _ if seconds < 8 * YEAR => two(YEAR, 'y', DAY, 'd'),
-        _ => format!("{}y", seconds / YEAR),
+    }
+
+    /// Shown with `-o wide` alone.
+    #[must_use]
+    pub const fn wide(mut self) -> Self {
+        self.priority = 1;
+        self
+    }
+
+    /// With a format of OpenAPI.
+    #[must_use]
+    pub const fn format(mut self, format: &'static str) -> Self {
+        self.format = format;
+        self
     }
 }
 
 impl Rules {
     /// No rules.
     pub const NONE: Self = Self {
-        defaults: |_| (),
-        prepare_create: |_| (),
-        prepare_update: |_, _| (),
-        prepare_status: |_, _| (),
-        validate: |_, _| (),
-        validate_update: |_, _, _| (),
-        validate_status: |_, _, _| (),
-        warnings: |_, _| Vec::new(),
+        defaults: none::change,
+        prepare_create: none::change,
+        status_on_create: false,
+        prepare_update: none::change_from,
+        prepare_status: none::change_from,
+        validate: none::validate,
+        validate_create: none::validate,
+        validate_update: none::validate_from,
+        validate_status: none::validate_from,
+        warnings: none::warn,
         name: NameRule::Subdomain,
         columns: &[NAME, AGE],
         selectable: &[],
     };
+
+    /// Has defaults that its schema does not say.
+    #[must_use]
+    pub fn has_defaults(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.defaults, Self::NONE.defaults)
+    }
+
+    /// Finds mistakes in an object by itself.
+    #[must_use]
+    pub fn has_validation(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.validate, Self::NONE.validate)
+    }
+
+    /// Finds mistakes in what an update changes.
+    #[must_use]
+    pub fn has_update_validation(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.validate_update, Self::NONE.validate_update)
+    }
+
+    /// Finds mistakes in what an update of the status changes.
+    #[must_use]
+    pub fn has_status_validation(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.validate_status, Self::NONE.validate_status)
+    }
+
+    /// Warns of writes.
+    #[must_use]
+    pub fn has_warnings(&self) -> bool {
+        !std::ptr::fn_addr_eq(self.warnings, Self::NONE.warnings)
+    }
+}
+
+/// What [`Rules::NONE`] does. Functions that are compiled once, and not closures, so that their addresses tell them from a
+/// type's own; a type's function that does nothing may have the same address, and is none either.
+mod none {
+    use super::{ErrorList, Value};
+
+    #[inline(never)]
+    pub(super) fn change(_: &mut Value) {}
+
+    #[inline(never)]
+    pub(super) fn change_from(_: &mut Value, _: &Value) {}
+
+    #[inline(never)]
+    pub(super) fn validate(_: &Value, _: &mut ErrorList) {}
+
+    #[inline(never)]
+    pub(super) fn validate_from(_: &Value, _: &Value, _: &mut ErrorList) {}
+
+    #[inline(never)]
+    pub(super) fn warn(_: &Value, _: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl Selectable {
@@ -159,25 +253,54 @@ impl Selectable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use objects::field::{FieldError, Path};
+
+    fn mistake() -> FieldError {
+        FieldError::required(&Path::new("spec"), "")
+    }
+
+    #[test]
+    fn rules_tell_what_they_have() {
+        let has = |rules: &Rules| {
+            [
+                rules.has_defaults(),
+                rules.has_validation(),
+                rules.has_update_validation(),
+                rules.has_status_validation(),
+                rules.has_warnings(),
+            ]
+        };
+        assert_eq!(has(&Rules::NONE), [false; 5]);
+        let all = Rules {
+            defaults: |object| object["a"] = 1.into(),
+            validate: |_, errors| errors.push(mistake()),
+            validate_update: |_, _, errors| errors.push(mistake()),
+            validate_status: |_, _, errors| errors.push(mistake()),
+            warnings: |_, _| vec!["no".to_owned()],
+            ..Rules::NONE
+        };
+        assert_eq!(has(&all), [true; 5]);
+    }
+
+    #[test]
+    fn names() {
+        let check = |rule: NameRule, name: &str, expect: bool| {
+            assert_eq!(rule.check(name, false).is_empty(), expect, "{name}");
+        };
+        check(NameRule::Subdomain, "a.b", true);
+        check(NameRule::Label, "a.b", false);
+        check(NameRule::Label1035, "1a", false);
+        check(NameRule::PathSegment, "system:a", true);
+        check(NameRule::IpAddress, "fd00::1", true);
+        check(NameRule::IpAddress, "FD00::1", false);
+        assert!(NameRule::Subdomain.check("a-", true).is_empty());
+    }
 
     #[test]
     fn ages() {
-        let check = |seconds: i64, expect: &str| assert_eq!(human(seconds), expect);
-        check(-2, "<invalid>");
-        check(-1, "0s");
-        check(119, "119s");
-        check(120, "2m");
-        check(125, "2m5s");
-        check(10 * 60 + 5, "10m");
-        check(3 * 3600 + 60, "3h1m");
-        check(47 * 3600, "47h");
-        check(49 * 3600, "2d1h");
-        check(30 * 86_400, "30d");
-        check(800 * 86_400, "2y70d");
-        check(3650 * 86_400, "10y");
         assert_eq!(
             age(Some(&"2026-11-30T00:00:00Z".into()), 1_796_000_000),
-            "4h53m"
+            "53m"
         );
         assert_eq!(age(Some(&1.into()), 0), "<unknown>");
         assert_eq!(age(None, 0), "<unknown>");

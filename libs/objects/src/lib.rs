@@ -17,6 +17,7 @@ pub mod field;
 pub mod go;
 pub mod metadata;
 pub mod names;
+pub mod openapi;
 pub mod patch;
 pub mod prune;
 pub mod quantity;

@@ -398,6 +398,16 @@ impl Status {
         Self::failure(422, Reason::Invalid, message).with_details(Details::default())
     }
 
+    /// The answer to a deed that leaves nothing to show: `Success`, 201.
+    #[must_use]
+    pub fn done() -> Self {
+        Status {
+            code: 201,
+            details: None,
+            ..Status::deleted(Qualified::core(""), "", "")
+        }
+    }
+
     /// The same with other details.
     #[must_use]
     pub fn with_details(mut self, details: Details) -> Self {

@@ -3,10 +3,16 @@
 use crate::{
     arguments::Args,
     executor::{
+        allocator::Allocator,
         api::Api,
         cache::Cache,
         certificates::{self, CertificatesError},
+        compaction,
         store::Store,
+    },
+    planner::{
+        served::Catalogue,
+        services::{Cidr, Ranges},
     },
 };
 use etcd_client::Dialer;
@@ -36,6 +42,9 @@ pub enum WiringError {
     /// Where the store is.
     #[error("--etcd-servers: {0}")]
     Store(String),
+    /// Addresses of Services.
+    #[error("--service-cluster-ip-range: {0}")]
+    Range(String),
     /// Flags that do not go together.
     #[error("{0}")]
     Flags(&'static str),
@@ -69,9 +78,13 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     let listener = Listener::tls(address, tls).await?;
     let dialer = Dialer::new(store_files(&args), PathBuf::from(RESOLV_CONF))?;
     let store = Store::new(dialer, &args.etcd_servers).map_err(WiringError::Store)?;
-    let cache = Cache::new(store, &args.etcd_prefix);
+    let cache = Cache::new(store.clone(), &args.etcd_prefix);
     let following = tokio::spawn(cache.clone().run());
-    let api = Api::new(cache.clone());
+    let compacting = tokio::spawn(compaction::run(store, args.etcd_compaction_interval));
+    let catalogue = Catalogue::builtin();
+    let allocator = Allocator::new(cache.clone(), &catalogue, ranges(&args)?);
+    let allocator = allocator.map_err(WiringError::Flags)?;
+    let api = Api::new(cache.clone(), catalogue, allocator, address.to_string());
     let traffic = Arc::new(Traffic::default());
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let done = move || {
@@ -96,7 +109,35 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     // It ends by itself, in its own time.
     let _ = serving.await;
     following.abort();
+    compacting.abort();
     Ok(())
+}
+
+/// Addresses and ports of Services.
+fn ranges(args: &Args) -> Result<Ranges, WiringError> {
+    let addresses = args
+        .service_cluster_ip_range
+        .iter()
+        .map(|text| Cidr::parse(text));
+    let addresses: Vec<_> = addresses
+        .collect::<Result<_, _>>()
+        .map_err(WiringError::Range)?;
+    let two = addresses.first().zip(addresses.get(1));
+    if addresses.len() > 2 || two.is_some_and(|(one, other)| one.family() == other.family()) {
+        return Err(WiringError::Flags(
+            "--service-cluster-ip-range: one range of a family at most",
+        ));
+    }
+    let bad = WiringError::Flags("--service-node-port-range: two ports with a dash between them");
+    let ports = args.service_node_port_range.split_once('-');
+    let ports = ports.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    match ports {
+        Some((from, to)) if from <= to && from > 0 => Ok(Ranges {
+            addresses,
+            ports: (from, to),
+        }),
+        _ => Err(bad),
+    }
 }
 
 fn files(args: &Args, address: SocketAddr) -> Result<Files, WiringError> {

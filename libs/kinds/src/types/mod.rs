@@ -17,3 +17,6 @@ pub mod resource;
 pub mod reviews;
 pub mod scheduling;
 pub mod storage;
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,13 @@
 //! Answers requests: from the path to the handler, and what is true of all answers.
 
 use super::{
+    allocator::Allocator,
     body::Body,
     cache::{Cache, Place},
     clock,
+    documents::Documents,
+    metrics::{Labels, Metrics},
+    parts,
     read::Where,
     write::{Target, Written, context},
 };
@@ -13,7 +17,7 @@ use crate::planner::{
     render::Renderer,
     route::{Method, Route, Target as Asked, route},
     served::{Catalogue, Part, Served},
-    write::{self as plan, Body as Given, DeleteOptions, Planned, Scope},
+    write::{self as plan, Body as Given, Complete, DeleteOptions, Scope},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -28,11 +32,14 @@ use objects::{
     decode::{FieldValidation, Target as Decode},
     metadata::Metadata,
     schema::Schemas,
-    status::{PATH_NOT_FOUND, Qualified, Status},
+    status::{Qualified, Status},
     table::Include,
 };
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 /// Largest body of a request; upstream's.
@@ -53,6 +60,9 @@ pub struct Api {
 #[derive(Debug)]
 struct Inner {
     catalogue: Catalogue,
+    allocator: Allocator,
+    documents: Documents,
+    metrics: Metrics,
     cache: Cache,
     reads: Semaphore,
     writes: Semaphore,
@@ -70,12 +80,15 @@ struct Ask<'a> {
 }
 
 impl Api {
-    /// Over a cache.
+    /// Over a cache; `address`: at which clients reach the server.
     #[must_use]
-    pub fn new(cache: Cache) -> Self {
+    pub fn new(cache: Cache, catalogue: Catalogue, allocator: Allocator, address: String) -> Self {
         Self {
             inner: Arc::new(Inner {
-                catalogue: Catalogue::builtin(),
+                metrics: Metrics::new(cache.clone()),
+                catalogue,
+                allocator,
+                documents: Documents::builtin(address),
                 cache,
                 reads: Semaphore::new(READS_MAX),
                 writes: Semaphore::new(WRITES_MAX),
@@ -85,18 +98,26 @@ impl Api {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+        let began = Instant::now();
         let accept = text(&request, &ACCEPT).map(str::to_owned);
+        let labels = labels(&request);
+        let reads = matches!(*request.method(), hyper::Method::GET | hyper::Method::HEAD);
+        let begun = self.inner.metrics.begun(!reads);
         let answered = timeout(REQUEST_MAX, self.handle(request)).await;
+        drop(begun);
         let answered = answered.unwrap_or_else(|_| {
             Err(Status::timeout(
                 "request did not complete within the allotted timeout",
                 0,
             ))
         });
-        answered.unwrap_or_else(|status| {
+        let response = answered.unwrap_or_else(|status| {
             let form = negotiate::accept(accept.as_deref()).unwrap_or(Form::JSON);
             failed(&status, form)
-        })
+        });
+        let code = response.status().as_u16();
+        self.inner.metrics.answered(labels, code, began.elapsed());
+        response
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
@@ -105,7 +126,14 @@ impl Api {
         let path = request.uri().path().to_owned();
         let asked = match route(method, &path, query.flag("watch")) {
             Route::Resource(asked) => asked,
-            Route::Other => return Ok(self.other(&path).await),
+            Route::Other if path == "/metrics" => return self.metrics(),
+            Route::Other => {
+                let headers = request.headers();
+                return self
+                    .inner
+                    .documents
+                    .answer(&path, &query, headers, &self.inner.cache);
+            }
         };
         let served = self
             .inner
@@ -155,6 +183,19 @@ impl Api {
         }
     }
 
+    fn metrics(&self) -> Result<Response<Body>, Status> {
+        let text = self
+            .inner
+            .metrics
+            .text()
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let mut response = Response::new(Body::from(text));
+        let kind =
+            HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(response)
+    }
+
     async fn read(&self, ask: &Ask<'_>) -> Result<Response<Body>, Status> {
         let place = ask.place.ok_or_else(Status::method_not_allowed)?;
         let at = Where {
@@ -172,7 +213,13 @@ impl Api {
                     .map(parse_revision)
                     .transpose()?;
                 let name = ask.asked.name.as_deref().unwrap_or_default();
-                renderer.one(&at.get(name, version).await?)?.into()
+                let object = at.get(name, version).await?;
+                match ask.part {
+                    Some(Part::Other(part)) if part.name == "scale" => {
+                        parts::scale(&object)?.into()
+                    }
+                    _ => renderer.one(&object)?.into(),
+                }
             }
             Verb::List => {
                 let options = ListOptions::parse(ask.query, false)?;
@@ -188,14 +235,12 @@ impl Api {
     }
 
     async fn write(&self, ask: &Ask<'_>, body: &Bytes) -> Result<Response<Body>, Status> {
-        match ask.part {
-            None | Some(Part::Status) => {}
-            Some(Part::Other(_)) => return Err(Status::method_not_allowed()),
+        let context = context(validation(ask.query)?);
+        let dry_run = dry_run(ask.query)?;
+        if ask.served.resource.name == "bindings" {
+            return self.bind(ask, body, &context, dry_run).await;
         }
         let place = ask.place.ok_or_else(Status::method_not_allowed)?;
-        let validation = validation(ask.query)?;
-        let dry_run = dry_run(ask.query)?;
-        let context = context(validation);
         let name = ask.asked.name.clone().unwrap_or_default();
         let target = |name: &str| Target {
             cache: &self.inner.cache,
@@ -204,28 +249,36 @@ impl Api {
             key: ask.key(name),
             name: name.to_owned(),
             dry_run,
+            allocator: &self.inner.allocator,
         };
         let scope = match ask.part {
+            None => Scope::Object,
             Some(Part::Status) => Scope::Status,
-            _ => Scope::Object,
+            Some(Part::Other(part)) => match Scope::of(part.name) {
+                Some(scope) => scope,
+                None => {
+                    return self
+                        .deed(ask, part.name, &target(&name), body, &context)
+                        .await;
+                }
+            },
         };
         match ask.asked.verb {
             Verb::Create => {
                 let given = ask.given(body)?;
-                let planned = plan::create(ask.served, ask.namespace(), &given, &context)?;
-                let Planned::Write { object, warnings } = planned else {
-                    return Err(Status::internal("a create that writes nothing"));
+                let plan = |complete: Complete<'_>| {
+                    plan::create(ask.served, ask.namespace(), &given, &context, complete)
                 };
-                self.namespace_takes_new(ask, &object).await?;
-                let name = Metadata::of(&object).name().to_owned();
-                let written = target(&name).create(&object, warnings).await?;
+                self.namespace_takes_new(ask, body).await?;
+                let written = target(&name).create(plan).await?;
                 self.written(ask, written, StatusCode::CREATED)
             }
             Verb::Update => {
                 let given = ask.given(body)?;
                 let target = target(&name);
-                let plan =
-                    |old: &Value| plan::update(ask.served, scope, &name, &given, old, &context);
+                let plan = |old: &Value, complete: Complete<'_>| {
+                    plan::update(ask.served, scope, &name, &given, old, &context, complete)
+                };
                 let written = target.change(plan).await?;
                 self.written(ask, written, StatusCode::OK)
             }
@@ -236,8 +289,9 @@ impl Api {
                     format: plan::Format::Json,
                 };
                 let target = target(&name);
-                let plan =
-                    |old: &Value| plan::patch(ask.served, scope, kind, &given, old, &context);
+                let plan = |old: &Value, complete: Complete<'_>| {
+                    plan::patch(ask.served, scope, kind, &given, old, &context, complete)
+                };
                 let written = target.change(plan).await?;
                 self.written(ask, written, StatusCode::OK)
             }
@@ -248,13 +302,76 @@ impl Api {
                     dry_run: options.dry_run,
                     ..target(&name)
                 };
-                let plan = |old: &Value| plan::delete(ask.served, &options, old, &context);
+                let plan = |old: &Value, _: Complete<'_>| {
+                    plan::delete(ask.served, &options, old, &context)
+                };
                 let written = target.change(plan).await?;
                 self.deleted(ask, written, &name)
             }
             Verb::DeleteCollection => self.delete_many(ask, place, body, &context, dry_run).await,
             Verb::Get | Verb::List | Verb::Watch => Err(Status::method_not_allowed()),
         }
+    }
+
+    /// Subresources of another kind than their object's.
+    async fn deed(
+        &self,
+        ask: &Ask<'_>,
+        part: &str,
+        target: &Target<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+    ) -> Result<Response<Body>, Status> {
+        let patched = match ask.asked.verb {
+            Verb::Patch => Some(negotiate::patch(ask.content_type)?),
+            _ => None,
+        };
+        let format = match patched {
+            Some(_) => plan::Format::Json,
+            None => negotiate::content(ask.content_type)?,
+        };
+        match part {
+            "scale" => {
+                let written = parts::write_scale(target, body, format, patched, context).await?;
+                let scale = parts::scale(&written.object)?;
+                Ok(ok(StatusCode::OK, Form::JSON, scale.into(), &[]))
+            }
+            "binding" => Ok(told(&parts::bind(target, body, format, context).await?)),
+            "eviction" => {
+                let namespace = ask.namespace().unwrap_or_default();
+                let catalogue = &self.inner.catalogue;
+                let evicted = parts::evict_pod(target, catalogue, namespace, body, format, context);
+                Ok(told(&evicted.await?))
+            }
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// A binding that was posted to the collection names its pod.
+    async fn bind(
+        &self,
+        ask: &Ask<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+        dry_run: bool,
+    ) -> Result<Response<Body>, Status> {
+        let format = negotiate::content(ask.content_type)?;
+        let name = parts::bound_name(body, format, context)?;
+        let pods = self.inner.catalogue.find("", "v1", "pods");
+        let place = pods.and_then(|served| self.inner.cache.place(served.stored));
+        let (Some(served), Some(place)) = (pods, place) else {
+            return Err(Status::internal("pods are not served"));
+        };
+        let target = Target {
+            cache: &self.inner.cache,
+            served,
+            place,
+            key: ask.key(&name),
+            name,
+            dry_run,
+            allocator: &self.inner.allocator,
+        };
+        Ok(told(&parts::bind(&target, body, format, context).await?))
     }
 
     /// Deletes all that a list with these options has. What others delete meanwhile is gone, too.
@@ -297,8 +414,10 @@ impl Api {
                 key: entry.key().to_owned(),
                 name: entry.name().to_owned(),
                 dry_run: options.dry_run,
+                allocator: &self.inner.allocator,
             };
-            let plan = |old: &Value| plan::delete(ask.served, &options, old, context);
+            let plan =
+                |old: &Value, _: Complete<'_>| plan::delete(ask.served, &options, old, context);
             match target.change(plan).await {
                 Err(status) if status.code != 404 => return Err(status),
                 _ => {}
@@ -344,7 +463,7 @@ impl Api {
     }
 
     /// Nothing new comes into a namespace that is not there, or that is going.
-    async fn namespace_takes_new(&self, ask: &Ask<'_>, object: &Value) -> Result<(), Status> {
+    async fn namespace_takes_new(&self, ask: &Ask<'_>, body: &Bytes) -> Result<(), Status> {
         let Some(namespace) = ask.namespace().filter(|_| ask.served.schema.namespaced) else {
             return Ok(());
         };
@@ -374,7 +493,8 @@ impl Api {
         if Metadata::of(&found).deletion_timestamp().is_none() {
             return Ok(());
         }
-        let name = Metadata::of(object).name().to_owned();
+        let object: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = Metadata::of(&object).name().to_owned();
         let why = format!(
             "unable to create new content in namespace {namespace} because it is being terminated"
         );
@@ -386,27 +506,6 @@ impl Api {
                 "metadata.namespace",
             ),
         )
-    }
-
-    async fn other(&self, path: &str) -> Response<Body> {
-        let state = self.inner.cache.state();
-        match path {
-            "/livez" | "/healthz" | "/readyz" => {
-                if path == "/livez" || (state.loaded && state.following) {
-                    plain(StatusCode::OK, "ok")
-                } else {
-                    plain(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "the store is not followed",
-                    )
-                }
-            }
-            "/version" => {
-                let body = crate::planner::version::document().to_string();
-                ok(StatusCode::OK, Form::JSON, body.into(), &[])
-            }
-            _ => plain(StatusCode::NOT_FOUND, PATH_NOT_FOUND),
-        }
     }
 }
 
@@ -574,6 +673,67 @@ fn dry_run(query: &Query) -> Result<bool, Status> {
     Ok(any)
 }
 
+/// What a request is about. What is not served has no names of its own: clients could make as many as they like.
+fn labels(request: &Request<Incoming>) -> Labels {
+    let query = Query::parse(request.uri().query());
+    let asked = method(request.method())
+        .map(|method| route(method, request.uri().path(), query.flag("watch")));
+    let Ok(Route::Resource(asked)) = asked else {
+        return Labels {
+            verb: "GET",
+            ..Labels::default()
+        };
+    };
+    let verb = match asked.verb {
+        Verb::Get => "GET",
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::Create => "POST",
+        Verb::Update => "PUT",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+    };
+    let scope = match (&asked.name, &asked.namespace) {
+        (Some(_), _) => "resource",
+        (None, Some(_)) => "namespace",
+        (None, None) => "cluster",
+    };
+    let known = kinds::resources::RESOURCES.iter().find(|known| {
+        (known.group, known.version, known.name)
+            == (
+                asked.group.as_str(),
+                asked.version.as_str(),
+                asked.resource.as_str(),
+            )
+    });
+    let Some(known) = known else {
+        return Labels {
+            verb,
+            scope,
+            ..Labels::default()
+        };
+    };
+    let subresource = asked.subresource.as_deref().unwrap_or_default();
+    let subresource = known
+        .subresources
+        .iter()
+        .find(|part| part.name == subresource);
+    let status = asked.subresource.as_deref() == Some("status");
+    Labels {
+        verb,
+        group: known.group.to_owned(),
+        version: known.version.to_owned(),
+        resource: known.name.to_owned(),
+        subresource: match subresource {
+            Some(part) => part.name.to_owned(),
+            None if status => "status".to_owned(),
+            None => String::new(),
+        },
+        scope,
+    }
+}
+
 async fn collect(request: Request<Incoming>) -> Result<Bytes, Status> {
     let limited = Limited::new(request.into_body(), BODY_MAX);
     match limited.collect().await {
@@ -632,6 +792,12 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
+/// That something was done.
+fn told(status: &Status) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::OK);
+    ok(code, Form::JSON, status.to_value().to_string().into(), &[])
+}
+
 fn failed(status: &Status, form: Form) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let value = status.to_value();
@@ -650,15 +816,5 @@ fn failed(status: &Status, form: Form) -> Response<Body> {
             .headers_mut()
             .insert("retry-after", HeaderValue::from(retry));
     }
-    response
-}
-
-fn plain(code: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Bytes::from_static(text.as_bytes()).into());
-    *response.status_mut() = code;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
     response
 }

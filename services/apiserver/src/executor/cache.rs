@@ -225,6 +225,12 @@ impl Cache {
         format!("{}{}{key}", self.0.prefix, self.kind(place).prefix).into()
     }
 
+    /// What all keys begin with, such as `/registry/`.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.0.prefix
+    }
+
     /// The store behind it.
     #[must_use]
     pub fn store(&self) -> &Store {

@@ -1,5 +1,6 @@
 //! Acts: connections, the store, time.
 
+pub mod allocator;
 pub mod api;
 pub mod authentication;
 pub mod authorization;
@@ -7,6 +8,10 @@ pub mod body;
 pub mod cache;
 pub mod certificates;
 pub mod clock;
+pub mod compaction;
+pub mod documents;
+pub mod metrics;
+pub mod parts;
 pub mod random;
 pub mod read;
 pub mod store;

@@ -1,6 +1,7 @@
 //! Writes: planned from what is there, committed, and planned anew when something else is there.
 
 use super::{
+    allocator::Allocator,
     cache::{Cache, Place},
     clock, random,
     read::unavailable,
@@ -8,17 +9,19 @@ use super::{
 };
 use crate::planner::{
     served::Served,
-    write::{Context, Planned, stored_bytes},
+    services::{Claim, Claims},
+    write::{Complete, Context, Planned, stored_bytes},
 };
 use bytes::Bytes;
-use objects::{decode::FieldValidation, encode::splice, status::Status};
+use objects::{decode::FieldValidation, encode::splice, metadata::Metadata, status::Status};
 use serde_json::Value;
+use std::{cell::RefCell, collections::BTreeSet};
 
 /// Plans of one write: each lost race means that another write was done.
 const TRIES_MAX: usize = 16;
 
 /// An object that is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target<'a> {
     /// The cache, and the store behind it.
     pub cache: &'a Cache,
@@ -32,6 +35,8 @@ pub struct Target<'a> {
     pub name: String,
     /// Nothing is written: the answer is what it would be.
     pub dry_run: bool,
+    /// Gives Services what they need.
+    pub allocator: &'a Allocator,
 }
 
 /// What was written.
@@ -65,41 +70,64 @@ pub fn context(validation: FieldValidation) -> Context {
 }
 
 impl Target<'_> {
-    /// Writes a new object.
+    /// Writes a new object, as `plan` says; its name is the one that was planned.
     ///
     /// # Errors
     /// The answer to the client.
-    pub async fn create(&self, object: &Value, warnings: Vec<String>) -> Result<Written, Status> {
-        let bytes = stored_bytes(object);
-        let store_key = self.store_key();
-        if self.dry_run {
-            let (found, _) = self
-                .cache
-                .store()
-                .get(store_key)
-                .await
-                .map_err(|error| unavailable(&error))?;
-            return match found {
-                Some(_) => Err(self.exists()),
-                None => Ok(Written {
-                    object: bytes,
-                    removed: false,
-                    warnings,
-                }),
+    pub async fn create(
+        &self,
+        plan: impl Fn(Complete<'_>) -> Result<Planned, Status>,
+    ) -> Result<Written, Status> {
+        let mut lost = BTreeSet::new();
+        for _ in 0..TRIES_MAX {
+            let claims = RefCell::default();
+            let planned = plan(&|object, old| self.claim(object, old, &lost, &claims))?;
+            let claims = claims.into_inner();
+            let Planned::Write { object, warnings } = planned else {
+                return Err(Status::internal("a create that writes nothing"));
             };
+            let target = self.of(&object);
+            let bytes = stored_bytes(&object);
+            let key = target.store_key();
+            if self.dry_run {
+                let found = self
+                    .cache
+                    .store()
+                    .get(key)
+                    .await
+                    .map_err(|error| unavailable(&error))?;
+                return match found.0 {
+                    Some(_) => Err(target.exists()),
+                    None => Ok(Written {
+                        object: bytes,
+                        removed: false,
+                        warnings,
+                    }),
+                };
+            }
+            let mut transaction = Transaction {
+                expect: vec![(key.clone(), 0)],
+                writes: vec![Write::Put(key, bytes.clone())],
+            };
+            self.add(&mut transaction, &claims, &object);
+            match self.commit(&transaction).await? {
+                Outcome::Done(revision) => {
+                    return Ok(Written {
+                        object: versioned(&bytes, revision)?,
+                        removed: false,
+                        warnings,
+                    });
+                }
+                Outcome::Lost(found, _) => {
+                    let mut found = found.into_iter();
+                    if found.next().flatten().is_some() {
+                        return Err(target.exists());
+                    }
+                    lost.extend(taken(&claims, found));
+                }
+            }
         }
-        let transaction = Transaction {
-            expect: vec![(store_key.clone(), 0)],
-            writes: vec![Write::Put(store_key, bytes.clone())],
-        };
-        match self.commit(&transaction).await? {
-            Outcome::Done(revision) => Ok(Written {
-                object: versioned(&bytes, revision)?,
-                removed: false,
-                warnings,
-            }),
-            Outcome::Lost(..) => Err(self.exists()),
-        }
+        Err(Status::modified(self.served.qualified(), &self.name))
     }
 
     /// Changes what is there, as `plan` says.
@@ -108,15 +136,20 @@ impl Target<'_> {
     /// The answer to the client: that of `plan` for what is surely there, or that there is nothing.
     pub async fn change(
         &self,
-        plan: impl Fn(&Value) -> Result<Planned, Status>,
+        plan: impl Fn(&Value, Complete<'_>) -> Result<Planned, Status>,
     ) -> Result<Written, Status> {
         // Mostly right, and no call of the store.
         let (mut there, mut sure) = match self.cached()? {
             Some(there) => (there, false),
             None => (self.read().await?, true),
         };
+        let mut lost = BTreeSet::new();
         for _ in 0..TRIES_MAX {
-            let planned = plan(&there.value);
+            let claims = RefCell::default();
+            let planned = plan(&there.value, &|object, old| {
+                self.claim(object, old, &lost, &claims)
+            });
+            let mut claims = claims.into_inner();
             // What an object from the cache leads to may be wrong: it may be an old one.
             let doubtful = !matches!(planned, Ok(Planned::Write { .. } | Planned::Remove { .. }));
             if doubtful && !sure {
@@ -127,9 +160,20 @@ impl Target<'_> {
                     continue;
                 }
             }
-            match self.act(planned?, &there).await? {
+            let planned = planned?;
+            if let Planned::Remove { object } = &planned
+                && self.allocator.concerns(self.place)
+            {
+                claims = self.allocator.all_of(object);
+            }
+            match self.act(planned, &claims, &there).await? {
                 Acted::Done(written) => return Ok(written),
-                Acted::Lost(found) => {
+                // The object is as it was: it is what it claims that others have.
+                Acted::Lost(Some(found), others) if found.revision == there.revision => {
+                    lost.extend(others);
+                    sure = true;
+                }
+                Acted::Lost(found, _) => {
                     there =
                         found.map_or_else(|| Err(self.missing()), |found| self.there(&found))?;
                     sure = true;
@@ -139,9 +183,9 @@ impl Target<'_> {
         Err(Status::modified(self.served.qualified(), &self.name))
     }
 
-    async fn act(&self, planned: Planned, there: &There) -> Result<Acted, Status> {
+    async fn act(&self, planned: Planned, claims: &Claims, there: &There) -> Result<Acted, Status> {
         let key = self.store_key();
-        let (write, object, removed, warnings) = match planned {
+        let (write, object, removed, warnings, whole) = match planned {
             Planned::Unchanged { warnings } => {
                 return Ok(Acted::Done(Written {
                     object: there.bytes.clone(),
@@ -151,19 +195,13 @@ impl Target<'_> {
             }
             Planned::Write { object, warnings } => {
                 let bytes = stored_bytes(&object);
-                (
-                    Write::Put(key.clone(), bytes.clone()),
-                    bytes,
-                    false,
-                    warnings,
-                )
+                let write = Write::Put(key.clone(), bytes.clone());
+                (write, bytes, false, warnings, object)
             }
-            Planned::Remove { object } => (
-                Write::Delete(key.clone()),
-                stored_bytes(&object),
-                true,
-                Vec::new(),
-            ),
+            Planned::Remove { object } => {
+                let bytes = stored_bytes(&object);
+                (Write::Delete(key.clone()), bytes, true, Vec::new(), object)
+            }
         };
         if self.dry_run {
             return Ok(Acted::Done(Written {
@@ -172,18 +210,44 @@ impl Target<'_> {
                 warnings,
             }));
         }
-        let transaction = Transaction {
+        let mut transaction = Transaction {
             expect: vec![(key, there.revision)],
             writes: vec![write],
         };
+        self.add(&mut transaction, claims, &whole);
         Ok(match self.commit(&transaction).await? {
             Outcome::Done(revision) => Acted::Done(Written {
                 object: versioned(&object, revision)?,
                 removed,
                 warnings,
             }),
-            Outcome::Lost(found, _) => Acted::Lost(found.into_iter().next().flatten()),
+            Outcome::Lost(found, _) => {
+                let mut found = found.into_iter();
+                let object = found.next().flatten();
+                Acted::Lost(object, taken(claims, found).collect())
+            }
         })
+    }
+
+    /// What a Service needs, it is given.
+    fn claim(
+        &self,
+        object: &mut Value,
+        old: Option<&Value>,
+        lost: &BTreeSet<Claim>,
+        claims: &RefCell<Claims>,
+    ) -> Result<(), Status> {
+        if self.allocator.concerns(self.place) {
+            *claims.borrow_mut() = self.allocator.complete(object, old, lost)?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, transaction: &mut Transaction, claims: &Claims, object: &Value) {
+        if *claims != Claims::default() {
+            let now = crate::planner::write::time(clock::now());
+            self.allocator.add(transaction, claims, object, &now);
+        }
     }
 
     async fn commit(&self, transaction: &Transaction) -> Result<Outcome, Status> {
@@ -211,6 +275,21 @@ impl Target<'_> {
         parsed(versioned(&found.value, found.revision)?, found.revision)
     }
 
+    /// The same place, for an object that has its name.
+    fn of(&self, object: &Value) -> Self {
+        let metadata = Metadata::of(object);
+        let name = metadata.name().to_owned();
+        let key = match metadata.namespace() {
+            "" => name.clone(),
+            namespace => format!("{namespace}/{name}"),
+        };
+        Self {
+            key,
+            name,
+            ..self.clone()
+        }
+    }
+
     fn store_key(&self) -> Bytes {
         self.cache.store_key(self.place, &self.key)
     }
@@ -226,7 +305,17 @@ impl Target<'_> {
 
 enum Acted {
     Done(Written),
-    Lost(Option<Stored>),
+    /// The object, as it is; what it claims that others have.
+    Lost(Option<Stored>, Vec<Claim>),
+}
+
+/// Claims that others have, by what was found in their places.
+fn taken(
+    claims: &Claims,
+    found: impl Iterator<Item = Option<Stored>>,
+) -> impl Iterator<Item = Claim> {
+    let pairs = claims.take.iter().cloned().zip(found);
+    pairs.filter_map(|(claim, found)| found.map(|_| claim))
 }
 
 fn parsed(bytes: Bytes, revision: u64) -> Result<There, Status> {

@@ -10,6 +10,7 @@ pub mod render;
 pub mod reviews;
 pub mod route;
 pub mod served;
+pub mod services;
 pub mod tokens;
 pub mod user;
 pub mod version;

@@ -1,3 +1,4 @@
 //! Rules of the group's types.
 
+mod pem;
 pub mod signing_request;

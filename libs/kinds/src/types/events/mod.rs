@@ -1,3 +1,4 @@
 //! Rules of the group's types.
 
 pub mod event;
+mod version;

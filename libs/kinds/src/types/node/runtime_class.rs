@@ -1,6 +1,102 @@
-//! Rules.
+//! Runtime classes: what runs a pod's containers.
 
-use crate::rules::Rules;
+use objects::field::{ErrorList, FieldError, Path};
+use objects::names;
+use serde_json::Value;
+
+use crate::{
+    check,
+    rules::{AGE, Column, NAME, Rules},
+    types::core::{resource_list, taint},
+    value::Fields,
+};
 
 /// What is this type's own.
-pub const RULES: Rules = Rules::NONE;
+pub const RULES: Rules = Rules {
+    defaults,
+    validate,
+    validate_update,
+    columns: &[
+        NAME,
+        Column::new(
+            "Handler",
+            "string",
+            "The runtime's configuration.",
+            |o, _| o.text("handler").into(),
+        ),
+        AGE,
+    ],
+    ..Rules::NONE
+};
+
+fn defaults(class: &mut Value) {
+    let overhead = class.field_mut("overhead");
+    if let Some(amounts) = overhead.and_then(|overhead| overhead.field_mut("podFixed")) {
+        resource_list::defaults(amounts);
+    }
+}
+
+fn validate(class: &Value, errors: &mut ErrorList) {
+    let handler = class.text("handler");
+    let path = Path::new("handler");
+    errors.push_invalid(&path, handler, names::dns1123_label(handler));
+    let path = Path::new("overhead");
+    let path = path.child("podFixed");
+    let path = path.child("limits");
+    for (name, amount) in class.part("overhead").entries("podFixed") {
+        let path = path.key(name);
+        errors.push_invalid(&path, name, names::qualified_name(name));
+        check::non_negative_quantity(amount, &path, errors);
+    }
+    let (scheduling, path) = (class.part("scheduling"), Path::new("scheduling"));
+    check::labels(scheduling, "nodeSelector", &path, errors);
+    let tolerations = scheduling.items("tolerations");
+    taint::validate_tolerations(tolerations, &path.child("tolerations"), errors);
+}
+
+fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
+    if new.text("handler") != old.text("handler") {
+        let path = Path::new("handler");
+        errors.push(FieldError::invalid(
+            &path,
+            new.text("handler"),
+            check::IMMUTABLE,
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_create, check_update, row};
+    use serde_json::json;
+
+    #[test]
+    fn writes() {
+        let class = json!({"metadata": {"name": "r"}, "handler": "runsc", "overhead": {"podFixed": {"cpu": "0.25"}},
+            "scheduling": {"nodeSelector": {"a": "b"}, "tolerations": [{"key": "k", "operator": "Exists"}]}});
+        check_create(&RULES, &class, &[]);
+        check_create(
+            &RULES,
+            &json!({"handler": "a.b", "overhead": {"podFixed": {"cpu": "-1"}}, "scheduling": {"nodeSelector": {"-": ""},
+                "tolerations": [{}, {"key": "k", "tolerationSeconds": 5}, {"key": "k", "operator": "x", "effect": "y"},
+                    {"key": "k", "operator": "Exists", "value": "v"}]}}),
+            &[
+                "handler: Invalid value: \"a.b\": must not contain dots",
+                "overhead.podFixed.limits[cpu]: Invalid value: \"-1\"",
+                "scheduling.nodeSelector: Invalid value: \"-\"",
+                "scheduling.tolerations[0].operator: Invalid value: \"\": operator must be Exists when `key` is empty",
+                "scheduling.tolerations[1].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set",
+                "scheduling.tolerations[2].operator: Unsupported value: \"x\": supported values: \"Equal\", \"Exists\"",
+                "scheduling.tolerations[2].effect: Unsupported value: \"y\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+                "scheduling.tolerations[3].operator: Invalid value: \"v\": value must be empty when",
+            ],
+        );
+        let mut other = class.clone();
+        other["handler"] = json!("kata");
+        let expect = ["handler: Invalid value: \"kata\": field is immutable"];
+        check_update(&RULES, &class, &other, &expect);
+        let expect = json!(["r", "runsc", "<unknown>"]);
+        assert_eq!(Value::from(row(&RULES, &class, 0)), expect);
+    }
+}

@@ -1,6 +1,8 @@
 //! A new object.
 
-use super::{Body, Context, Planned, body, defaults, invalid, name_kind, time, to_stored};
+use super::{
+    Body, Complete, Context, Planned, body, defaults, invalid, name_kind, time, to_stored,
+};
 use crate::planner::served::Served;
 use objects::{
     field::{ErrorList, Path},
@@ -18,6 +20,7 @@ pub fn create(
     namespace: Option<&str>,
     body: &Body<'_>,
     context: &Context,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     let decoded = body.object(served, context)?;
     let mut object = decoded.value;
@@ -28,6 +31,7 @@ pub fn create(
     to_stored(served, &mut object);
     defaults(served, &mut object);
     if served.stored.status
+        && !served.stored.rules.status_on_create
         && let Value::Object(fields) = &mut object
     {
         fields.remove("status");
@@ -36,14 +40,14 @@ pub fn create(
         metadata::edit(&mut object).insert("generation".to_owned(), 1.into());
     }
     (served.stored.rules.prepare_create)(&mut object);
-    // What the type's own rules left out, such as the status that a new object has.
-    defaults(served, &mut object);
+    complete(&mut object, None)?;
     let mut errors = ErrorList::default();
     let path = Path::new("metadata");
     let scope = scope(served);
     let rule = served.stored.rules.name;
     errors.extend(metadata::validate_create(&object, scope, rule, &path));
     (served.stored.rules.validate)(&object, &mut errors);
+    (served.stored.rules.validate_create)(&object, &mut errors);
     if !errors.is_empty() {
         return Err(invalid(served, &object, &errors));
     }

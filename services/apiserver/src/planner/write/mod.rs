@@ -10,6 +10,7 @@
 mod body;
 mod create;
 mod delete;
+pub mod parts;
 mod update;
 
 pub use body::{Body, Format, PatchType};
@@ -34,6 +35,9 @@ pub struct Context {
     /// What is done about fields that nobody knows.
     pub validation: FieldValidation,
 }
+
+/// Gives an object what the cluster has to give, such as a Service's addresses, before it is checked: new, and old for an update.
+pub type Complete<'a> = &'a dyn Fn(&mut Value, Option<&Value>) -> Result<(), Status>;
 
 /// What is to be done in the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +106,9 @@ fn defaults(served: &Served, object: &mut Value) {
     (served.stored.rules.defaults)(object);
 }
 
-fn time(seconds: i64) -> Value {
+/// A time as objects have it.
+#[must_use]
+pub fn time(seconds: i64) -> Value {
     match jiff::Timestamp::from_second(seconds) {
         Ok(time) => objects::time::Time::new(time).to_string().into(),
         Err(_) => Value::Null,

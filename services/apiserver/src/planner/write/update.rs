@@ -1,10 +1,14 @@
 //! A change of what is there.
 
 use super::{
-    Body, Context, PatchType, Planned, as_served, body, create::in_namespace, defaults, invalid,
-    name_kind, stored_bytes, to_stored,
+    Body, Complete, Context, PatchType, Planned, as_served, body, create::in_namespace, defaults,
+    invalid, name_kind, stored_bytes, to_stored,
 };
 use crate::planner::served::Served;
+use kinds::types::{
+    certificates::signing_request,
+    core::{namespace, pod},
+};
 use objects::{
     decode::{self, Target},
     field::{ErrorList, Path},
@@ -16,12 +20,50 @@ use objects::{
 use serde_json::{Map, Value};
 
 /// Which part of an object is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Scope {
     /// All but the status, if the type has one of its own.
     Object,
     /// The status.
     Status,
+    /// A subresource that is a part of the object, by rules of its own.
+    Part(Part),
+}
+
+/// What is a subresource's own.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// Leaves of an update what belongs to it: new, old.
+    prepare: fn(&mut Value, &Value),
+    /// Mistakes: new, old.
+    validate: fn(&Value, &Value, &mut ErrorList),
+}
+
+impl Scope {
+    /// Of a subresource by its name; None for what is no part of an object.
+    #[must_use]
+    pub fn of(subresource: &str) -> Option<Self> {
+        Some(match subresource {
+            "status" => Self::Status,
+            "ephemeralcontainers" => Self::Part(Part {
+                prepare: pod::ephemeral::prepare,
+                validate: pod::ephemeral::validate,
+            }),
+            "resize" => Self::Part(Part {
+                prepare: pod::resize::prepare,
+                validate: pod::resize::validate,
+            }),
+            "finalize" => Self::Part(Part {
+                prepare: namespace::prepare_finalize,
+                validate: |new, _, errors| namespace::validate_finalize(new, errors),
+            }),
+            "approval" => Self::Part(Part {
+                prepare: signing_request::prepare_approval,
+                validate: signing_request::validate_approval,
+            }),
+            _ => return None,
+        })
+    }
 }
 
 /// Plans an update: `old` is what is there, of the stored version and with its resourceVersion.
@@ -35,6 +77,7 @@ pub fn update(
     body: &Body<'_>,
     old: &Value,
     context: &Context,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     let decoded = body.object(served, context)?;
     let mut object = decoded.value;
@@ -56,7 +99,7 @@ pub fn update(
         &mut object,
         Some(namespace).filter(|name| !name.is_empty()),
     )?;
-    change(served, scope, object, old, decoded.warnings)
+    change(served, scope, object, old, decoded.warnings, complete)
 }
 
 /// Plans a patch of what is there.
@@ -70,6 +113,7 @@ pub fn patch(
     body: &Body<'_>,
     old: &Value,
     context: &Context,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     let patch = body.any_patch(kind)?;
     let shown = as_served(served, old.clone());
@@ -98,7 +142,14 @@ pub fn patch(
         Status::invalid(kind, Metadata::of(old).name(), &errors)
     })?;
     body::check_value(served, &decoded.value)?;
-    change(served, scope, decoded.value, old, decoded.warnings)
+    change(
+        served,
+        scope,
+        decoded.value,
+        old,
+        decoded.warnings,
+        complete,
+    )
 }
 
 impl Body<'_> {
@@ -139,6 +190,7 @@ fn change(
     mut object: Value,
     old: &Value,
     mut warnings: Vec<String>,
+    complete: Complete<'_>,
 ) -> Result<Planned, Status> {
     name_kind(&mut object, served);
     to_stored(served, &mut object);
@@ -156,24 +208,19 @@ fn change(
                 take(&mut object, old, "status");
             }
             (rules.prepare_update)(&mut object, old);
+            complete(&mut object, Some(old))?;
         }
         Scope::Status => {
-            let Value::Object(fields) = &mut object else {
-                return Err(Status::bad_request("the object is none"));
-            };
-            let status = fields.remove("status");
-            let said = fields.remove("metadata");
-            let mut kept = old.clone();
-            if let Value::Object(fields) = &mut kept {
-                match status {
-                    Some(status) => fields.insert("status".to_owned(), status),
-                    None => fields.remove("status"),
-                };
-                fields.extend(said.map(|said| ("metadata".to_owned(), said)));
-            }
-            object = kept;
+            let said = object;
+            object = old.clone();
+            take(&mut object, &said, "status");
+            take(&mut object, &said, "metadata");
             defaults(served, &mut object);
             (rules.prepare_status)(&mut object, old);
+        }
+        Scope::Part(part) => {
+            defaults(served, &mut object);
+            (part.prepare)(&mut object, old);
         }
     }
     if served.stored.generation && spec_changed(&object, old) {
@@ -192,11 +239,12 @@ fn change(
             (rules.validate_update)(&object, old, &mut errors);
         }
         Scope::Status => (rules.validate_status)(&object, old, &mut errors),
+        Scope::Part(part) => (part.validate)(&object, old, &mut errors),
     }
     if !errors.is_empty() {
         return Err(invalid(served, &object, &errors));
     }
-    if scope == Scope::Object {
+    if matches!(scope, Scope::Object) {
         warnings.extend((rules.warnings)(&object, Some(old)));
         warnings.extend(served.resource.warning.map(str::to_owned));
     }

@@ -1,6 +1,0 @@
-//! Rules.
-
-use crate::rules::Rules;
-
-/// What is this type's own.
-pub const RULES: Rules = Rules::NONE;
