@@ -6,7 +6,7 @@ use serde_json::{Map, Number, Value};
 use std::fmt::Write as _;
 
 /// `%q`: a Go string literal (`strconv.Quote`).
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

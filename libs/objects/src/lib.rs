@@ -14,7 +14,7 @@ pub mod decode;
 pub mod defaults;
 pub mod encode;
 pub mod field;
-mod go;
+pub mod go;
 pub mod metadata;
 pub mod names;
 pub mod openapi;

@@ -2,6 +2,8 @@
 
 pub mod allocator;
 pub mod api;
+pub mod authentication;
+pub mod authorization;
 pub mod body;
 pub mod cache;
 pub mod certificates;
