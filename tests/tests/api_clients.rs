@@ -3,9 +3,14 @@
 //! The transcripts of `api_clients/` are what a user sees; each is run over our store and over etcd.
 #![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
+use base64::Engine as _;
 use orlop_tests::api::{ApiServer, transcript};
 use orlop_tests::store::{Cluster, Kind, Options};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 /// A store and an API server over it.
 struct Site {
@@ -49,6 +54,148 @@ fn objects_live_as_users_expect() {
 #[test]
 fn apply_merges_by_the_schema() {
     check("apply");
+}
+
+#[test]
+fn roles_decide_who_may_do_what() {
+    check("access");
+}
+
+#[test]
+fn the_python_client_works_unchanged() {
+    check("python");
+}
+
+/// What was acknowledged is there after the server was killed at any moment, and what is there is whole.
+#[test]
+fn acknowledged_writes_survive_kills_of_the_server() {
+    const ROUNDS: usize = 8;
+    let directory = tempfile::tempdir().unwrap();
+    let store = Cluster::start(Kind::Orlop, directory.path(), &Options::default()).unwrap();
+    let mut server = ApiServer::start(&store, directory.path()).unwrap();
+    let port = server.port();
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (url, directory) = (server.url(), directory.path().to_owned());
+                std::thread::spawn(move || {
+                    write_until_refused(&url, &directory, &format!("r{round}-w{writer}"))
+                })
+            })
+            .collect();
+        // Somewhere among the writes.
+        let pause = Duration::from_millis(u64::try_from(40 + 35 * round).unwrap());
+        std::thread::sleep(pause);
+        server.kill().unwrap();
+        for writer in writers {
+            acknowledged.extend(writer.join().unwrap());
+        }
+        drop(server);
+        server = ApiServer::start_on(&store, directory.path(), port).unwrap();
+    }
+    let output = server
+        .kubectl()
+        .unwrap()
+        .args([
+            "get",
+            "services",
+            "-o",
+            "jsonpath={range .items[*]}{.metadata.name} {.spec.clusterIP}{\"\\n\"}{end}",
+        ])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let found: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .collect();
+    let lost: Vec<_> = acknowledged
+        .iter()
+        .filter(|name| !found.contains_key(name.as_str()))
+        .collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert!(
+        acknowledged.len() > ROUNDS,
+        "only {} writes",
+        acknowledged.len()
+    );
+    // No address is anybody's twice, and none is held for what is not there.
+    let addresses: BTreeSet<_> = found.values().collect();
+    assert_eq!(addresses.len(), found.len());
+    let held = server
+        .kubectl()
+        .unwrap()
+        .args(["get", "ipaddresses", "-o", "name"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&held.stdout).lines().count(),
+        found.len()
+    );
+}
+
+/// Creates Services one after the other, until the server does not answer any more; those that it acknowledged.
+fn write_until_refused(url: &str, directory: &Path, prefix: &str) -> Vec<String> {
+    let (certificate, key) = credentials(directory);
+    let mut acknowledged = Vec::new();
+    for number in 0..1_000 {
+        let name = format!("{prefix}-{number}");
+        let body = format!(
+            r#"{{"apiVersion":"v1","kind":"Service","metadata":{{"name":"{name}"}},"spec":{{"ports":[{{"port":80}}]}}}}"#
+        );
+        let code = Command::new("curl")
+            .args([
+                "--silent",
+                "--output",
+                "/dev/null",
+                "--write-out",
+                "%{http_code}",
+                "--max-time",
+                "10",
+            ])
+            .args([
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+                &body,
+            ])
+            .arg("--cacert")
+            .arg(directory.join("apiserver/ca.crt"))
+            .arg("--cert")
+            .arg(&certificate)
+            .arg("--key")
+            .arg(&key)
+            .arg(format!("{url}/api/v1/namespaces/default/services"))
+            .output()
+            .unwrap();
+        match code.stdout.as_slice() {
+            b"201" => acknowledged.push(name),
+            _ => break,
+        }
+    }
+    acknowledged
+}
+
+/// The admin's certificate and key, in files of their own.
+fn credentials(directory: &Path) -> (PathBuf, PathBuf) {
+    let text = fs::read_to_string(directory.join("apiserver/admin.kubeconfig")).unwrap();
+    let write = |field: &str, name: &str| {
+        let encoded = text
+            .lines()
+            .find_map(|line| line.trim().strip_prefix(field))
+            .unwrap();
+        let path = directory.join(name);
+        let decoded = base64::engine::general_purpose::STANDARD
+            .decode(encoded.trim())
+            .unwrap();
+        fs::write(&path, decoded).unwrap();
+        path
+    };
+    (
+        write("client-certificate-data:", "admin.crt"),
+        write("client-key-data:", "admin.key"),
+    )
 }
 
 #[test]

@@ -102,9 +102,14 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     };
     let url = address.to_string();
     let api = Api::new(cache.clone(), catalogue, allocator, access, tokens, url);
-    let born = {
+    let (born, is_born) = tokio::sync::oneshot::channel();
+    let bootstrap = {
         let api = api.clone();
-        tokio::spawn(async move { api.bootstrap(address, true).await })
+        tokio::spawn(async move {
+            api.bootstrap(address, true).await;
+            // Nobody waits when the server is stopping.
+            let _ = born.send(());
+        })
     };
     let traffic = Arc::new(Traffic::default());
     let (stop, stopping) = tokio::sync::watch::channel(false);
@@ -118,8 +123,10 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     let serving = tokio::spawn(listener.serve(api, traffic, done));
     tracing::info!(%address, "the API is served");
     let ready = async {
-        cache.loaded().await;
-        context.ready();
+        // A sender that is gone has told its error.
+        if is_born.await.is_ok() {
+            context.ready();
+        }
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -132,7 +139,7 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     following.abort();
     compacting.abort();
     deciding.abort();
-    born.abort();
+    bootstrap.abort();
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::{
     bootstrap::Bootstrap,
     cache::{Cache, Place},
     clock,
-    documents::Documents,
+    documents::{Documents, Health},
     metrics::{Labels, Metrics},
     parts,
     read::Where,
@@ -45,7 +45,10 @@ use objects::{
 use serde_json::Value;
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{sync::Semaphore, time::timeout};
@@ -75,6 +78,8 @@ struct Inner {
     access: Access,
     tokens: Tokens,
     cache: Cache,
+    /// What each cluster has from its birth is there.
+    born: AtomicBool,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -111,6 +116,7 @@ impl Api {
                 allocator,
                 documents: Documents::builtin(address),
                 cache,
+                born: AtomicBool::new(false),
                 reads: Semaphore::new(READS_MAX),
                 writes: Semaphore::new(WRITES_MAX),
             }),
@@ -128,6 +134,7 @@ impl Api {
             nodes_by_role,
         };
         bootstrap.run().await;
+        self.inner.born.store(true, Ordering::Relaxed);
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
@@ -176,11 +183,12 @@ impl Api {
                 if let Some(found) = self.openid(&path) {
                     return Ok(found);
                 }
+                let health = Health {
+                    cache: &self.inner.cache,
+                    born: self.inner.born.load(Ordering::Relaxed),
+                };
                 let headers = request.headers();
-                return self
-                    .inner
-                    .documents
-                    .answer(&path, &query, headers, &self.inner.cache);
+                return self.inner.documents.answer(&path, &query, headers, health);
             }
         };
         self.inner
@@ -797,13 +805,9 @@ fn delete_options(
         let schemas = Schemas::builtin();
         let kind = schemas.find("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
         let target = kind.map_or(Decode::Any, |kind| Decode::Type(schemas, kind));
-        let decoded = match negotiate::content(ask.content_type)? {
-            plan::Format::Json => objects::decode::json(body, target, context.validation),
-            plan::Format::Yaml => objects::decode::yaml(body, target, context.validation),
-        };
-        value = decoded
-            .map_err(|error| Status::bad_request(error.to_string()))?
-            .value;
+        let format = negotiate::content(ask.content_type)?;
+        let decoded = format.decode(body, target, context.validation);
+        value = decoded.map_err(Status::bad_request)?.value;
     }
     // In the query, too, and there it counts for less.
     if let Value::Object(fields) = &mut value {

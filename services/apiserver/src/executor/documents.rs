@@ -37,6 +37,15 @@ pub struct Documents {
     index: OnceLock<Bytes>,
 }
 
+/// What health is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Health<'a> {
+    /// How far the cache is.
+    pub cache: &'a Cache,
+    /// What each cluster has from its birth is there.
+    pub born: bool,
+}
+
 /// What can be said of the server's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Check {
@@ -44,11 +53,18 @@ enum Check {
     Store,
     StoreReady,
     Cache,
+    Born,
 }
 
 impl Check {
     const LIVE: &'static [Self] = &[Self::Ping, Self::Store];
-    const READY: &'static [Self] = &[Self::Ping, Self::Store, Self::StoreReady, Self::Cache];
+    const READY: &'static [Self] = &[
+        Self::Ping,
+        Self::Store,
+        Self::StoreReady,
+        Self::Cache,
+        Self::Born,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -56,12 +72,13 @@ impl Check {
             Self::Store => "etcd",
             Self::StoreReady => "etcd-readiness",
             Self::Cache => "informer-sync",
+            Self::Born => "poststarthook/rbac/bootstrap-roles",
         }
     }
 
     /// None: well.
-    fn fault(self, cache: &Cache, live: bool) -> Option<&'static str> {
-        let state = cache.state();
+    fn fault(self, health: Health<'_>, live: bool) -> Option<&'static str> {
+        let state = health.cache.state();
         match self {
             Self::Ping => None,
             // A store that is away is no reason to start the server again.
@@ -70,6 +87,7 @@ impl Check {
                 (!state.following).then_some("the store is not followed")
             }
             Self::Cache => (!state.loaded).then_some("the cache is not loaded"),
+            Self::Born => (!health.born).then_some("not all that a cluster has is there"),
         }
     }
 }
@@ -96,7 +114,7 @@ impl Documents {
         path: &str,
         query: &Query,
         headers: &HeaderMap,
-        cache: &Cache,
+        state: Health<'_>,
     ) -> Result<Response<Body>, Status> {
         let trimmed = path.trim_end_matches('/');
         let mut segments = trimmed.split('/').skip(1);
@@ -125,10 +143,10 @@ impl Documents {
                 self.v3(topic, query, headers)
             }
             [Some("version"), None, ..] => Some(json(&version::document())),
-            [Some("livez"), check, None, _] => health("livez", check, Check::LIVE, query, cache),
-            [Some("readyz"), check, None, _] => health("readyz", check, Check::READY, query, cache),
-            [Some("healthz"), check, None, _] => {
-                health("healthz", check, Check::READY, query, cache)
+            [Some(path @ ("livez" | "readyz" | "healthz")), check, ..] => {
+                let one = check
+                    .map(|_| trimmed.trim_start_matches('/')[path.len()..].trim_start_matches('/'));
+                health(path, one, query, state)
             }
             [None | Some(""), ..] => Some(json(&self.paths())),
             _ => None,
@@ -255,11 +273,11 @@ impl Documents {
 fn health(
     path: &str,
     one: Option<&str>,
-    checks: &[Check],
     query: &Query,
-    cache: &Cache,
+    state: Health<'_>,
 ) -> Option<Response<Body>> {
     let live = path == "livez";
+    let checks = if live { Check::LIVE } else { Check::READY };
     let wanted: Vec<Check> = match one {
         None => checks.to_vec(),
         Some(name) => checks
@@ -278,7 +296,7 @@ fn health(
         let line = if query.all("exclude").any(|excluded| excluded == name) {
             writeln!(lines, "[+]{name} excluded: ok")
         } else {
-            match check.fault(cache, live) {
+            match check.fault(state, live) {
                 None => writeln!(lines, "[+]{name} ok"),
                 Some(why) => {
                     well = false;

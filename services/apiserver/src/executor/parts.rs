@@ -246,13 +246,10 @@ impl<'a> Budgets<'a> {
 
 fn read(kind: &str, body: &Bytes, format: Format, context: &Context) -> Result<Value, Status> {
     let target = typed(kind)?;
-    let decoded = match format {
-        Format::Json => decode::json(body, target, context.validation),
-        Format::Yaml => decode::yaml(body, target, context.validation),
-    };
+    let decoded = format.decode(body, target, context.validation);
     decoded
         .map(|decoded| decoded.value)
-        .map_err(|error| Status::bad_request(error.to_string()))
+        .map_err(Status::bad_request)
 }
 
 fn checked(kind: &str, value: Value, context: &Context) -> Result<Value, Status> {

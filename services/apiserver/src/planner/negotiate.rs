@@ -7,6 +7,9 @@ use objects::status::Status;
 
 /// Media types that answers have.
 const SUPPORTED: [&str; 2] = ["application/json", "application/yaml"];
+/// Those that bodies may have.
+const READ: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// Media ranges of a header that are looked at.
 const RANGES_MAX: usize = 32;
 
@@ -45,7 +48,7 @@ impl Form {
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self.format {
-            Format::Json => "application/json",
+            Format::Json | Format::Protobuf => "application/json",
             Format::Yaml => "application/yaml",
         }
     }
@@ -126,7 +129,8 @@ pub fn content(header: Option<&str>) -> Result<Format, Status> {
     match essence.trim() {
         "" | "application/json" => Ok(Format::Json),
         "application/yaml" => Ok(Format::Yaml),
-        _ => Err(Status::unsupported_media_type(&SUPPORTED)),
+        PROTOBUF => Ok(Format::Protobuf),
+        _ => Err(Status::unsupported_media_type(&READ)),
     }
 }
 

@@ -151,7 +151,8 @@ impl Renderer<'_> {
 
     fn written(&self, json: Bytes) -> Result<Bytes, Status> {
         match self.form.format {
-            Format::Json => Ok(json),
+            // Answers are not written in protobuf yet: none is chosen.
+            Format::Json | Format::Protobuf => Ok(json),
             Format::Yaml => {
                 let value: Value = serde_json::from_slice(&json).map_err(broken)?;
                 super::yaml::write(&value).map(Bytes::from)

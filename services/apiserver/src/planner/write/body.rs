@@ -3,7 +3,8 @@
 use super::Context;
 use crate::planner::served::Served;
 use objects::{
-    decode::{self, DecodeError, Decoded, Target},
+    decode::{self, Decoded, FieldValidation, Target},
+    protobuf::Messages,
     status::Status,
 };
 use serde_json::Value;
@@ -15,6 +16,36 @@ pub enum Format {
     Json,
     /// YAML, as upstream reads it.
     Yaml,
+    /// Kubernetes' own envelope.
+    Protobuf,
+}
+
+impl Format {
+    /// Decodes a body that is to be of a type, or anything.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn decode(
+        self,
+        bytes: &[u8],
+        target: Target<'_>,
+        validation: FieldValidation,
+    ) -> Result<Decoded, String> {
+        let decoded = match self {
+            Self::Json => decode::json(bytes, target, validation),
+            Self::Yaml => decode::yaml(bytes, target, validation),
+            Self::Protobuf => {
+                let expected = match target {
+                    Target::Type(schemas, id) => schemas.get(id).and_then(|named| named.kind.as_ref()),
+                    Target::Any => None,
+                };
+                let decoded = Messages::builtin().decode(bytes, expected);
+                let decoded = decoded.map_err(|error| error.to_string())?;
+                decode::value(decoded.value, target, validation)
+            }
+        };
+        decoded.map_err(|error| error.to_string())
+    }
 }
 
 /// How a patch is meant.
@@ -56,14 +87,11 @@ impl Body<'_> {
         let decoded = self.decode(Target::Any, context);
         decoded
             .map(|decoded| decoded.value)
-            .map_err(|error| Status::bad_request(error.to_string()))
+            .map_err(Status::bad_request)
     }
 
-    fn decode(&self, target: Target<'_>, context: &Context) -> Result<Decoded, DecodeError> {
-        match self.format {
-            Format::Json => decode::json(self.bytes, target, context.validation),
-            Format::Yaml => decode::yaml(self.bytes, target, context.validation),
-        }
+    fn decode(&self, target: Target<'_>, context: &Context) -> Result<Decoded, String> {
+        self.format.decode(self.bytes, target, context.validation)
     }
 
     /// What it says that it is, before it is read as something else: the errors would be misleading.
@@ -115,7 +143,7 @@ fn check(served: &Served, version: Option<&str>, kind: Option<&str>) -> Result<(
     Ok(())
 }
 
-fn not_decoded(served: &Served, error: &DecodeError) -> Status {
+fn not_decoded(served: &Served, error: &str) -> Status {
     let kind = &*served.schema.kind.kind;
     Status::bad_request(format!(
         "{kind} in version \"{}\" cannot be handled as a {kind}: {error}",

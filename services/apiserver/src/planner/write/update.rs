@@ -155,12 +155,12 @@ pub fn patch(
 impl Body<'_> {
     /// A patch's document. Patches of JSON are lists, the others objects.
     fn any_patch(&self, kind: PatchType) -> Result<Value, Status> {
+        let ignore = decode::FieldValidation::Ignore;
         let read = match self.format {
             super::Format::Json => decode_patch(self.bytes),
-            super::Format::Yaml => {
-                decode::yaml(self.bytes, Target::Any, decode::FieldValidation::Ignore)
-                    .map(|decoded| decoded.value)
-                    .map_err(|error| error.to_string())
+            other => {
+                let decoded = other.decode(self.bytes, Target::Any, ignore);
+                decoded.map(|decoded| decoded.value)
             }
         };
         let value =
