@@ -19,6 +19,7 @@ pub mod metadata;
 pub mod names;
 pub mod openapi;
 pub mod patch;
+pub mod protobuf;
 pub mod prune;
 pub mod quantity;
 pub mod schema;

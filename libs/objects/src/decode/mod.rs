@@ -19,6 +19,7 @@ mod yaml;
 
 use crate::schema::{Schemas, TypeId};
 use report::Report;
+pub(crate) use scalar::bytes as base64_bytes;
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 use thiserror::Error;

@@ -79,7 +79,7 @@ impl<'p> Seed<'p> {
     fn takes(&self, text: &str) -> bool {
         let checked = match (&self.schema.kind, self.schema.format.as_deref()) {
             (Kind::Any | Kind::IntOrString, _) => Ok(()),
-            (Kind::String, Some("byte")) => scalar::bytes(text),
+            (Kind::String, Some("byte")) => scalar::bytes(text).map(drop),
             (Kind::String, Some("date-time")) if self.named.ends_with(".MicroTime") => {
                 scalar::micro_time(text)
             }
