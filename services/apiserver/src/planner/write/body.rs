@@ -36,7 +36,9 @@ impl Format {
             Self::Yaml => decode::yaml(bytes, target, validation),
             Self::Protobuf => {
                 let expected = match target {
-                    Target::Type(schemas, id) => schemas.get(id).and_then(|named| named.kind.as_ref()),
+                    Target::Type(schemas, id) => {
+                        schemas.get(id).and_then(|named| named.kind.as_ref())
+                    }
                     Target::Any => None,
                 };
                 let decoded = Messages::builtin().decode(bytes, expected);
