@@ -17,6 +17,7 @@ fn pages() -> Result<Vec<Page>> {
     let schema = serde_json::to_string_pretty(&machine_config::json_schema())
         .context("write the schema as JSON")?;
     Ok(vec![
+        ("docs/reference/kinds.md", kinds::reference()),
         (
             "docs/reference/machine-config.md",
             machine_config::reference_page(),
