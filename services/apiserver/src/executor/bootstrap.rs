@@ -14,7 +14,7 @@ use crate::planner::{
     },
     bootstrap,
     served::{Catalogue, Served},
-    write::{self as plan, Body, Complete, Format, stored_bytes},
+    write::{self as plan, Body, Complete, Format, Planned, stored_bytes},
 };
 use bytes::Bytes;
 use objects::{decode::FieldValidation, metadata::Metadata, status::Status};
@@ -24,6 +24,38 @@ use tokio::time::sleep;
 
 /// Pause before what failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Objects in one transaction; etcd takes 128.
+const AT_ONCE: usize = 100;
+
+/// An object that is not there.
+struct Missing<'a> {
+    served: &'a Served,
+    place: Place,
+    key: String,
+    namespace: String,
+    value: Value,
+}
+
+impl Missing<'_> {
+    fn body(&self) -> Bytes {
+        self.value.to_string().into()
+    }
+
+    fn plan(
+        &self,
+        body: &Bytes,
+        context: &plan::Context,
+        complete: Complete<'_>,
+    ) -> Result<Planned, Status> {
+        let body = Body {
+            bytes: body,
+            format: Format::Json,
+        };
+        let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        plan::create(self.served, namespace, &body, context, complete)
+    }
+}
 
 /// Makes what is missing.
 #[derive(Debug)]
@@ -66,41 +98,77 @@ impl Bootstrap<'_> {
             .iter()
             .map(|range| range.text())
             .collect();
+        let mut missing = Vec::new();
         for object in bootstrap::objects(&cidrs) {
-            self.make("", object.group, object.resource, &object.value)
-                .await?;
+            missing.extend(self.missing("", object.group, object.resource, object.value)?);
         }
-        self.roles().await?;
+        for wanted in roles::objects(self.nodes_by_role) {
+            missing.extend(self.role(wanted).await?);
+        }
+        self.make_all(&missing).await?;
         self.own_service().await
     }
 
-    /// Creates an object if it is not there.
-    async fn make(
+    /// An object, if it is not there.
+    fn missing(
         &self,
         namespace: &str,
         group: &str,
         resource: &str,
-        value: &Value,
-    ) -> Result<(), Status> {
+        value: Value,
+    ) -> Result<Option<Missing<'_>>, Status> {
         let (served, place) = self.find(group, resource)?;
-        let name = Metadata::of(value).name();
+        let name = Metadata::of(&value).name();
         let key = match namespace {
             "" => name.to_owned(),
             namespace => format!("{namespace}/{name}"),
         };
         if self.cache.read(place).0.get(&key).is_some() {
-            return Ok(());
+            return Ok(None);
         }
-        let bytes = Bytes::from(value.to_string());
-        let body = Body {
-            bytes: &bytes,
-            format: Format::Json,
-        };
+        Ok(Some(Missing {
+            served,
+            place,
+            key,
+            namespace: namespace.to_owned(),
+            value,
+        }))
+    }
+
+    /// Makes them, many at a time: a new cluster has more than a hundred.
+    async fn make_all(&self, missing: &[Missing<'_>]) -> Result<(), Status> {
+        for some in missing.chunks(AT_ONCE) {
+            let mut transaction = Transaction::default();
+            for object in some {
+                let body = object.body();
+                let context = context(FieldValidation::Strict);
+                let planned = object.plan(&body, &context, &|_, _| Ok(()))?;
+                if let Planned::Write { object: made, .. } = planned {
+                    let key = self.cache.store_key(object.place, &object.key);
+                    transaction.expect.push((key.clone(), 0));
+                    transaction
+                        .writes
+                        .push(StoreWrite::Put(key, stored_bytes(&made)));
+                }
+            }
+            let outcome = self.cache.store().commit(&transaction).await;
+            let outcome = outcome.map_err(|error| super::read::unavailable(&error))?;
+            if matches!(outcome, Outcome::Lost(..)) {
+                // Another server was faster with some of them.
+                for object in some {
+                    self.make(object).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn make(&self, missing: &Missing<'_>) -> Result<(), Status> {
+        let body = missing.body();
         let context = context(FieldValidation::Strict);
-        let namespace = Some(namespace).filter(|namespace| !namespace.is_empty());
-        let plan =
-            |complete: Complete<'_>| plan::create(served, namespace, &body, &context, complete);
-        let target = self.target(served, place, &key, name);
+        let plan = |complete: Complete<'_>| missing.plan(&body, &context, complete);
+        let name = Metadata::of(&missing.value).name();
+        let target = self.target(missing.served, missing.place, &missing.key, name);
         match target.create(plan).await {
             // Another server was faster.
             Err(status) if status.code == 409 => Ok(()),
@@ -108,31 +176,34 @@ impl Bootstrap<'_> {
         }
     }
 
-    async fn roles(&self) -> Result<(), Status> {
-        for wanted in roles::objects(self.nodes_by_role) {
-            let resource = wanted.kind.resource();
-            let (served, place) = self.find(GROUP, resource)?;
-            let there = {
-                let (objects, _) = self.cache.read(place);
-                objects.get(&wanted.key).map(|entry| entry.bytes().clone())
-            };
-            let there: Option<Value> = there.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            let namespace = wanted
-                .key
-                .split_once('/')
-                .map_or("", |(namespace, _)| namespace);
-            match reconcile(&wanted, there.as_ref()) {
-                None => {}
-                Some(Step::Create(value)) => self.make(namespace, GROUP, resource, &value).await?,
-                Some(Step::Update(value)) => self.put(served, place, &wanted.key, &value).await?,
-                Some(Step::Recreate(value)) => {
-                    self.remove(place, &wanted.key, there.as_ref()).await?;
-                    // The cache need not have seen that it is gone.
-                    self.put_new(place, &wanted.key, &value).await?;
-                }
+    /// A role or a binding, if it is not there; what is there is brought up to date.
+    async fn role(&self, wanted: roles::Wanted) -> Result<Option<Missing<'_>>, Status> {
+        let resource = wanted.kind.resource();
+        let (served, place) = self.find(GROUP, resource)?;
+        let there = {
+            let (objects, _) = self.cache.read(place);
+            objects.get(&wanted.key).map(|entry| entry.bytes().clone())
+        };
+        let there: Option<Value> = there.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        match reconcile(&wanted, there.as_ref()) {
+            None => Ok(None),
+            Some(Step::Create(value)) => {
+                let namespace = wanted
+                    .key
+                    .split_once('/')
+                    .map_or("", |(namespace, _)| namespace);
+                self.missing(namespace, GROUP, resource, value)
+            }
+            Some(Step::Update(value)) => {
+                self.put(served, place, &wanted.key, &value).await?;
+                Ok(None)
+            }
+            Some(Step::Recreate(value)) => {
+                self.replace(place, &wanted.key, there.as_ref(), &value)
+                    .await?;
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     /// Changes an object that is there.
@@ -168,35 +239,30 @@ impl Bootstrap<'_> {
         }
     }
 
-    async fn remove(&self, place: Place, key: &str, there: Option<&Value>) -> Result<(), Status> {
-        let version = there.map_or("", |there| Metadata::of(there).resource_version());
-        let key = self.cache.store_key(place, key);
-        let transaction = Transaction {
-            expect: vec![(key.clone(), version.parse().unwrap_or_default())],
-            writes: vec![StoreWrite::Delete(key)],
-        };
-        let outcome = self.cache.store().commit(&transaction).await;
-        outcome
-            .map(|_| ())
-            .map_err(|error| super::read::unavailable(&error))
-    }
-
-    async fn put_new(&self, place: Place, key: &str, value: &Value) -> Result<(), Status> {
+    /// Puts another object in the place of one: what a binding binds cannot be changed.
+    async fn replace(
+        &self,
+        place: Place,
+        key: &str,
+        there: Option<&Value>,
+        value: &Value,
+    ) -> Result<(), Status> {
         let context = context(FieldValidation::Strict);
         let mut value = value.clone();
         let fields = objects::metadata::edit(&mut value);
         fields.insert("uid".to_owned(), context.uid.clone().into());
         fields.insert("creationTimestamp".to_owned(), plan::time(context.now));
+        let version = there.map_or("", |there| Metadata::of(there).resource_version());
         let key = self.cache.store_key(place, key);
         let transaction = Transaction {
-            expect: vec![(key.clone(), 0)],
+            expect: vec![(key.clone(), version.parse().unwrap_or_default())],
             writes: vec![StoreWrite::Put(key, stored_bytes(&value))],
         };
+        // Whoever was faster has seen to it, or will at the next start.
         let outcome = self.cache.store().commit(&transaction).await;
-        let outcome = outcome.map_err(|error| super::read::unavailable(&error))?;
-        match outcome {
-            Outcome::Done(_) | Outcome::Lost(..) => Ok(()),
-        }
+        outcome
+            .map(|_| ())
+            .map_err(|error| super::read::unavailable(&error))
     }
 
     /// The API's own Service: the first address of the range, whose endpoints are this server.
@@ -217,7 +283,9 @@ impl Bootstrap<'_> {
                 "ports": [{"name": "https", "port": 443, "targetPort": self.address.port(), "protocol": "TCP"}],
             },
         });
-        self.make("default", "", "services", &service).await?;
+        if let Some(missing) = self.missing("default", "", "services", service)? {
+            self.make(&missing).await?;
+        }
         // Nobody reaches another machine's loopback: with no address to give there are no endpoints.
         let ip = self.address.ip();
         if ip.is_loopback() || ip.is_unspecified() {
@@ -231,8 +299,11 @@ impl Bootstrap<'_> {
             "endpoints": [{"addresses": [ip.to_string()], "conditions": {"ready": true}}],
             "ports": [{"name": "https", "port": self.address.port(), "protocol": "TCP"}],
         });
-        self.make("default", "discovery.k8s.io", "endpointslices", &slice)
-            .await
+        let missing = self.missing("default", "discovery.k8s.io", "endpointslices", slice)?;
+        match missing {
+            None => Ok(()),
+            Some(missing) => self.make(&missing).await,
+        }
     }
 
     fn target<'a>(&'a self, served: &'a Served, place: Place, key: &str, name: &str) -> Target<'a> {
