@@ -3,12 +3,16 @@
 use crate::{
     arguments::Args,
     executor::{
+        access::Access,
         allocator::Allocator,
         api::Api,
+        authentication::Authenticator,
+        authorization::Authorizer,
         cache::Cache,
         certificates::{self, CertificatesError},
         compaction,
         store::Store,
+        tokens::{Tokens, TokensError},
     },
     planner::{
         served::Catalogue,
@@ -54,6 +58,9 @@ pub enum WiringError {
     /// Certificates of our own.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
+    /// Keys of tokens.
+    #[error("set up tokens of service accounts")]
+    Tokens(#[from] TokensError),
     /// Nobody could connect.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -84,7 +91,21 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     let catalogue = Catalogue::builtin();
     let allocator = Allocator::new(cache.clone(), &catalogue, ranges(&args)?);
     let allocator = allocator.map_err(WiringError::Flags)?;
-    let api = Api::new(cache.clone(), catalogue, allocator, address.to_string());
+    let tokens = tokens(&args)?;
+    let authorizer = Authorizer::new();
+    let deciding = tokio::spawn(authorizer.clone().run(cache.clone()));
+    let access = Access {
+        authenticator: Authenticator::new(cache.clone(), Some(tokens.verifier().clone())),
+        authorizer,
+        anonymous: args.anonymous_auth,
+        always: always_allow(&args)?,
+    };
+    let url = address.to_string();
+    let api = Api::new(cache.clone(), catalogue, allocator, access, tokens, url);
+    let born = {
+        let api = api.clone();
+        tokio::spawn(async move { api.bootstrap(address, true).await })
+    };
     let traffic = Arc::new(Traffic::default());
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let done = move || {
@@ -110,7 +131,41 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     let _ = serving.await;
     following.abort();
     compacting.abort();
+    deciding.abort();
+    born.abort();
     Ok(())
+}
+
+/// Who decides.
+fn always_allow(args: &Args) -> Result<bool, WiringError> {
+    let modes: Vec<&str> = args.authorization_mode.iter().map(String::as_str).collect();
+    match modes.as_slice() {
+        ["AlwaysAllow"] => Ok(true),
+        // Kubelets get their role by their group, until the Node authorizer is there.
+        ["RBAC"] | ["Node", "RBAC"] => Ok(false),
+        _ => Err(WiringError::Flags(
+            "--authorization-mode: RBAC, Node,RBAC or AlwaysAllow",
+        )),
+    }
+}
+
+/// Keys of service accounts' tokens: those that were given, or our own.
+fn tokens(args: &Args) -> Result<Tokens, WiringError> {
+    let own;
+    let signing = match &args.service_account_signing_key_file {
+        Some(path) => Some(path.as_path()),
+        None if args.service_account_key_file.is_empty() && args.tls_cert_file.is_none() => {
+            own = certificates::token_key(&args.cert_dir)?;
+            Some(own.as_path())
+        }
+        None => None,
+    };
+    let verifying = &args.service_account_key_file;
+    Ok(Tokens::read(
+        &args.service_account_issuer,
+        verifying,
+        signing,
+    )?)
 }
 
 /// Addresses and ports of Services.

@@ -223,7 +223,7 @@ fn scalars_with_a_grammar() {
     taken(
         "ResourceRequirements",
         r#"{"limits":{"cpu":2,"memory":"1Gi","x":1.5,"y":null}}"#,
-        &j!({"limits": {"cpu": "2", "memory": "1Gi", "x": "1.5", "y": "0"}}),
+        &j!({"limits": {"cpu": "2", "memory": "1Gi", "x": "1500m", "y": "0"}}),
     );
     refused(
         "ResourceRequirements",

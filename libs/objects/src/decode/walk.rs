@@ -3,7 +3,9 @@
 
 use super::report::{Place, Report, Step};
 use super::{Target, scalar};
+use crate::quantity::Quantity;
 use crate::schema::{Field, Kind, Object, Schema, Schemas};
+use crate::time::{MicroTime, Time};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -96,11 +98,29 @@ impl<'p> Seed<'p> {
         taken
     }
 
+    /// An amount or a time as upstream writes it back: `0.5` is `500m`, and times are in UTC.
+    fn canonical(&self, text: String) -> String {
+        let written = match (&self.schema.kind, self.schema.format.as_deref()) {
+            (Kind::Quantity, _) => text
+                .parse::<Quantity>()
+                .map(|amount| amount.to_string())
+                .ok(),
+            (Kind::String, Some("date-time")) if self.named.ends_with(".MicroTime") => {
+                text.parse::<MicroTime>().map(|time| time.to_string()).ok()
+            }
+            (Kind::String, Some("date-time")) => {
+                text.parse::<Time>().map(|time| time.to_string()).ok()
+            }
+            _ => None,
+        };
+        written.unwrap_or(text)
+    }
+
     /// A whole number; `literal` as it was written.
     fn integer(&self, number: Option<i64>, literal: Number) -> Value {
         let narrow = match self.schema.kind {
             Kind::Any | Kind::Number => return Value::Number(literal),
-            Kind::Quantity => return Value::String(literal.to_string()),
+            Kind::Quantity => return Value::String(self.canonical(literal.to_string())),
             Kind::IntOrString => true,
             Kind::Integer => self.schema.format.as_deref() == Some("int32"),
             _ => return self.mismatch("number"),
@@ -156,7 +176,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         };
         Ok(match self.schema.kind {
             Kind::Any | Kind::Number => Value::Number(number),
-            Kind::Quantity => Value::String(value.to_string()),
+            Kind::Quantity => Value::String(self.canonical(value.to_string())),
             // serde_json gives -0 as a fraction.
             Kind::Integer | Kind::IntOrString if value == 0.0 => 0.into(),
             Kind::Integer | Kind::IntOrString => self.mismatch(&format!("number {value}")),
@@ -168,12 +188,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
         self.visit_string(value.to_owned())
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(if self.takes(&value) {
-            Value::String(value)
-        } else {
-            Value::Null
-        })
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Value, E> {
+        if !self.takes(&value) {
+            return Ok(Value::Null);
+        }
+        Ok(Value::String(self.canonical(value)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {

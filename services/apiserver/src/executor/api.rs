@@ -1,23 +1,30 @@
 //! Answers requests: from the path to the handler, and what is true of all answers.
 
 use super::{
+    access::Access,
     allocator::Allocator,
     body::Body,
+    bootstrap::Bootstrap,
     cache::{Cache, Place},
     clock,
     documents::Documents,
     metrics::{Labels, Metrics},
     parts,
     read::Where,
+    reviews,
+    tokens::Tokens,
     write::{Target, Written, context},
 };
 use crate::planner::{
+    authorization::{Action, GROUP, escalation::Write as RoleWrite},
     negotiate::{self, Form},
     options::{ListOptions, Query, parse_revision},
     render::Renderer,
     route::{Method, Route, Target as Asked, route},
     served::{Catalogue, Part, Served},
-    write::{self as plan, Body as Given, Complete, DeleteOptions, Scope},
+    tokens::request,
+    user::User,
+    write::{self as plan, Body as Given, Complete, DeleteOptions, Planned, Scope},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -37,6 +44,7 @@ use objects::{
 };
 use serde_json::Value;
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -54,7 +62,8 @@ const WRITES_MAX: usize = 200;
 #[derive(Debug, Clone)]
 pub struct Api {
     inner: Arc<Inner>,
-    peer: Arc<Peer>,
+    /// Whom the connection's certificate names.
+    peer: Option<Arc<User>>,
 }
 
 #[derive(Debug)]
@@ -63,6 +72,8 @@ struct Inner {
     allocator: Allocator,
     documents: Documents,
     metrics: Metrics,
+    access: Access,
+    tokens: Tokens,
     cache: Cache,
     reads: Semaphore,
     writes: Semaphore,
@@ -70,6 +81,7 @@ struct Inner {
 
 /// A request for a resource, understood.
 struct Ask<'a> {
+    user: &'a User,
     served: &'a Served,
     place: Option<Place>,
     asked: &'a Asked,
@@ -82,10 +94,19 @@ struct Ask<'a> {
 impl Api {
     /// Over a cache; `address`: at which clients reach the server.
     #[must_use]
-    pub fn new(cache: Cache, catalogue: Catalogue, allocator: Allocator, address: String) -> Self {
+    pub fn new(
+        cache: Cache,
+        catalogue: Catalogue,
+        allocator: Allocator,
+        access: Access,
+        tokens: Tokens,
+        address: String,
+    ) -> Self {
         Self {
             inner: Arc::new(Inner {
                 metrics: Metrics::new(cache.clone()),
+                access,
+                tokens,
                 catalogue,
                 allocator,
                 documents: Documents::builtin(address),
@@ -93,8 +114,20 @@ impl Api {
                 reads: Semaphore::new(READS_MAX),
                 writes: Semaphore::new(WRITES_MAX),
             }),
-            peer: Arc::default(),
+            peer: None,
         }
+    }
+
+    /// Makes what each cluster has from its birth.
+    pub async fn bootstrap(&self, address: SocketAddr, nodes_by_role: bool) {
+        let bootstrap = Bootstrap {
+            cache: &self.inner.cache,
+            catalogue: &self.inner.catalogue,
+            allocator: &self.inner.allocator,
+            address,
+            nodes_by_role,
+        };
+        bootstrap.run().await;
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
@@ -124,10 +157,25 @@ impl Api {
         let query = Query::parse(request.uri().query());
         let method = method(request.method())?;
         let path = request.uri().path().to_owned();
+        let user = self
+            .inner
+            .access
+            .user(self.peer.as_ref(), request.headers())?;
         let asked = match route(method, &path, query.flag("watch")) {
             Route::Resource(asked) => asked,
-            Route::Other if path == "/metrics" => return self.metrics(),
             Route::Other => {
+                let verb = request.method().as_str().to_ascii_lowercase();
+                let action = Action::Path {
+                    verb: &verb,
+                    path: &path,
+                };
+                self.inner.access.require(&user, action)?;
+                if path == "/metrics" {
+                    return self.metrics();
+                }
+                if let Some(found) = self.openid(&path) {
+                    return Ok(found);
+                }
                 let headers = request.headers();
                 return self
                     .inner
@@ -135,6 +183,9 @@ impl Api {
                     .answer(&path, &query, headers, &self.inner.cache);
             }
         };
+        self.inner
+            .access
+            .require(&user, Action::of_target(&asked))?;
         let served = self
             .inner
             .catalogue
@@ -154,6 +205,7 @@ impl Api {
         let accept = text(&request, &ACCEPT).map(str::to_owned);
         let content_type = text(&request, &CONTENT_TYPE).map(str::to_owned);
         let ask = Ask {
+            user: &user,
             served,
             place: self.inner.cache.place(served.stored),
             asked: &asked,
@@ -181,6 +233,122 @@ impl Api {
                 self.write(&ask, &body).await
             }
         }
+    }
+
+    /// Who makes tokens, and how they are verified, for others than us.
+    fn openid(&self, path: &str) -> Option<Response<Body>> {
+        use crate::planner::tokens::discovery::{
+            CACHE_CONTROL, CONFIGURATION_PATH, KEYS_PATH, KEYS_TYPE, configuration, keys,
+        };
+        let tokens = &self.inner.tokens;
+        let known = &tokens.verifier().keys;
+        let (kind, body) = match path {
+            CONFIGURATION_PATH => {
+                let url = format!("{}{KEYS_PATH}", tokens.issuer().trim_end_matches('/'));
+                (
+                    "application/json",
+                    configuration(tokens.issuer(), &url, known)?,
+                )
+            }
+            KEYS_PATH => (KEYS_TYPE, keys(known)),
+            _ => return None,
+        };
+        let mut response = Response::new(Body::from(body.to_string()));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert("cache-control", HeaderValue::from_static(CACHE_CONTROL));
+        Some(response)
+    }
+
+    /// A question about users.
+    fn review(
+        &self,
+        ask: &Ask<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+    ) -> Result<Response<Body>, Status> {
+        let decoded = ask.given(body)?.object(ask.served, context)?;
+        let resource = ask.served.resource.name;
+        let access = &self.inner.access;
+        let namespace = ask.namespace();
+        let mut value = decoded.value;
+        if let Value::Object(fields) = &mut value {
+            fields.insert("apiVersion".to_owned(), ask.served.api_version().into());
+            fields.insert("kind".to_owned(), (&*ask.served.schema.kind.kind).into());
+        }
+        let mut errors = objects::field::ErrorList::default();
+        (ask.served.resource.rules.validate)(&value, &mut errors);
+        if !errors.is_empty() {
+            return Err(Status::invalid(ask.served.qualified_kind(), "", &errors));
+        }
+        let answered = reviews::answer(access, ask.user, resource, namespace, value)?;
+        let body = answered.to_string();
+        Ok(ok(
+            StatusCode::CREATED,
+            Form::JSON,
+            body.into(),
+            &decoded.warnings,
+        ))
+    }
+
+    /// A token for a service account.
+    async fn token(
+        &self,
+        ask: &Ask<'_>,
+        target: &Target<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+    ) -> Result<Response<Body>, Status> {
+        let request = parts::token_request(body, negotiate::content(ask.content_type)?, context)?;
+        let namespace = ask.namespace();
+        let look = |resource: &'static str, namespace: Option<&str>, name: String| {
+            let namespace = namespace.map(str::to_owned);
+            async move {
+                let served = self.inner.catalogue.find("", "v1", resource);
+                let place = served.and_then(|served| self.inner.cache.place(served.stored));
+                let (Some(served), Some(place)) = (served, place) else {
+                    return Err(Status::internal(format!("{resource} are not served")));
+                };
+                let at = Where {
+                    cache: &self.inner.cache,
+                    served,
+                    place,
+                    namespace: namespace.as_deref(),
+                };
+                let found = at.get(&name, None).await?;
+                serde_json::from_slice::<Value>(&found)
+                    .map_err(|error| Status::internal(error.to_string()))
+            }
+        };
+        let account = look("serviceaccounts", namespace, target.name.clone()).await?;
+        let wanted = request::bound(&request)?;
+        let bound = match wanted {
+            None => None,
+            Some(bound) => {
+                let namespace = namespace.filter(|_| bound.resource != "nodes");
+                Some(look(bound.resource, namespace, bound.name).await?)
+            }
+        };
+        let node = bound
+            .as_ref()
+            .and_then(|pod| pod.pointer("/spec/nodeName")?.as_str());
+        let node = match node.filter(|node| !node.is_empty()) {
+            None => None,
+            // A node that is gone takes nothing from the pod's token.
+            Some(node) => look("nodes", None, node.to_owned()).await.ok(),
+        };
+        let found = request::Found {
+            account: &account,
+            bound: bound.as_ref(),
+            node: node.as_ref(),
+        };
+        let (answer, warnings) = self.inner.tokens.make(&request, found)?;
+        Ok(ok(
+            StatusCode::CREATED,
+            Form::JSON,
+            answer.to_string().into(),
+            &warnings,
+        ))
     }
 
     fn metrics(&self) -> Result<Response<Body>, Status> {
@@ -240,6 +408,9 @@ impl Api {
         if ask.served.resource.name == "bindings" {
             return self.bind(ask, body, &context, dry_run).await;
         }
+        if ask.served.resource.key.is_empty() {
+            return self.review(ask, body, &context);
+        }
         let place = ask.place.ok_or_else(Status::method_not_allowed)?;
         let name = ask.asked.name.clone().unwrap_or_default();
         let target = |name: &str| Target {
@@ -267,7 +438,9 @@ impl Api {
             Verb::Create => {
                 let given = ask.given(body)?;
                 let plan = |complete: Complete<'_>| {
-                    plan::create(ask.served, ask.namespace(), &given, &context, complete)
+                    let planned =
+                        plan::create(ask.served, ask.namespace(), &given, &context, complete)?;
+                    self.not_escalating(ask, planned, None)
                 };
                 self.namespace_takes_new(ask, body).await?;
                 let written = target(&name).create(plan).await?;
@@ -277,7 +450,9 @@ impl Api {
                 let given = ask.given(body)?;
                 let target = target(&name);
                 let plan = |old: &Value, complete: Complete<'_>| {
-                    plan::update(ask.served, scope, &name, &given, old, &context, complete)
+                    let planned =
+                        plan::update(ask.served, scope, &name, &given, old, &context, complete)?;
+                    self.not_escalating(ask, planned, Some(old))
                 };
                 let written = target.change(plan).await?;
                 self.written(ask, written, StatusCode::OK)
@@ -290,7 +465,9 @@ impl Api {
                 };
                 let target = target(&name);
                 let plan = |old: &Value, complete: Complete<'_>| {
-                    plan::patch(ask.served, scope, kind, &given, old, &context, complete)
+                    let planned =
+                        plan::patch(ask.served, scope, kind, &given, old, &context, complete)?;
+                    self.not_escalating(ask, planned, Some(old))
                 };
                 let written = target.change(plan).await?;
                 self.written(ask, written, StatusCode::OK)
@@ -336,6 +513,7 @@ impl Api {
                 let scale = parts::scale(&written.object)?;
                 Ok(ok(StatusCode::OK, Form::JSON, scale.into(), &[]))
             }
+            "token" => self.token(ask, target, body, context).await,
             "binding" => Ok(told(&parts::bind(target, body, format, context).await?)),
             "eviction" => {
                 let namespace = ask.namespace().unwrap_or_default();
@@ -462,6 +640,31 @@ impl Api {
         ))
     }
 
+    /// Nobody gives by a role, or a binding, what he has not.
+    fn not_escalating(
+        &self,
+        ask: &Ask<'_>,
+        planned: Planned,
+        old: Option<&Value>,
+    ) -> Result<Planned, Status> {
+        if let Planned::Write { object, .. } = &planned
+            && ask.served.resource.group == GROUP
+            && !self.inner.access.always
+        {
+            let write = RoleWrite {
+                resource: ask.served.resource.name,
+                namespace: ask.namespace().unwrap_or_default(),
+                new: object,
+                old,
+            };
+            self.inner
+                .access
+                .authorizer
+                .check_escalation(ask.user, &write)?;
+        }
+        Ok(planned)
+    }
+
     /// Nothing new comes into a namespace that is not there, or that is going.
     async fn namespace_takes_new(&self, ask: &Ask<'_>, body: &Bytes) -> Result<(), Status> {
         let Some(namespace) = ask.namespace().filter(|_| ask.served.schema.namespaced) else {
@@ -551,12 +754,11 @@ impl Answer for Api {
     fn connected(&self, peer: Peer) -> Self {
         Self {
             inner: self.inner.clone(),
-            peer: Arc::new(peer),
+            peer: self.inner.access.authenticator.of_peer(&peer),
         }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let _ = &self.peer;
         self.respond(request).await
     }
 }

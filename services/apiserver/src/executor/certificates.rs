@@ -99,6 +99,20 @@ pub fn make(
     Ok(files)
 }
 
+/// The key that signs service accounts' tokens, in the same directory.
+///
+/// # Errors
+/// [`CertificatesError`].
+pub fn token_key(directory: &Path) -> Result<PathBuf, CertificatesError> {
+    let path = directory.join("service-account.key");
+    if !path.exists() {
+        let validity = Validity::new(SystemTime::now(), LIFETIME);
+        let authority = CertificateAuthority::generate("service-account", validity)?;
+        write(&path, authority.key().expose().as_bytes())?;
+    }
+    Ok(path)
+}
+
 /// A kubeconfig for one user of one cluster.
 fn kubeconfig(server: &SocketAddr, ca: &str, certificate: &str, key: &str) -> String {
     let encoded = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);

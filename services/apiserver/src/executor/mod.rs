@@ -1,10 +1,12 @@
 //! Acts: connections, the store, time.
 
+pub mod access;
 pub mod allocator;
 pub mod api;
 pub mod authentication;
 pub mod authorization;
 pub mod body;
+pub mod bootstrap;
 pub mod cache;
 pub mod certificates;
 pub mod clock;
@@ -14,6 +16,8 @@ pub mod metrics;
 pub mod parts;
 pub mod random;
 pub mod read;
+pub mod reviews;
 pub mod store;
+pub mod tokens;
 pub mod watching;
 pub mod write;

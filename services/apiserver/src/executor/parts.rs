@@ -25,6 +25,7 @@ use serde_json::Value;
 /// OpenAPI's names of the kinds.
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 const BINDING: &str = "io.k8s.api.core.v1.Binding";
+const TOKEN_REQUEST: &str = "io.k8s.api.authentication.v1.TokenRequest";
 const EVICTION: &str = "io.k8s.api.policy.v1.Eviction";
 
 /// The Scale of an object's bytes.
@@ -108,6 +109,14 @@ pub async fn bind(
     };
     target.change(plan).await?;
     Ok(Status::done())
+}
+
+/// A request for a token.
+///
+/// # Errors
+/// The answer to the client.
+pub fn token_request(body: &Bytes, format: Format, context: &Context) -> Result<Value, Status> {
+    read(TOKEN_REQUEST, body, format, context)
 }
 
 /// The name in a binding that was posted to the collection.

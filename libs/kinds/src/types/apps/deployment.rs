@@ -229,6 +229,11 @@ mod tests {
                 "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported",
             ],
         );
+    }
+
+    #[test]
+    fn strategies() {
+        let check = |object: &Value, expect: &[&str]| check_create(&RULES, object, expect);
         check(
             &with("/spec/strategy", json!({"type": "Other"})),
             &[
