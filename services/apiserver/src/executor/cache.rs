@@ -251,7 +251,6 @@ impl Cache {
     }
 
     /// Reads objects; none can change meanwhile, so be quick. Also the revision at which they are.
-    #[must_use]
     pub fn read(&self, place: Place) -> (RwLockReadGuard<'_, Objects>, u64) {
         let objects = self.kind(place).objects.read();
         let objects = objects.unwrap_or_else(PoisonError::into_inner);

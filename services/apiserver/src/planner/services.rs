@@ -204,11 +204,8 @@ pub fn held(service: &Value) -> BTreeSet<Claim> {
         .map(|port| &port["nodePort"]);
     let health = service.pointer("/spec/healthCheckNodePort");
     for port in ports.chain(health) {
-        if let Some(port) = port.as_u64().and_then(|port| u16::try_from(port).ok()) {
-            if port != 0 {
-                held.insert(Claim::Port(port));
-            }
-        }
+        let port = port.as_u64().and_then(|port| u16::try_from(port).ok());
+        held.extend(port.filter(|port| *port != 0).map(Claim::Port));
     }
     held
 }
@@ -225,7 +222,7 @@ pub fn complete(
     taken: &dyn Fn(&Claim) -> bool,
 ) -> Result<Claims, Status> {
     if let Some(old) = old {
-        keep(service, old);
+        keep_families(service, old);
     }
     let before = old.map(held).unwrap_or_default();
     let mut errors = ErrorList::default();
@@ -244,68 +241,15 @@ pub fn complete(
     })
 }
 
-/// What a client left out that the Service has, and still needs, it keeps.
-fn keep(service: &mut Value, old: &Value) {
-    let (kind, was) = (kind(service).to_owned(), kind(old).to_owned());
-    if kind != "ExternalName"
-        && was != "ExternalName"
-        && text(service, "/spec/clusterIP").is_empty()
-    {
-        for field in ["clusterIP", "clusterIPs"] {
-            if list(service, "/spec/clusterIPs").is_empty() || field == "clusterIP" {
-                if let Some(value) = old["spec"].get(field) {
-                    service["spec"][field] = value.clone();
-                }
-            }
-        }
+/// Families that a client left out stay. Addresses and ports do by the type's own rules.
+fn keep_families(service: &mut Value, old: &Value) {
+    if kind(service) == "ExternalName" || kind(old) == "ExternalName" {
+        return;
     }
     for field in ["ipFamilies", "ipFamilyPolicy"] {
         let absent = service["spec"].get(field).is_none_or(Value::is_null);
-        if absent && kind != "ExternalName" && was != "ExternalName" {
-            if let Some(value) = old["spec"].get(field) {
-                service["spec"][field] = value.clone();
-            }
-        }
-    }
-    if needs_ports(service) && needs_ports(old) {
-        let known = list(old, "/spec/ports").to_vec();
-        let same = |one: &Value, other: &Value| {
-            one["port"] == other["port"] && protocol(one) == protocol(other)
-        };
-        for port in list_mut(service, "ports") {
-            if port["nodePort"].as_u64().unwrap_or_default() == 0 {
-                if let Some(found) = known.iter().find(|known| same(known, port)) {
-                    port["nodePort"] = found["nodePort"].clone();
-                }
-            }
-        }
-    }
-    let no_check = service["spec"]["healthCheckNodePort"]
-        .as_u64()
-        .unwrap_or_default()
-        == 0;
-    if no_check && needs_check(service) && needs_check(old) {
-        service["spec"]["healthCheckNodePort"] = old["spec"]["healthCheckNodePort"].clone();
-    }
-    // A type that has no ports on nodes lets go of those that it had.
-    if !needs_ports(service) && needs_ports(old) {
-        let known = list(old, "/spec/ports").to_vec();
-        for port in list_mut(service, "ports") {
-            let inherited = known
-                .iter()
-                .any(|known| known["nodePort"] == port["nodePort"]);
-            if inherited {
-                if let Value::Object(fields) = port {
-                    fields.remove("nodePort");
-                }
-            }
-        }
-    }
-    if kind == "ExternalName" {
-        if let Some(spec) = service["spec"].as_object_mut() {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                spec.remove(field);
-            }
+        if let Some(value) = old["spec"].get(field).filter(|_| absent) {
+            service["spec"][field] = value.clone();
         }
     }
 }
@@ -575,10 +519,6 @@ fn needs_check(service: &Value) -> bool {
     kind(service) == "LoadBalancer" && text(service, "/spec/externalTrafficPolicy") == "Local"
 }
 
-fn protocol(port: &Value) -> &str {
-    port["protocol"].as_str().unwrap_or("TCP")
-}
-
 fn text<'a>(service: &'a Value, pointer: &str) -> &'a str {
     service
         .pointer(pointer)
@@ -591,11 +531,6 @@ fn list<'a>(service: &'a Value, pointer: &str) -> &'a [Value] {
         .pointer(pointer)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
-}
-
-fn list_mut<'a>(service: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> {
-    let list = service.get_mut("spec").and_then(|spec| spec.get_mut(field));
-    list.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -690,14 +625,9 @@ mod tests {
             &[],
             Err("not configured for dual-stack"),
         );
-        // What it has it keeps, also when others are thought to have it.
-        let kept = check(
-            json!({"ports": port}),
-            Some(json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"]})),
-            &[one],
-            Ok(&[]),
-        );
-        assert_eq!(kept["clusterIP"], "10.0.0.1");
+        // What it has is its own, also when others are thought to have it.
+        let has = json!({"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": port});
+        check(has.clone(), Some(has), &[one], Ok(&[]));
     }
 
     #[test]
@@ -724,21 +654,6 @@ mod tests {
             Err("The range of valid ports is 30000-30003"),
         );
         check(asked(30_001), None, &[], Ok(&[Claim::Port(30_001)]));
-        let old = asked(30_001);
-        let kept = check(
-            json!({"type": "NodePort", "clusterIP": "None", "ports": [{"port": 1}]}),
-            Some(old.clone()),
-            &[],
-            Ok(&[]),
-        );
-        assert_eq!(kept["ports"][0]["nodePort"], 30_001);
-        let let_go = check(
-            json!({"clusterIP": "None", "ports": [{"port": 1, "nodePort": 30_001}]}),
-            Some(old),
-            &[],
-            Ok(&[]),
-        );
-        assert!(let_go["ports"][0].get("nodePort").is_none());
     }
 
     #[test]

@@ -403,16 +403,14 @@ impl Policy {
     /// # Errors
     /// There is no such role: the kind's name in small letters, for the answer.
     pub fn role(&self, namespace: &str, role: &RoleRef) -> Result<&Arc<[Rule]>, &'static str> {
+        let name = role.name.as_str();
         match role.kind.as_str() {
             "Role" => {
                 let roles = self.roles.get(namespace);
-                let found = roles.and_then(|roles| roles.get(role.name.as_str()));
-                found.ok_or("role")
+                roles.and_then(|roles| roles.get(name)).ok_or("role")
             }
-            _ => {
-                let found = self.cluster_roles.get(role.name.as_str());
-                found.ok_or("clusterrole")
-            }
+            "ClusterRole" => self.cluster_roles.get(name).ok_or("clusterrole"),
+            _ => Err("role"),
         }
     }
 
