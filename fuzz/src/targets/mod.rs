@@ -6,6 +6,7 @@ mod memory;
 mod network;
 mod node;
 mod object_bytes;
+mod object_protobuf;
 mod objects;
 mod store;
 mod volumes;
@@ -216,6 +217,13 @@ pub const TARGETS: &[Target] = &[
         run: object_bytes::yaml,
         made: Vec::new,
         runs: 20_000,
+    },
+    Target {
+        name: "object_protobuf",
+        about: "protobuf of a client of the Kubernetes API",
+        run: object_protobuf::object,
+        made: object_protobuf::objects,
+        runs: 100_000,
     },
     Target {
         name: "object_splice",

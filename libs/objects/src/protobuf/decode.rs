@@ -1,11 +1,15 @@
 //! Messages to values.
 
 use super::envelope::{Envelope, MAGIC};
+use super::fault::Fault;
 use super::index::{FieldSlot, Form, Message, Messages, Slot};
+use super::leaf::{
+    self, Read, bytes_of, deep, int_or_string, last_bytes, last_number, levels, quantity, text,
+    time, varint,
+};
 use super::scalar;
 use super::wire::{Reader, Wire};
-use super::{Decoded, MAX_DEPTH, ProtobufError};
-use crate::quantity::Quantity;
+use super::{Decoded, ProtobufError};
 use crate::schema::{GroupVersionKind, TypeId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,44 +23,6 @@ const OBJECT_COST: usize = 10;
 
 /// What any body may spend, however short it is.
 const BUDGET_MIN: usize = 1 << 20;
-
-/// Bytes that are not what they should be.
-struct Fault {
-    /// Fields that lead there, the innermost first.
-    path: Vec<String>,
-    what: String,
-}
-
-impl Fault {
-    fn new(what: impl Into<String>) -> Self {
-        Self {
-            path: Vec::new(),
-            what: what.into(),
-        }
-    }
-
-    fn within(mut self, name: &str) -> Self {
-        self.path.push(name.to_owned());
-        self
-    }
-
-    fn of(mut self, name: &str) -> ProtobufError {
-        self.path.push(name.to_owned());
-        self.path.reverse();
-        ProtobufError::Message {
-            path: self.path.join("."),
-            what: self.what,
-        }
-    }
-}
-
-impl From<&'static str> for Fault {
-    fn from(what: &'static str) -> Self {
-        Self::new(what)
-    }
-}
-
-type Read<T> = Result<T, Fault>;
 
 impl<'a> Messages<'a> {
     /// Decodes an object in its envelope. What the envelope leaves out of apiVersion and kind is taken from `default`: what the
@@ -92,7 +58,7 @@ impl<'a> Messages<'a> {
         let message = self.message(id);
         self.decoder(bytes)
             .fields(message, bytes, &mut fields, 1)
-            .map_err(|fault| fault.of(message.name))?;
+            .map_err(|fault| refused(fault, message.name))?;
         Ok(Value::Object(fields))
     }
 
@@ -121,13 +87,17 @@ impl Decoder<'_, '_> {
         let envelope = Envelope::open(bytes)?;
         let found = named(&envelope, default)?;
         let (api_version, kind) = (found.api_version(), found.kind.to_string());
-        let Some(id) = self.messages.find(&found) else {
+        let message = self
+            .messages
+            .find(&found)
+            .map(|id| self.messages.message(id));
+        // A kind that is JSON for everybody (`Table`) has an empty message.
+        let Some(message) = message.filter(|message| !message.slots.is_empty()) else {
             return Err(ProtobufError::UnknownKind { api_version, kind });
         };
-        let message = self.messages.message(id);
         let mut fields = Map::new();
         self.fields(message, envelope.message, &mut fields, depth)
-            .map_err(|fault| fault.of(message.name))?;
+            .map_err(|fault| refused(fault, message.name))?;
         fields.insert("apiVersion".to_owned(), api_version.clone().into());
         fields.insert("kind".to_owned(), kind.clone().into());
         Ok(Decoded {
@@ -284,7 +254,7 @@ impl Decoder<'_, '_> {
                 Wire::Fixed64(bits) => scalar::number(f64::from_bits(bits))
                     .ok_or("a number that JSON does not have")?
                     .into(),
-                _ => return Err(WRONG_TYPE.into()),
+                _ => return Err(leaf::WRONG_TYPE.into()),
             },
             Form::Time => return time(bytes_of(wire)?, false),
             Form::MicroTime => return time(bytes_of(wire)?, true),
@@ -411,7 +381,10 @@ impl Decoder<'_, '_> {
     }
 }
 
-const WRONG_TYPE: &str = "wrong wire type";
+fn refused(fault: Fault, name: &str) -> ProtobufError {
+    let (path, what) = fault.of(name);
+    ProtobufError::Message { path, what }
+}
 
 /// What an object says that it is, or else what is known of it.
 fn named(
@@ -459,92 +432,4 @@ fn is_absent(form: &Form, value: &Value) -> bool {
         }
         _ => false,
     }
-}
-
-fn bytes_of(wire: Wire<'_>) -> Read<&[u8]> {
-    match wire {
-        Wire::Bytes(bytes) => Ok(bytes),
-        _ => Err(WRONG_TYPE.into()),
-    }
-}
-
-fn varint(wire: Wire<'_>) -> Read<u64> {
-    match wire {
-        Wire::Varint(value) => Ok(value),
-        _ => Err(WRONG_TYPE.into()),
-    }
-}
-
-fn text(wire: Wire<'_>) -> Read<&str> {
-    std::str::from_utf8(bytes_of(wire)?).map_err(|_| "invalid UTF-8".into())
-}
-
-/// The last bytes that are so numbered; none are empty ones.
-fn last_bytes(bytes: &[u8], wanted: u32) -> Read<&[u8]> {
-    let (mut found, mut reader) = (&[][..], Reader::new(bytes));
-    while let Some((number, wire)) = reader.next()? {
-        if number == wanted {
-            found = bytes_of(wire)?;
-        }
-    }
-    Ok(found)
-}
-
-/// The last number that is so numbered; none is 0.
-fn last_number(bytes: &[u8], wanted: u32) -> Read<u64> {
-    let (mut found, mut reader) = (0, Reader::new(bytes));
-    while let Some((number, wire)) = reader.next()? {
-        if number == wanted {
-            found = varint(wire)?;
-        }
-    }
-    Ok(found)
-}
-
-/// No fields at all are no time; a zero that is written is 1970.
-fn time(bytes: &[u8], micro: bool) -> Read<Option<Value>> {
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    let seconds = last_number(bytes, 1)?.cast_signed();
-    let nanoseconds = scalar::int32(last_number(bytes, 2)?);
-    scalar::time(seconds, nanoseconds, micro).map_err(Fault::new)
-}
-
-fn quantity(bytes: &[u8]) -> Read<Value> {
-    if bytes.is_empty() {
-        return Ok("0".into());
-    }
-    let text = text(Wire::Bytes(last_bytes(bytes, 1)?))?;
-    let quantity: Quantity = text
-        .parse()
-        .map_err(|error: crate::quantity::QuantityError| Fault::new(error.to_string()))?;
-    Ok(quantity.to_string().into())
-}
-
-fn int_or_string(bytes: &[u8]) -> Read<Value> {
-    match last_number(bytes, 1)? {
-        0 => Ok(scalar::int32(last_number(bytes, 2)?).into()),
-        1 => Ok(text(Wire::Bytes(last_bytes(bytes, 3)?))?.into()),
-        _ => Err("neither a number nor a text".into()),
-    }
-}
-
-fn deep(depth: usize) -> Read<()> {
-    if depth > MAX_DEPTH {
-        return Err(Fault::new(format!(
-            "nested more than {MAX_DEPTH} levels deep"
-        )));
-    }
-    Ok(())
-}
-
-/// Lists and objects within each other.
-fn levels(value: &Value) -> usize {
-    let below = match value {
-        Value::Array(items) => items.iter().map(levels).max(),
-        Value::Object(fields) => fields.values().map(levels).max(),
-        _ => return 0,
-    };
-    1 + below.unwrap_or(0)
 }

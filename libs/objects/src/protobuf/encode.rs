@@ -2,6 +2,7 @@
 
 use super::MAX_DEPTH;
 use super::envelope::envelope_of;
+use super::fault::Fault;
 use super::index::{FieldSlot, Form, Message, Messages, Slot};
 use super::scalar;
 use super::wire::{put_bytes, put_fixed64, put_nested, put_number, put_varint};
@@ -36,37 +37,6 @@ pub enum EncodeError {
     /// An event of more than 4 GiB.
     #[error("an event of more than 4 GiB")]
     TooLarge,
-}
-
-struct Fault {
-    /// Fields that lead there, the innermost first.
-    path: Vec<String>,
-    what: String,
-}
-
-impl From<&str> for Fault {
-    fn from(what: &str) -> Self {
-        Self {
-            path: Vec::new(),
-            what: what.to_owned(),
-        }
-    }
-}
-
-impl Fault {
-    fn within(mut self, name: &str) -> Self {
-        self.path.push(name.to_owned());
-        self
-    }
-
-    fn of(mut self, name: &str) -> EncodeError {
-        self.path.push(name.to_owned());
-        self.path.reverse();
-        EncodeError::Value {
-            path: self.path.join("."),
-            what: self.what,
-        }
-    }
 }
 
 type Write = Result<(), Fault>;
@@ -158,7 +128,10 @@ impl Messages<'_> {
         let encoder = Encoder { messages: self };
         object_of(value)
             .and_then(|fields| encoder.fields(message, fields, out, 1))
-            .map_err(|fault| fault.of(message.name))
+            .map_err(|fault| {
+                let (path, what) = fault.of(message.name);
+                EncodeError::Value { path, what }
+            })
     }
 }
 
@@ -249,7 +222,7 @@ impl Encoder<'_, '_> {
             (_, Value::Null) => put_bytes(out, number, &[]),
             (Form::Text, value) => put_bytes(out, number, text(value)?.as_bytes()),
             (Form::Bytes, value) => {
-                let bytes = base64_bytes(text(value)?).map_err(|what| Fault::from(&*what))?;
+                let bytes = base64_bytes(text(value)?).map_err(Fault::new)?;
                 put_bytes(out, number, &bytes);
             }
             (Form::Boolean, value) => {
@@ -268,8 +241,8 @@ impl Encoder<'_, '_> {
             (Form::Time, value) => return time(number, text(value)?, false, out),
             (Form::MicroTime, value) => return time(number, text(value)?, true, out),
             (Form::Quantity, value) => {
-                let quantity = Quantity::from_value(value)
-                    .map_err(|error| Fault::from(&*error.to_string()))?;
+                let quantity =
+                    Quantity::from_value(value).map_err(|error| Fault::new(error.to_string()))?;
                 let text = quantity.to_string();
                 return put_nested(out, number, |out| {
                     put_bytes(out, 1, text.as_bytes());
@@ -296,7 +269,7 @@ impl Encoder<'_, '_> {
             }
             (Form::Raw, value) => {
                 let json =
-                    serde_json::to_vec(value).map_err(|error| Fault::from(&*error.to_string()))?;
+                    serde_json::to_vec(value).map_err(|error| Fault::new(error.to_string()))?;
                 put_bytes(out, 1, &json);
             }
             (Form::Texts, value) => return texts(1, value, out),
@@ -351,8 +324,7 @@ fn int32(value: &Value) -> Result<u64, Fault> {
 
 /// Both numbers always, as Go has it: a time without fields is none.
 fn time(number: u32, text: &str, micro: bool, out: &mut Vec<u8>) -> Write {
-    let (seconds, nanoseconds) =
-        scalar::instant(text, micro).map_err(|what| Fault::from(&*what))?;
+    let (seconds, nanoseconds) = scalar::instant(text, micro).map_err(Fault::new)?;
     put_nested(out, number, |out| {
         put_number(out, 1, seconds.cast_unsigned());
         put_varint(out, 2 << 3);

@@ -21,7 +21,9 @@
 mod decode;
 mod encode;
 mod envelope;
+mod fault;
 mod index;
+mod leaf;
 mod scalar;
 mod wire;
 

@@ -144,6 +144,22 @@ proptest! {
     }
 
     #[test]
+    fn damaged_messages_are_what_json_takes(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let job = id("io.k8s.api.batch.v1.Job");
+        let (_, rich, _) = CAPTURED.iter().find(|(name, ..)| *name == "rich").unwrap();
+        let mut bytes = crate::protobuf::Envelope::open(rich).unwrap().message.to_vec();
+        for (at, byte) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(value) = Messages::builtin().decode_message(job, &bytes) {
+            prop_assert_eq!(&as_from_json(job, &value), &value);
+        }
+    }
+
+    #[test]
     fn any_bytes_are_refused_or_are_values(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let pod = id("io.k8s.api.core.v1.Pod");
         if let Ok(value) = Messages::builtin().decode_message(pod, &bytes) {

@@ -1,7 +1,8 @@
 //! Bodies of kubectl 1.32, as a listener on this side received them, beside what `kubectl -o json` said of the same objects.
 //!
 //! `rich` is `kubectl create job --from=cronjob/rich`: the template of a CronJob of ours, full of zeros that count, came back as
-//! Go writes it.
+//! Go writes it. When this was written, kubectl also read what `encode` makes of each body, a list and a watch of ours, and said
+//! the same JSON of them.
 
 use super::*;
 use crate::protobuf::Envelope;
