@@ -57,6 +57,11 @@ fn apply_merges_by_the_schema() {
 }
 
 #[test]
+fn bodies_in_protobuf_are_as_good_as_json() {
+    check("typed");
+}
+
+#[test]
 fn roles_decide_who_may_do_what() {
     check("access");
 }

@@ -324,10 +324,7 @@ impl Where<'_> {
             Unsupported::OwnFields
         };
         let checked = options.fields.check(&known, words);
-        checked.map_err(|error| {
-            Status::bad_request(format!("Unable to find \"{}\" that match label selector \"{}\", field selector \"{}\": {error}",
-                self.served.schema.kind.kind, options.labels, options.fields))
-        })?;
+        checked.map_err(|error| Status::bad_request(error.to_string()))?;
         Ok(Filter::new(
             self.namespace,
             options.labels.clone(),
