@@ -378,8 +378,8 @@ fn addresses(
                 refuse("provided IP is already allocated".to_owned());
             }
             Ok(_) => chosen.push(asked.into()),
-            // The type's own rules say what is wrong with it.
-            Err(_) => {}
+            // The type's own rules say what is wrong with it, in its place.
+            Err(_) => chosen.push(asked.into()),
         }
     }
     if errors.is_empty() {
