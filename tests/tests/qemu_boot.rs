@@ -12,9 +12,9 @@ use std::time::Duration;
 const BOOTS: Duration = Duration::from_secs(25);
 /// Usual time of an ordered end.
 const ENDS: Duration = Duration::from_secs(6);
-/// Firmware, boot loader and kernel hold the release three times for a moment: 208 MiB is the least that OVMF
-/// boots. Without them 192 is enough, see `qemu_direct`.
-const SMALL: u32 = 224;
+/// Firmware, boot loader and kernel hold the release three times for a moment: a release of 38 MiB does not boot
+/// in 224 MiB. Without them 192 is enough, see `qemu_direct`.
+const SMALL: u32 = 256;
 /// What the node's disk is grown to.
 const DISK: u64 = 2048 * disk::MIB;
 
