@@ -13,8 +13,8 @@ const BOOTS: Duration = Duration::from_secs(25);
 /// Usual time of an ordered end.
 const ENDS: Duration = Duration::from_secs(6);
 /// Firmware, boot loader and kernel hold the release three times for a moment: a release of 38 MiB does not boot
-/// in 224 MiB. Without them 192 is enough, see `qemu_direct`.
-const SMALL: u32 = 256;
+/// in 256 MiB. Without them 192 is enough, see `qemu_direct`.
+const SMALL: u32 = 384;
 /// What the node's disk is grown to.
 const DISK: u64 = 2048 * disk::MIB;
 

@@ -163,7 +163,7 @@ fn replaced(line: &str, is: Pattern, name: &str) -> String {
             continue;
         }
         let word = &rest[..length];
-        let trimmed = word.trim_end_matches(':');
+        let trimmed = word.trim_end_matches([':', '.']);
         if is(trimmed, &out) {
             out.push_str(name);
             out.push_str(&word[trimmed.len()..]);
