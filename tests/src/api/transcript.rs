@@ -137,7 +137,12 @@ const PATTERNS: &[(Pattern, &str)] = &[
     (|word, _| is_uuid(word), "<uid>"),
     (|word, _| is_time(word), "<time>"),
     (
-        |word, before| before.contains("resourceVersion") && all_digits(word),
+        |word, before| {
+            before
+                .trim_end_matches([' ', '"', ':'])
+                .ends_with("resourceVersion")
+                && all_digits(word)
+        },
         "<version>",
     ),
     (|word, _| is_age(word), "<age>"),
