@@ -1,0 +1,357 @@
+//! Writes: of objects, of their parts, of many at once.
+
+use super::super::{
+    body::Body,
+    cache::Place,
+    parts,
+    read::{Where, unavailable},
+    write::{Target, Written, context},
+};
+use super::{
+    Api,
+    answers::{ok, told},
+    ask::{Ask, delete_options, dry_run, validation},
+};
+use crate::planner::{
+    authorization::{GROUP, escalation::Write as RoleWrite},
+    negotiate::{self, Form},
+    options::ListOptions,
+    served::{Part, Served},
+    write::{self as plan, Body as Given, Complete, Planned, Scope},
+};
+use bytes::Bytes;
+use hyper::{Response, StatusCode};
+use kinds::Verb;
+use objects::{metadata::Metadata, status::Status};
+use serde_json::Value;
+
+impl Api {
+    pub(super) async fn write(
+        &self,
+        ask: &Ask<'_>,
+        body: &Bytes,
+    ) -> Result<Response<Body>, Status> {
+        let context = context(validation(ask.query)?);
+        let dry_run = dry_run(ask.query)?;
+        if ask.served.resource.name == "bindings" {
+            return self.bind(ask, body, &context, dry_run).await;
+        }
+        if ask.served.resource.key.is_empty() {
+            return self.review(ask, body, &context);
+        }
+        let place = ask.place.ok_or_else(Status::method_not_allowed)?;
+        let name = ask.asked.name.clone().unwrap_or_default();
+        let target = |name: &str| Target {
+            cache: &self.inner.cache,
+            served: ask.served,
+            place,
+            key: ask.key(name),
+            name: name.to_owned(),
+            dry_run,
+            allocator: &self.inner.allocator,
+        };
+        let scope = match ask.part {
+            None => Scope::Object,
+            Some(Part::Status) => Scope::Status,
+            Some(Part::Other(part)) => match Scope::of(part.name) {
+                Some(scope) => scope,
+                None => {
+                    return self
+                        .deed(ask, part.name, &target(&name), body, &context)
+                        .await;
+                }
+            },
+        };
+        match ask.asked.verb {
+            Verb::Create => {
+                let given = ask.given(body)?;
+                let plan = |complete: Complete<'_>| {
+                    let planned =
+                        plan::create(ask.served, ask.namespace(), &given, &context, complete)?;
+                    self.not_escalating(ask, planned, None)
+                };
+                self.namespace_takes_new(ask, body).await?;
+                let written = target(&name).create(plan).await?;
+                self.written(ask, written, StatusCode::CREATED)
+            }
+            Verb::Update => {
+                let given = ask.given(body)?;
+                let target = target(&name);
+                let plan = |old: &Value, complete: Complete<'_>| {
+                    let planned =
+                        plan::update(ask.served, scope, &name, &given, old, &context, complete)?;
+                    self.not_escalating(ask, planned, Some(old))
+                };
+                let written = target.change(plan).await?;
+                self.written(ask, written, StatusCode::OK)
+            }
+            Verb::Patch => {
+                let kind = negotiate::patch(ask.content_type)?;
+                let given = Given {
+                    bytes: body,
+                    format: plan::Format::Json,
+                };
+                let target = target(&name);
+                let plan = |old: &Value, complete: Complete<'_>| {
+                    let planned =
+                        plan::patch(ask.served, scope, kind, &given, old, &context, complete)?;
+                    self.not_escalating(ask, planned, Some(old))
+                };
+                let written = target.change(plan).await?;
+                self.written(ask, written, StatusCode::OK)
+            }
+            Verb::Delete => {
+                let mut options = delete_options(ask, body, &context)?;
+                options.dry_run |= dry_run;
+                let target = Target {
+                    dry_run: options.dry_run,
+                    ..target(&name)
+                };
+                let plan = |old: &Value, _: Complete<'_>| {
+                    plan::delete(ask.served, &options, old, &context)
+                };
+                let written = target.change(plan).await?;
+                self.deleted(ask, written, &name)
+            }
+            Verb::DeleteCollection => self.delete_many(ask, place, body, &context, dry_run).await,
+            Verb::Get | Verb::List | Verb::Watch => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// Subresources of another kind than their object's.
+    async fn deed(
+        &self,
+        ask: &Ask<'_>,
+        part: &str,
+        target: &Target<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+    ) -> Result<Response<Body>, Status> {
+        let patched = match ask.asked.verb {
+            Verb::Patch => Some(negotiate::patch(ask.content_type)?),
+            _ => None,
+        };
+        let format = match patched {
+            Some(_) => plan::Format::Json,
+            None => negotiate::content(ask.content_type)?,
+        };
+        match part {
+            "scale" => {
+                let written = parts::write_scale(target, body, format, patched, context).await?;
+                let scale = parts::scale(&written.object)?;
+                Ok(ok(StatusCode::OK, Form::JSON, scale.into(), &[]))
+            }
+            "token" => self.token(ask, target, body, context).await,
+            "binding" => Ok(told(&parts::bind(target, body, format, context).await?)),
+            "eviction" => {
+                let namespace = ask.namespace().unwrap_or_default();
+                let catalogue = &self.inner.catalogue;
+                let evicted = parts::evict_pod(target, catalogue, namespace, body, format, context);
+                Ok(told(&evicted.await?))
+            }
+            _ => Err(Status::method_not_allowed()),
+        }
+    }
+
+    /// A binding that was posted to the collection names its pod.
+    async fn bind(
+        &self,
+        ask: &Ask<'_>,
+        body: &Bytes,
+        context: &plan::Context,
+        dry_run: bool,
+    ) -> Result<Response<Body>, Status> {
+        let format = negotiate::content(ask.content_type)?;
+        let name = parts::bound_name(body, format, context)?;
+        let pods = self.inner.catalogue.find("", "v1", "pods");
+        let place = pods.and_then(|served| self.inner.cache.place(served.stored));
+        let (Some(served), Some(place)) = (pods, place) else {
+            return Err(Status::internal("pods are not served"));
+        };
+        let target = Target {
+            cache: &self.inner.cache,
+            served,
+            place,
+            key: ask.key(&name),
+            name,
+            dry_run,
+            allocator: &self.inner.allocator,
+        };
+        Ok(told(&parts::bind(&target, body, format, context).await?))
+    }
+
+    /// Deletes all that a list with these options has. What others delete meanwhile is gone, too.
+    async fn delete_many(
+        &self,
+        ask: &Ask<'_>,
+        place: Place,
+        body: &Bytes,
+        context: &plan::Context,
+        dry_run: bool,
+    ) -> Result<Response<Body>, Status> {
+        let mut options = delete_options(ask, body, context)?;
+        options.dry_run |= dry_run;
+        let list = ListOptions::parse(ask.query, false)?;
+        let at = Where {
+            cache: &self.inner.cache,
+            served: ask.served,
+            place,
+            namespace: ask.namespace(),
+        };
+        let filter = at.filter(&list)?;
+        self.inner
+            .cache
+            .fresh()
+            .await
+            .map_err(|error| unavailable(&error))?;
+        let entries: Vec<_> = {
+            let (objects, _) = self.inner.cache.read(place);
+            let matching = objects.iter(filter.namespace.as_deref());
+            matching
+                .filter(|entry| filter.matches(entry))
+                .cloned()
+                .collect()
+        };
+        for entry in &entries {
+            let target = Target {
+                cache: &self.inner.cache,
+                served: ask.served,
+                place,
+                key: entry.key().to_owned(),
+                name: entry.name().to_owned(),
+                dry_run: options.dry_run,
+                allocator: &self.inner.allocator,
+            };
+            let plan =
+                |old: &Value, _: Complete<'_>| plan::delete(ask.served, &options, old, context);
+            match target.change(plan).await {
+                Err(status) if status.code != 404 => return Err(status),
+                _ => {}
+            }
+        }
+        let renderer = ask.renderer()?;
+        let meta = objects::table::ListMeta::default();
+        let stored = entries.iter().map(|entry| entry.bytes().clone());
+        let list = renderer.list(stored, &meta)?;
+        Ok(ok(StatusCode::OK, ask.form, list.into(), &[]))
+    }
+
+    fn written(
+        &self,
+        ask: &Ask<'_>,
+        written: Written,
+        code: StatusCode,
+    ) -> Result<Response<Body>, Status> {
+        let object = ask.renderer()?.one(&written.object)?;
+        Ok(ok(code, ask.form, object.into(), &written.warnings))
+    }
+
+    /// An object that is still there, or that it is gone.
+    fn deleted(
+        &self,
+        ask: &Ask<'_>,
+        written: Written,
+        name: &str,
+    ) -> Result<Response<Body>, Status> {
+        if !written.removed || returns_object(ask.served) {
+            return self.written(ask, written, StatusCode::OK);
+        }
+        let object: Value = serde_json::from_slice(&written.object).unwrap_or_default();
+        let uid = Metadata::of(&object).uid();
+        let status = Status::deleted(ask.served.qualified(), name, uid);
+        let body = status.to_value().to_string();
+        Ok(ok(
+            StatusCode::OK,
+            Form::JSON,
+            body.into(),
+            &written.warnings,
+        ))
+    }
+
+    /// Nobody gives by a role, or a binding, what he has not.
+    fn not_escalating(
+        &self,
+        ask: &Ask<'_>,
+        planned: Planned,
+        old: Option<&Value>,
+    ) -> Result<Planned, Status> {
+        if let Planned::Write { object, .. } = &planned
+            && ask.served.resource.group == GROUP
+            && !self.inner.access.always
+        {
+            let write = RoleWrite {
+                resource: ask.served.resource.name,
+                namespace: ask.namespace().unwrap_or_default(),
+                new: object,
+                old,
+            };
+            self.inner
+                .access
+                .authorizer
+                .check_escalation(ask.user, &write)?;
+        }
+        Ok(planned)
+    }
+
+    /// Nothing new comes into a namespace that is not there, or that is going.
+    async fn namespace_takes_new(&self, ask: &Ask<'_>, body: &Bytes) -> Result<(), Status> {
+        let Some(namespace) = ask.namespace().filter(|_| ask.served.schema.namespaced) else {
+            return Ok(());
+        };
+        let namespaces = self.inner.catalogue.find("", "v1", "namespaces");
+        let (Some(served), Some(place)) = (
+            namespaces,
+            namespaces.and_then(|served| self.inner.cache.place(served.stored)),
+        ) else {
+            return Err(Status::internal("namespaces are not served"));
+        };
+        let at = Where {
+            cache: &self.inner.cache,
+            served,
+            place,
+            namespace: None,
+        };
+        let cached = {
+            let (objects, _) = self.inner.cache.read(place);
+            objects.get(namespace).map(|entry| entry.bytes().clone())
+        };
+        let found = match cached {
+            Some(found) => found,
+            // It may have been made just now.
+            None => at.get(namespace, None).await?,
+        };
+        let found: Value = serde_json::from_slice(&found).unwrap_or_default();
+        if Metadata::of(&found).deletion_timestamp().is_none() {
+            return Ok(());
+        }
+        let object: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = Metadata::of(&object).name().to_owned();
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let message = format!("namespace {namespace} is being terminated");
+        Err(
+            Status::forbidden(ask.served.qualified(), &name, &why).with_cause(
+                "NamespaceTerminating",
+                message,
+                "metadata.namespace",
+            ),
+        )
+    }
+}
+
+/// Whether a removal is answered with what was removed; for others, with that it was done.
+fn returns_object(served: &Served) -> bool {
+    served.stored.group.is_empty()
+        && matches!(
+            served.stored.name,
+            "pods"
+                | "podtemplates"
+                | "services"
+                | "serviceaccounts"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+                | "limitranges"
+        )
+}
