@@ -2,7 +2,7 @@
 
 use super::{authentication::Authenticator, authorization::Authorizer};
 use crate::planner::{
-    authorization::{Action, Attributes},
+    authorization::{Action, Attributes, Decision, Grant, Rules},
     user::{ANONYMOUS, User},
 };
 use hyper::HeaderMap;
@@ -39,6 +39,24 @@ impl Access {
             self.allow(&attributes)?;
         }
         Ok(Arc::new(impersonation.user()))
+    }
+
+    /// Whether a user may do something, and why.
+    #[must_use]
+    pub fn decide(&self, attributes: &Attributes<'_>) -> Decision {
+        if self.always {
+            return Decision::Allowed(Grant::ALWAYS);
+        }
+        self.authorizer.decide(attributes)
+    }
+
+    /// All that a user may do in a namespace.
+    #[must_use]
+    pub fn rules_for(&self, user: &User, namespace: &str) -> Rules {
+        if self.always {
+            return Rules::everything();
+        }
+        self.authorizer.rules_for(user, namespace)
     }
 
     /// Whether a user may do something.

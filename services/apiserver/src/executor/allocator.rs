@@ -61,7 +61,8 @@ impl Allocator {
         &self.ranges
     }
 
-    /// Completes a Service. `lost`: claims that others turned out to have.
+    /// Completes a Service. `lost`: claims that others turned out to have. `thorough`: the Services that are there are read for
+    /// their ports. Mostly that is not worth it: a port is chosen at random, and if it has gone, its claim is lost.
     ///
     /// # Errors
     /// What it asks for cannot be had.
@@ -70,9 +71,12 @@ impl Allocator {
         service: &mut Value,
         old: Option<&Value>,
         lost: &BTreeSet<Claim>,
+        thorough: bool,
     ) -> Result<Claims, Status> {
         let addresses = self.cache.read(self.addresses).0;
-        let ports = self.known_ports();
+        let hit = lost.iter().any(|claim| matches!(claim, Claim::Port(_)));
+        let ports = (thorough || hit).then(|| self.known_ports());
+        let ports = ports.unwrap_or_default();
         let taken = |claim: &Claim| {
             lost.contains(claim)
                 || match claim {

@@ -1,11 +1,11 @@
 //! Bodies of answers.
 
-use super::watching::Watching;
+use super::{compress::Compressed, watching::Watching};
 use crate::planner::{cache::Entry, render::TAIL};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -23,6 +23,8 @@ pub enum Body {
     List(List),
     /// Events, until the watch ends.
     Watch(Box<Watching>),
+    /// Another, in fewer bytes.
+    Compressed(Box<Compressed>),
 }
 
 /// A list whose items are sent as they are cached.
@@ -86,16 +88,20 @@ impl From<String> for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let bytes = match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty())),
             Self::List(list) => Poll::Ready(list.next()),
             Self::Watch(watching) => watching.poll_next(context),
+            Self::Compressed(compressed) => {
+                let bytes = compressed.poll_next(context);
+                return bytes.map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)));
+            }
         };
         bytes.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -105,6 +111,7 @@ impl HttpBody for Body {
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Self::List(list) => list.left == 0,
             Self::Watch(_) => false,
+            Self::Compressed(compressed) => compressed.is_over(),
         }
     }
 
@@ -115,7 +122,7 @@ impl HttpBody for Body {
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Self::List(list) => SizeHint::with_exact(list.left),
-            Self::Watch(_) => SizeHint::default(),
+            Self::Watch(_) | Self::Compressed(_) => SizeHint::default(),
         }
     }
 }

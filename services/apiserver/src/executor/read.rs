@@ -3,6 +3,7 @@
 use super::{
     body::{Body, List},
     cache::{Begin, Cache, Place},
+    flow::Slot,
     store::{StoreError, after, end_of},
     watching::{Manner, Watching, refused},
 };
@@ -251,7 +252,7 @@ impl Where<'_> {
         }
     }
 
-    /// Watches.
+    /// Watches, in a slot.
     ///
     /// # Errors
     /// The answer to the client.
@@ -260,6 +261,7 @@ impl Where<'_> {
         options: &ListOptions,
         query: &Query,
         renderer: &Renderer<'_>,
+        slot: Slot,
     ) -> Result<Body, Status> {
         let filter = self.filter(options)?;
         let listed = options.initial_events || !query.has("sendInitialEvents");
@@ -307,7 +309,7 @@ impl Where<'_> {
             after,
             time: Duration::from_secs(seconds),
         };
-        Ok(Body::Watch(Box::new(Watching::new(watch, manner))))
+        Ok(Body::Watch(Box::new(Watching::new(watch, manner, slot))))
     }
 
     /// Which objects; the fields must be the type's.

@@ -24,7 +24,7 @@ pub fn answer(
     let decide = |review: Value, kind: Review<'_>| {
         let question = Question::read(&review, kind)?;
         let attributes: Attributes<'_> = question.attributes();
-        let decision = access.authorizer.decide(&attributes);
+        let decision = access.decide(&attributes);
         Ok(authorization::answer(review, &decision))
     };
     match resource {
@@ -45,7 +45,7 @@ pub fn answer(
         "selfsubjectaccessreviews" => decide(review, Review::Own(user)),
         "selfsubjectrulesreviews" => {
             let asked = authorization::rules_namespace(&review)?.to_owned();
-            let rules = access.authorizer.rules_for(user, &asked);
+            let rules = access.rules_for(user, &asked);
             Ok(authorization::rules_review(review, &rules))
         }
         _ => Err(Status::method_not_allowed()),

@@ -1,6 +1,9 @@
 //! A watch as a body: events as lines, bookmarks now and then, an end in time.
 
-use super::cache::{Seen, Watch, frame};
+use super::{
+    cache::{Seen, Watch, frame},
+    flow::Slot,
+};
 use crate::planner::{
     negotiate::{Form, View},
     render::Renderer,
@@ -41,6 +44,7 @@ pub struct Watching {
     end: Pin<Box<Sleep>>,
     bookmark: Pin<Box<Sleep>>,
     ended: bool,
+    _slot: Slot,
 }
 
 /// How a watch is sent.
@@ -63,9 +67,9 @@ pub struct Manner {
 }
 
 impl Watching {
-    /// Sends a watch.
+    /// Sends a watch, which has its slot until it ends.
     #[must_use]
-    pub fn new(mut watch: Watch, manner: Manner) -> Self {
+    pub fn new(mut watch: Watch, manner: Manner, slot: Slot) -> Self {
         let now = Instant::now();
         let first = std::mem::take(&mut watch.first);
         Self {
@@ -83,6 +87,7 @@ impl Watching {
                 now + bookmark_in(manner.time).min(BOOKMARK_EVERY),
             )),
             ended: false,
+            _slot: slot,
         }
     }
 

@@ -238,7 +238,7 @@ impl Target<'_> {
         claims: &RefCell<Claims>,
     ) -> Result<(), Status> {
         if self.allocator.concerns(self.place) {
-            *claims.borrow_mut() = self.allocator.complete(object, old, lost)?;
+            *claims.borrow_mut() = self.allocator.complete(object, old, lost, self.dry_run)?;
         }
         Ok(())
     }

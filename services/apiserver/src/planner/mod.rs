@@ -4,6 +4,7 @@ pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;
 pub mod cache;
+pub mod flow;
 pub mod negotiate;
 pub mod options;
 pub mod render;

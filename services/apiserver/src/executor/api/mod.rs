@@ -14,12 +14,16 @@ use super::{
     body::Body,
     bootstrap::Bootstrap,
     cache::Cache,
+    compress::{Compressor, accepts_gzip},
     documents::{Documents, Health},
+    flow::{Flow, Load},
     metrics::Metrics,
     tokens::Tokens,
+    websocket,
 };
 use crate::planner::{
     authorization::Action,
+    flow::Client,
     negotiate::{self, Form},
     options::Query,
     route::{Method, Route, route},
@@ -44,15 +48,12 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
 /// Largest body of a request; upstream's.
 pub const BODY_MAX: usize = 3 * 1024 * 1024;
 /// Longest time for anything but a watch; upstream's.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
-/// Reads at once, and writes; upstream's. Who comes then is asked to come again.
-const READS_MAX: usize = 400;
-const WRITES_MAX: usize = 200;
 
 /// Answers requests. Clones are the same, each for one connection.
 #[derive(Debug, Clone)]
@@ -73,8 +74,8 @@ struct Inner {
     cache: Cache,
     /// What each cluster has from its birth is there.
     born: AtomicBool,
-    reads: Semaphore,
-    writes: Semaphore,
+    flow: Flow,
+    compressor: Compressor,
 }
 
 impl Api {
@@ -98,8 +99,8 @@ impl Api {
                 documents: Documents::builtin(address),
                 cache,
                 born: AtomicBool::new(false),
-                reads: Semaphore::new(READS_MAX),
-                writes: Semaphore::new(WRITES_MAX),
+                flow: Flow::default(),
+                compressor: Compressor::default(),
             }),
             peer: None,
         }
@@ -123,6 +124,7 @@ impl Api {
         let accept = text(&request, &ACCEPT).map(str::to_owned);
         let labels = labels(&request);
         let reads = matches!(*request.method(), hyper::Method::GET | hyper::Method::HEAD);
+        let gzip = reads && accepts_gzip(request.headers());
         let begun = self.inner.metrics.begun(!reads);
         let answered = timeout(REQUEST_MAX, self.handle(request)).await;
         drop(begun);
@@ -138,7 +140,7 @@ impl Api {
         });
         let code = response.status().as_u16();
         self.inner.metrics.answered(labels, code, began.elapsed());
-        response
+        self.inner.compressor.apply(gzip, response)
     }
 
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
@@ -209,15 +211,21 @@ impl Api {
         {
             return Err(Status::resource_not_found());
         }
-        let busy = || Status::too_many_requests("Too many requests, please try again later.", 1);
+        let enter = |load| self.inner.flow.enter(Client::of(&user), load);
         match asked.verb {
-            Verb::Watch => self.read(&ask).await,
+            Verb::Watch => {
+                let answer = self.watch(&ask, enter(Load::Watch)?).await?;
+                if websocket::is_asked(request.headers()) {
+                    return websocket::upgrade(request, answer.into_body());
+                }
+                Ok(answer)
+            }
             Verb::Get | Verb::List => {
-                let _slot = self.inner.reads.try_acquire().map_err(|_| busy())?;
+                let _slot = enter(Load::Read)?;
                 self.read(&ask).await
             }
             _ => {
-                let _slot = self.inner.writes.try_acquire().map_err(|_| busy())?;
+                let _slot = enter(Load::Write)?;
                 let body = collect(request).await?;
                 self.write(&ask, &body).await
             }

@@ -235,6 +235,11 @@ impl Decision {
 #[derive(Debug, Clone)]
 pub struct Grant(Option<(Arc<Binding>, Subject)>);
 
+impl Grant {
+    /// Of those who may do everything.
+    pub const ALWAYS: Self = Self(None);
+}
+
 impl fmt::Display for Grant {
     /// `RBAC: allowed by RoleBinding "name/namespace" of ClusterRole "x" to User "y"`; empty for those who may do everything.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,6 +274,29 @@ pub struct Rules {
     pub rules: Vec<Rule>,
     /// Roles that are bound and not there, in words.
     pub errors: Vec<String>,
+}
+
+impl Rules {
+    /// Of those who may do everything.
+    #[must_use]
+    pub fn everything() -> Self {
+        let all = || vec!["*".to_owned()];
+        let resources = Rule {
+            verbs: all(),
+            api_groups: all(),
+            resources: all(),
+            ..Rule::default()
+        };
+        let paths = Rule {
+            verbs: all(),
+            non_resource_urls: all(),
+            ..Rule::default()
+        };
+        Self {
+            rules: vec![resources, paths],
+            errors: Vec::new(),
+        }
+    }
 }
 
 impl Policy {
