@@ -88,6 +88,12 @@ impl ApiServer {
         self.directory.join("apiserver/admin.kubeconfig")
     }
 
+    /// The certificates that sign its own.
+    #[must_use]
+    pub fn certificate_authority(&self) -> PathBuf {
+        self.directory.join("apiserver/ca.crt")
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn url(&self) -> String {
@@ -126,7 +132,7 @@ impl ApiServer {
         let mut command = Command::new("curl");
         command
             .args(["--silent", "--show-error", "--max-time", "20", "--cacert"])
-            .arg(self.directory.join("apiserver/ca.crt"))
+            .arg(self.certificate_authority())
             .arg(format!("{}{path}", self.url()));
         command
     }

@@ -71,6 +71,11 @@ fn the_python_client_works_unchanged() {
     check("python");
 }
 
+#[test]
+fn what_is_beneath_is_as_clients_expect() {
+    check("wire");
+}
+
 /// What was acknowledged is there after the server was killed at any moment, and what is there is whole.
 #[test]
 fn acknowledged_writes_survive_kills_of_the_server() {

@@ -32,6 +32,8 @@ pub struct Suite {
     pub runs: Runs,
     /// Seconds it may take, builds not counted.
     pub budget_seconds: u64,
+    /// Needs the release image; else the programs alone.
+    pub image: bool,
 }
 
 impl Suite {
@@ -49,24 +51,28 @@ pub const SUITES: &[Suite] = &[
         about: "planners, parsers and components of every crate",
         runs: Runs::Workspace,
         budget_seconds: 330,
+        image: true,
     },
     Suite {
         name: "documentation",
         about: "the examples in the libraries' documentation",
         runs: Runs::Documentation,
         budget_seconds: 60,
+        image: false,
     },
     Suite {
         name: "fuzz",
         about: "every parser of outside input: its seeds, and mutations from a fixed seed",
         runs: Runs::Component("fuzz_seeds"),
         budget_seconds: 30,
+        image: false,
     },
     Suite {
         name: "store_simulation",
         about: "the store's members under seeded time, network and disks; planted bugs; etcd's classes of bugs",
         runs: Runs::Component("store_simulation"),
         budget_seconds: 75,
+        image: false,
     },
     integration(
         "image",
@@ -103,17 +109,17 @@ pub const SUITES: &[Suite] = &[
         "a sandboxed node leaves its host as it was",
         90,
     ),
-    integration(
+    programs(
         "store_clients",
         "etcdctl, etcdutl, curl and a client library see the store as they see etcd 3.5",
         100,
     ),
-    integration(
+    programs(
         "api_clients",
         "kubectl, curl and the Python client see the API as they expect it, over our store and over etcd",
         60,
     ),
-    integration(
+    programs(
         "store_faults",
         "the store is killed 200 times, stopped, its log damaged, its disk full: nothing is lost",
         150,
@@ -146,6 +152,15 @@ const fn integration(name: &'static str, about: &'static str, budget_seconds: u6
         about,
         runs: Runs::Integration(name),
         budget_seconds,
+        image: true,
+    }
+}
+
+/// Of programs on this machine.
+const fn programs(name: &'static str, about: &'static str, budget_seconds: u64) -> Suite {
+    Suite {
+        image: false,
+        ..integration(name, about, budget_seconds)
     }
 }
 

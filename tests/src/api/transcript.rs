@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   # a remark
-//!   $ kubectl create configmap a --from-literal=x=1      run by sh; `kubectl` is the admin's, `$SERVER` the URL
+//!   $ kubectl create configmap a --from-literal=x=1      run by sh; `kubectl` is the admin's, `$SERVER` the URL, `$CA` its CA
 //!   configmap/a created                                  both outputs; what is other every time stands in <brackets>
 //!   $ kubectl apply -f -
 //!   < apiVersion: v1                                     lines that begin with `<` and a space are its input
@@ -105,6 +105,7 @@ fn run(server: &ApiServer, step: &Step) -> Result<String> {
     command.env("PATH", format!("{}:{path}", programs.display()));
     command.env("PYTHONPATH", xtask::peers::python_kubernetes()?);
     command.env("SERVER", server.url());
+    command.env("CA", server.certificate_authority());
     if let Some(directory) = kubectl.get_current_dir() {
         command.current_dir(directory);
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask soak`: the suite `sandbox_soak`, for longer and with a seed of your own.
 
-use super::test::prepare;
+use super::test::{chosen, prepare};
 use crate::{cargo, command};
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -25,7 +25,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let name = "cargo xtask soak".to_owned();
     let Arguments { minutes, seed } =
         Arguments::parse_from(std::iter::once(&name).chain(arguments));
-    prepare()?;
+    prepare(&chosen(&["sandbox_soak".to_owned()])?)?;
     let mut cargo = cargo::command();
     cargo
         .args(["test", "--release", "--workspace", "--quiet"])

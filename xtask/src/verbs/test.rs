@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 const HELP: &str = "cargo xtask test [SUITE ...]
 
-Installs what it needs, builds the release and runs the suites; without names, all of them.
+Installs what it needs, builds the release (or its programs, where no suite needs more) and runs the suites; without names,
+all of them.
 ";
 
 /// Passed and failed tests of one suite.
@@ -43,7 +44,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     let suites = chosen(arguments)?;
-    prepare()?;
+    prepare(&suites)?;
     if suites.iter().any(|suite| suite.name == "store_clients") {
         command::step("etcd-client, a client library of etcd's", || {
             etcd_client::program().map(drop)
@@ -68,7 +69,7 @@ fn listing() -> String {
         .collect()
 }
 
-fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
+pub(super) fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
     if names.is_empty() {
         return Ok(SUITES.iter().collect());
     }
@@ -85,21 +86,34 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Suite>> {
         .collect()
 }
 
-/// What every suite stands on: tools, the release, and all test programs.
-pub(super) fn prepare() -> Result<()> {
-    command::step("tools tree", || tools::tree().map(drop))?;
-    command::step("release image, flavour vm", || {
-        image::build(image::Flavour::Vm).map(drop)
-    })?;
-    command::step("build orlopctl and all tests", || {
+/// What suites stand on: tools and the release, or the programs alone, and their test programs.
+pub(super) fn prepare(suites: &[&Suite]) -> Result<()> {
+    if suites.iter().any(|suite| suite.image) {
+        command::step("tools tree", || tools::tree().map(drop))?;
+        command::step("release image, flavour vm", || {
+            image::build(image::Flavour::Vm).map(drop)
+        })?;
+    } else {
+        command::step("build init and orlop", || {
+            cargo::build(&image::programs::PROGRAMS, None)
+        })?;
+    }
+    command::step("build orlopctl and tests", || {
         cargo::build(&["orlopctl"], None)?;
-        command::show(cargo::command().args([
-            "test",
-            "--release",
-            "--workspace",
-            "--quiet",
-            "--no-run",
-        ]))
+        let mut command = cargo::command();
+        command.args(["test", "--release", "--workspace", "--quiet", "--no-run"]);
+        // Documentation is compiled as it is run.
+        let mut programs = suites
+            .iter()
+            .filter(|suite| suite.runs != Runs::Documentation)
+            .peekable();
+        if programs.peek().is_none() {
+            return Ok(());
+        }
+        for suite in programs {
+            command.args(selection(suite)?);
+        }
+        command::show(&mut command)
     })
 }
 
@@ -136,25 +150,39 @@ fn run_suite(suite: &'static Suite) -> Result<Outcome> {
 fn suite_command(suite: &Suite) -> Result<Command> {
     let mut command = cargo::command();
     command.args(["test", "--release", "--workspace"]);
+    if matches!(suite.runs, Runs::Workspace | Runs::Documentation) {
+        command.arg("--no-fail-fast");
+    }
+    command.args(selection(suite)?);
     match suite.runs {
-        Runs::Workspace => {
-            command.args(["--no-fail-fast", "--lib", "--bins"]);
-            for name in component_tests()? {
-                command.args(["--test", &name]);
-            }
-        }
-        Runs::Documentation => {
-            command.args(["--no-fail-fast", "--doc"]);
-        }
-        Runs::Component(name) => {
-            command.args(["--test", name, "--", "--nocapture"]);
+        Runs::Workspace | Runs::Documentation => {}
+        Runs::Component(_) => {
+            command.args(["--", "--nocapture"]);
         }
         // One node at a time: two cores do not make two guests faster.
-        Runs::Integration(name) => {
-            command.args(["--test", name, "--", "--test-threads=1"]);
+        Runs::Integration(_) => {
+            command.args(["--", "--test-threads=1"]);
         }
     }
     Ok(command)
+}
+
+/// Which test programs are a suite's, as cargo is told.
+fn selection(suite: &Suite) -> Result<Vec<String>> {
+    let mut selection: Vec<String> = Vec::new();
+    match suite.runs {
+        Runs::Workspace => {
+            selection.extend(["--lib", "--bins"].map(str::to_owned));
+            for name in component_tests()? {
+                selection.extend(["--test".to_owned(), name]);
+            }
+        }
+        Runs::Documentation => selection.push("--doc".to_owned()),
+        Runs::Component(name) | Runs::Integration(name) => {
+            selection.extend(["--test", name].map(str::to_owned));
+        }
+    }
+    Ok(selection)
 }
 
 /// The test programs beside the crates: all but those of the crate `tests` and others that are suites.
