@@ -109,6 +109,7 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
             api.bootstrap(address, true).await;
             // Nobody waits when the server is stopping.
             let _ = born.send(());
+            api.aggregate_roles().await;
         })
     };
     let traffic = Arc::new(Traffic::default());

@@ -10,6 +10,7 @@ mod writing;
 use self::{answers::failed, ask::Ask, labels::labels};
 use super::{
     access::Access,
+    aggregation::Aggregation,
     allocator::Allocator,
     body::Body,
     bootstrap::Bootstrap,
@@ -117,6 +118,16 @@ impl Api {
         };
         bootstrap.run().await;
         self.inner.born.store(true, Ordering::Relaxed);
+    }
+
+    /// Keeps the rules of cluster roles that gather those of others, for ever.
+    pub async fn aggregate_roles(&self) {
+        let aggregation = Aggregation {
+            cache: &self.inner.cache,
+            catalogue: &self.inner.catalogue,
+            allocator: &self.inner.allocator,
+        };
+        aggregation.run().await;
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {

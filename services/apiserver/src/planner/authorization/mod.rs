@@ -12,6 +12,7 @@
 //!
 //! Sources: the pages on authorization and on RBAC; texts as upstream's (`forbidden: User "x" cannot ...`).
 
+pub mod aggregation;
 mod attributes;
 pub mod bootstrap;
 mod cover;
