@@ -80,6 +80,12 @@ pub struct Args {
         default_value = "RBAC"
     )]
     pub authorization_mode: Vec<String>,
+    /// Admission plugins that are to be on: all that there are, are.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins that are off.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub disable_admission_plugins: Vec<String>,
     /// Whether requests of nobody are looked at.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub anonymous_auth: bool,

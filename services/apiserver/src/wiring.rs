@@ -4,6 +4,7 @@ use crate::{
     arguments::Args,
     executor::{
         access::Access,
+        admission::Admission,
         allocator::Allocator,
         api::Api,
         authentication::Authenticator,
@@ -15,6 +16,7 @@ use crate::{
         tokens::{Tokens, TokensError},
     },
     planner::{
+        admission::{Chain, ChainError},
         served::Catalogue,
         services::{Cidr, Ranges},
     },
@@ -58,6 +60,9 @@ pub enum WiringError {
     /// Certificates of our own.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
+    /// Admission plugins.
+    #[error("--enable-admission-plugins, --disable-admission-plugins")]
+    Admission(#[from] ChainError),
     /// Keys of tokens.
     #[error("set up tokens of service accounts")]
     Tokens(#[from] TokensError),
@@ -91,6 +96,11 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
     let catalogue = Catalogue::builtin();
     let allocator = Allocator::new(cache.clone(), &catalogue, ranges(&args)?);
     let allocator = allocator.map_err(WiringError::Flags)?;
+    let chain = Chain::new(
+        &args.enable_admission_plugins,
+        &args.disable_admission_plugins,
+    )?;
+    let admission = Admission::new(chain, cache.clone());
     let tokens = tokens(&args)?;
     let authorizer = Authorizer::new();
     let deciding = tokio::spawn(authorizer.clone().run(cache.clone()));
@@ -101,7 +111,15 @@ async fn serve(context: Context, args: Args) -> Result<(), WiringError> {
         always: always_allow(&args)?,
     };
     let url = address.to_string();
-    let api = Api::new(cache.clone(), catalogue, allocator, access, tokens, url);
+    let api = Api::new(
+        cache.clone(),
+        catalogue,
+        allocator,
+        admission,
+        access,
+        tokens,
+        url,
+    );
     let (born, is_born) = tokio::sync::oneshot::channel();
     let bootstrap = {
         let api = api.clone();

@@ -17,7 +17,7 @@ use crate::planner::{
     },
     cache::Filter,
     served::{Catalogue, Served},
-    write::{Complete, Planned},
+    write::{Hooks, Planned},
 };
 use objects::{
     metadata::Metadata,
@@ -97,8 +97,9 @@ impl Aggregation<'_> {
                 name: name.to_owned(),
                 dry_run: false,
                 allocator: self.allocator,
+                admission: None,
             };
-            let plan = |old: &Value, _: Complete<'_>| {
+            let plan = |old: &Value, _: Hooks<'_>| {
                 let warnings = Vec::new();
                 Ok(match gathered(old, &all) {
                     Some(object) => Planned::Write { object, warnings },

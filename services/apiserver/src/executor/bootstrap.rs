@@ -14,7 +14,7 @@ use crate::planner::{
     },
     bootstrap,
     served::{Catalogue, Served},
-    write::{self as plan, Body, Complete, Format, Planned, stored_bytes},
+    write::{self as plan, Body, Format, Hooks, Planned, stored_bytes},
 };
 use bytes::Bytes;
 use objects::{decode::FieldValidation, metadata::Metadata, status::Status};
@@ -46,14 +46,14 @@ impl Missing<'_> {
         &self,
         body: &Bytes,
         context: &plan::Context,
-        complete: Complete<'_>,
+        hooks: Hooks<'_>,
     ) -> Result<Planned, Status> {
         let body = Body {
             bytes: body,
             format: Format::Json,
         };
         let namespace = Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-        plan::create(self.served, namespace, &body, context, complete)
+        plan::create(self.served, namespace, &body, context, hooks)
     }
 }
 
@@ -142,7 +142,11 @@ impl Bootstrap<'_> {
             for object in some {
                 let body = object.body();
                 let context = context(FieldValidation::Strict);
-                let planned = object.plan(&body, &context, &|_, _| Ok(()))?;
+                let hooks = Hooks {
+                    admission: None,
+                    complete: &|_, _| Ok(()),
+                };
+                let planned = object.plan(&body, &context, hooks)?;
                 if let Planned::Write { object: made, .. } = planned {
                     let key = self.cache.store_key(object.place, &object.key);
                     transaction.expect.push((key.clone(), 0));
@@ -166,7 +170,7 @@ impl Bootstrap<'_> {
     async fn make(&self, missing: &Missing<'_>) -> Result<(), Status> {
         let body = missing.body();
         let context = context(FieldValidation::Strict);
-        let plan = |complete: Complete<'_>| missing.plan(&body, &context, complete);
+        let plan = |hooks: Hooks<'_>| missing.plan(&body, &context, hooks);
         let name = Metadata::of(&missing.value).name();
         let target = self.target(missing.served, missing.place, &missing.key, name);
         match target.create(plan).await {
@@ -221,7 +225,7 @@ impl Bootstrap<'_> {
             format: Format::Json,
         };
         let context = context(FieldValidation::Strict);
-        let plan = |old: &Value, complete: Complete<'_>| {
+        let plan = |old: &Value, hooks: Hooks<'_>| {
             plan::update(
                 served,
                 plan::Scope::Object,
@@ -229,7 +233,7 @@ impl Bootstrap<'_> {
                 &body,
                 old,
                 &context,
-                complete,
+                hooks,
             )
         };
         match self.target(served, place, key, &name).change(plan).await {
@@ -315,6 +319,8 @@ impl Bootstrap<'_> {
             name: name.to_owned(),
             dry_run: false,
             allocator: self.allocator,
+            // Namespaces and what is in them come in one transaction: nobody would find the one when the other is asked about.
+            admission: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Acts: connections, the store, time.
 
 pub mod access;
+pub mod admission;
 pub mod aggregation;
 pub mod allocator;
 pub mod api;

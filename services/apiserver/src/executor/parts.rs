@@ -8,7 +8,7 @@ use super::{
 use crate::planner::{
     served::{Catalogue, Served},
     write::{
-        Complete, Context, DeleteOptions, Format, PatchType, Planned, delete,
+        Context, DeleteOptions, Format, Hooks, PatchType, Planned, delete,
         parts::{Eviction, bound, evict, scale_of, with_scale},
     },
 };
@@ -48,18 +48,21 @@ pub async fn write_scale(
     patched: Option<PatchType>,
     context: &Context,
 ) -> Result<Written, Status> {
-    let plan = |old: &Value, _: Complete<'_>| {
-        let scale = match patched {
+    let plan = |old: &Value, hooks: Hooks<'_>| {
+        let before = scale_of(old);
+        let mut scale = match patched {
             None => read(SCALE, body, format, context)?,
             Some(kind) => {
                 let patch: Value = serde_json::from_slice(body).map_err(|error| {
                     Status::bad_request(format!("error decoding patch: {error}"))
                 })?;
-                let scale = apply(kind, scale_of(old), patch)?;
+                let scale = apply(kind, before.clone(), patch)?;
                 checked(SCALE, scale, context)?
             }
         };
+        hooks.mutate(&mut scale, Some(&before))?;
         let object = with_scale(target.served, old, &scale)?;
+        hooks.validate(&scale, Some(&before))?;
         let warnings = Vec::new();
         Ok(if object == *old {
             Planned::Unchanged { warnings }
@@ -94,14 +97,16 @@ pub async fn bind(
     format: Format,
     context: &Context,
 ) -> Result<Status, Status> {
-    let binding = read(BINDING, body, format, context)?;
+    let binding = target
+        .admitted(read(BINDING, body, format, context)?)
+        .await?;
     let said = Metadata::of(&binding).name();
     if !said.is_empty() && said != target.name {
         return Err(Status::bad_request(
             "name in URL does not match name in Binding object",
         ));
     }
-    let plan = |old: &Value, _: Complete<'_>| {
+    let plan = |old: &Value, _: Hooks<'_>| {
         Ok(Planned::Write {
             object: bound(old, &binding, context)?,
             warnings: Vec::new(),
@@ -145,7 +150,9 @@ pub async fn evict_pod(
     format: Format,
     context: &Context,
 ) -> Result<Status, Status> {
-    let eviction = read(EVICTION, body, format, context)?;
+    let eviction = target
+        .admitted(read(EVICTION, body, format, context)?)
+        .await?;
     let said = Metadata::of(&eviction).name();
     if !said.is_empty() && said != target.name {
         return Err(Status::bad_request(
@@ -178,10 +185,12 @@ pub async fn evict_pod(
         name: target.name.clone(),
         key: target.key.clone(),
         dry_run: options.dry_run,
+        // Who may evict may delete: it was the eviction that was asked about.
+        admission: None,
         ..*target
     };
     target
-        .change(|old, _| delete(target.served, &options, old, context))
+        .change(|old, hooks| delete(target.served, &options, old, context, hooks))
         .await?;
     Ok(Status::done())
 }
@@ -232,8 +241,9 @@ impl<'a> Budgets<'a> {
             name,
             dry_run: pod.dry_run,
             allocator: pod.allocator,
+            admission: None,
         };
-        let plan = |old: &Value, _: Complete<'_>| {
+        let plan = |old: &Value, _: Hooks<'_>| {
             let warnings = Vec::new();
             Ok(match evict(object, std::slice::from_ref(old), context)? {
                 Eviction::Delete => Planned::Unchanged { warnings },

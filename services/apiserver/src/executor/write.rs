@@ -1,6 +1,7 @@
 //! Writes: planned from what is there, committed, and planned anew when something else is there.
 
 use super::{
+    admission::Asking,
     allocator::Allocator,
     cache::{Cache, Place},
     clock, random,
@@ -8,9 +9,10 @@ use super::{
     store::{Outcome, Stored, Transaction, Write},
 };
 use crate::planner::{
+    admission::Review,
     served::Served,
     services::{Claim, Claims},
-    write::{Complete, Context, Planned, stored_bytes},
+    write::{Context, Hooks, Planned, stored_bytes},
 };
 use bytes::Bytes;
 use objects::{decode::FieldValidation, encode::splice, metadata::Metadata, status::Status};
@@ -37,6 +39,8 @@ pub struct Target<'a> {
     pub dry_run: bool,
     /// Gives Services what they need.
     pub allocator: &'a Allocator,
+    /// Who may change or refuse it; None for what the server writes of its own accord.
+    pub admission: Option<Asking<'a>>,
 }
 
 /// What was written.
@@ -48,6 +52,8 @@ pub struct Written {
     pub removed: bool,
     /// What clients are told besides.
     pub warnings: Vec<String>,
+    /// Which wrote it; the object's own where nothing was written.
+    pub revision: u64,
 }
 
 /// What is there.
@@ -76,13 +82,11 @@ impl Target<'_> {
     /// The answer to the client.
     pub async fn create(
         &self,
-        plan: impl Fn(Complete<'_>) -> Result<Planned, Status>,
+        plan: impl Fn(Hooks<'_>) -> Result<Planned, Status>,
     ) -> Result<Written, Status> {
         let mut lost = BTreeSet::new();
         for _ in 0..TRIES_MAX {
-            let claims = RefCell::default();
-            let planned = plan(&|object, old| self.claim(object, old, &lost, &claims))?;
-            let claims = claims.into_inner();
+            let (planned, claims) = self.planned(&lost, &plan).await?;
             let Planned::Write { object, warnings } = planned else {
                 return Err(Status::internal("a create that writes nothing"));
             };
@@ -102,6 +106,7 @@ impl Target<'_> {
                         object: bytes,
                         removed: false,
                         warnings,
+                        revision: 0,
                     }),
                 };
             }
@@ -116,6 +121,7 @@ impl Target<'_> {
                         object: versioned(&bytes, revision)?,
                         removed: false,
                         warnings,
+                        revision,
                     });
                 }
                 Outcome::Lost(found, _) => {
@@ -136,7 +142,7 @@ impl Target<'_> {
     /// The answer to the client: that of `plan` for what is surely there, or that there is nothing.
     pub async fn change(
         &self,
-        plan: impl Fn(&Value, Complete<'_>) -> Result<Planned, Status>,
+        plan: impl Fn(&Value, Hooks<'_>) -> Result<Planned, Status>,
     ) -> Result<Written, Status> {
         // Mostly right, and no call of the store.
         let (mut there, mut sure) = match self.cached()? {
@@ -145,14 +151,13 @@ impl Target<'_> {
         };
         let mut lost = BTreeSet::new();
         for _ in 0..TRIES_MAX {
-            let claims = RefCell::default();
-            let planned = plan(&there.value, &|object, old| {
-                self.claim(object, old, &lost, &claims)
-            });
-            let mut claims = claims.into_inner();
+            let planned = self.planned(&lost, |hooks| plan(&there.value, hooks)).await;
             // What an object from the cache leads to may be wrong: it may be an old one.
-            let doubtful = !matches!(planned, Ok(Planned::Write { .. } | Planned::Remove { .. }));
-            if doubtful && !sure {
+            let clear = matches!(
+                planned,
+                Ok((Planned::Write { .. } | Planned::Remove { .. }, _))
+            );
+            if !clear && !sure {
                 let current = self.read().await?;
                 sure = true;
                 if current.revision != there.revision {
@@ -160,7 +165,7 @@ impl Target<'_> {
                     continue;
                 }
             }
-            let planned = planned?;
+            let (planned, mut claims) = planned?;
             if let Planned::Remove { object } = &planned
                 && self.allocator.concerns(self.place)
             {
@@ -183,6 +188,37 @@ impl Target<'_> {
         Err(Status::modified(self.served.qualified(), &self.name))
     }
 
+    /// What somebody wants done, if admission lets it.
+    ///
+    /// # Errors
+    /// The answer to the client.
+    pub async fn admitted(&self, wanted: Value) -> Result<Value, Status> {
+        match &self.admission {
+            None => Ok(wanted),
+            Some(asking) => asking.admit(wanted).await,
+        }
+    }
+
+    /// Plans, with admission if anybody is asked; also what the object claims.
+    async fn planned(
+        &self,
+        lost: &BTreeSet<Claim>,
+        plan: impl Fn(Hooks<'_>) -> Result<Planned, Status>,
+    ) -> Result<(Planned, Claims), Status> {
+        let plan = |admission: Option<&Review<'_>>| {
+            let claims = RefCell::default();
+            let planned = plan(Hooks {
+                admission,
+                complete: &|object, old| self.claim(object, old, lost, &claims),
+            })?;
+            Ok((planned, claims.into_inner()))
+        };
+        match &self.admission {
+            None => plan(None),
+            Some(asking) => asking.plan(|review| plan(Some(review))).await,
+        }
+    }
+
     async fn act(&self, planned: Planned, claims: &Claims, there: &There) -> Result<Acted, Status> {
         let key = self.store_key();
         let (write, object, removed, warnings, whole) = match planned {
@@ -191,6 +227,7 @@ impl Target<'_> {
                     object: there.bytes.clone(),
                     removed: false,
                     warnings,
+                    revision: there.revision,
                 }));
             }
             Planned::Write { object, warnings } => {
@@ -208,6 +245,7 @@ impl Target<'_> {
                 object: versioned(&object, there.revision)?,
                 removed,
                 warnings,
+                revision: there.revision,
             }));
         }
         let mut transaction = Transaction {
@@ -220,6 +258,7 @@ impl Target<'_> {
                 object: versioned(&object, revision)?,
                 removed,
                 warnings,
+                revision,
             }),
             Outcome::Lost(found, _) => {
                 let mut found = found.into_iter();

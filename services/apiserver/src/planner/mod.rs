@@ -1,5 +1,6 @@
 //! Decides, from values: no sockets, no clock, no randomness.
 
+pub mod admission;
 pub mod authentication;
 pub mod authorization;
 pub mod bootstrap;

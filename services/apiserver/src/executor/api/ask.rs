@@ -1,7 +1,12 @@
 //! A request for a resource, understood; and what its query and its options say.
 
-use super::super::{cache::Place, clock};
+use super::super::{
+    admission::{Admission, Asking},
+    cache::Place,
+    clock,
+};
 use crate::planner::{
+    admission::{Attributes, Operation},
     negotiate::{self, Form},
     options::Query,
     render::Renderer,
@@ -11,6 +16,7 @@ use crate::planner::{
     write::{Body as Given, Context, DeleteOptions},
 };
 use bytes::Bytes;
+use kinds::Verb;
 use objects::{
     decode::{FieldValidation, Target as Decode},
     schema::Schemas,
@@ -57,6 +63,29 @@ impl Ask<'_> {
             include,
             now: clock::now(),
         })
+    }
+
+    /// What admission is asked about. One name stands for one object: that of a collection is empty, and so is a new object's.
+    pub(super) fn asking<'a>(&'a self, admission: &'a Admission, context: &Context) -> Asking<'a> {
+        let operation = match self.asked.verb {
+            Verb::Update | Verb::Patch => Operation::Update,
+            Verb::Delete | Verb::DeleteCollection => Operation::Delete,
+            _ => Operation::Create,
+        };
+        let attributes = Attributes {
+            operation,
+            served: self.served,
+            subresource: self.asked.subresource.as_deref().unwrap_or_default(),
+            namespace: self.namespace().unwrap_or_default(),
+            name: self.asked.name.as_deref().unwrap_or_default(),
+            user: self.user,
+            random: context.random,
+            old: None,
+        };
+        Asking {
+            admission,
+            attributes,
+        }
     }
 
     pub(super) fn given<'a>(&self, body: &'a Bytes) -> Result<Given<'a>, Status> {

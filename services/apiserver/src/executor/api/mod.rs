@@ -10,6 +10,7 @@ mod writing;
 use self::{answers::failed, ask::Ask, labels::labels};
 use super::{
     access::Access,
+    admission::Admission,
     aggregation::Aggregation,
     allocator::Allocator,
     body::Body,
@@ -68,6 +69,7 @@ pub struct Api {
 struct Inner {
     catalogue: Catalogue,
     allocator: Allocator,
+    admission: Admission,
     documents: Documents,
     metrics: Metrics,
     access: Access,
@@ -86,6 +88,7 @@ impl Api {
         cache: Cache,
         catalogue: Catalogue,
         allocator: Allocator,
+        admission: Admission,
         access: Access,
         tokens: Tokens,
         address: String,
@@ -97,6 +100,7 @@ impl Api {
                 tokens,
                 catalogue,
                 allocator,
+                admission,
                 documents: Documents::builtin(address),
                 cache,
                 born: AtomicBool::new(false),

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 impl Api {
     /// A question about users.
-    pub(super) fn review(
+    pub(super) async fn review(
         &self,
         ask: &Ask<'_>,
         body: &Bytes,
@@ -29,6 +29,8 @@ impl Api {
             fields.insert("apiVersion".to_owned(), ask.served.api_version().into());
             fields.insert("kind".to_owned(), (&*ask.served.schema.kind.kind).into());
         }
+        let asking = ask.asking(&self.inner.admission, context);
+        let value = asking.admit(value).await?;
         let mut errors = objects::field::ErrorList::default();
         (ask.served.resource.rules.validate)(&value, &mut errors);
         if !errors.is_empty() {
@@ -53,6 +55,7 @@ impl Api {
         context: &plan::Context,
     ) -> Result<Response<Body>, Status> {
         let request = parts::token_request(body, negotiate::content(ask.content_type)?, context)?;
+        let request = target.admitted(request).await?;
         let namespace = ask.namespace();
         let look = |resource: &'static str, namespace: Option<&str>, name: String| {
             let namespace = namespace.map(str::to_owned);

@@ -17,7 +17,7 @@ use crate::planner::{
     negotiate::{self, Form},
     options::ListOptions,
     served::{Part, Served},
-    write::{self as plan, Body as Given, Complete, Planned, Scope},
+    write::{self as plan, Body as Given, Hooks, Planned, Scope},
 };
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
@@ -37,7 +37,7 @@ impl Api {
             return self.bind(ask, body, &context, dry_run).await;
         }
         if ask.served.resource.key.is_empty() {
-            return self.review(ask, body, &context);
+            return self.review(ask, body, &context).await;
         }
         let place = ask.place.ok_or_else(Status::method_not_allowed)?;
         let name = ask.asked.name.clone().unwrap_or_default();
@@ -49,6 +49,7 @@ impl Api {
             name: name.to_owned(),
             dry_run,
             allocator: &self.inner.allocator,
+            admission: Some(ask.asking(&self.inner.admission, &context)),
         };
         let scope = match ask.part {
             None => Scope::Object,
@@ -65,21 +66,20 @@ impl Api {
         match ask.asked.verb {
             Verb::Create => {
                 let given = ask.given(body)?;
-                let plan = |complete: Complete<'_>| {
+                let plan = |hooks: Hooks<'_>| {
                     let planned =
-                        plan::create(ask.served, ask.namespace(), &given, &context, complete)?;
+                        plan::create(ask.served, ask.namespace(), &given, &context, hooks)?;
                     self.not_escalating(ask, planned, None)
                 };
-                self.namespace_takes_new(ask, body).await?;
                 let written = target(&name).create(plan).await?;
                 self.written(ask, written, StatusCode::CREATED)
             }
             Verb::Update => {
                 let given = ask.given(body)?;
                 let target = target(&name);
-                let plan = |old: &Value, complete: Complete<'_>| {
+                let plan = |old: &Value, hooks: Hooks<'_>| {
                     let planned =
-                        plan::update(ask.served, scope, &name, &given, old, &context, complete)?;
+                        plan::update(ask.served, scope, &name, &given, old, &context, hooks)?;
                     self.not_escalating(ask, planned, Some(old))
                 };
                 let written = target.change(plan).await?;
@@ -92,9 +92,9 @@ impl Api {
                     format: plan::Format::Json,
                 };
                 let target = target(&name);
-                let plan = |old: &Value, complete: Complete<'_>| {
+                let plan = |old: &Value, hooks: Hooks<'_>| {
                     let planned =
-                        plan::patch(ask.served, scope, kind, &given, old, &context, complete)?;
+                        plan::patch(ask.served, scope, kind, &given, old, &context, hooks)?;
                     self.not_escalating(ask, planned, Some(old))
                 };
                 let written = target.change(plan).await?;
@@ -107,10 +107,15 @@ impl Api {
                     dry_run: options.dry_run,
                     ..target(&name)
                 };
-                let plan = |old: &Value, _: Complete<'_>| {
-                    plan::delete(ask.served, &options, old, &context)
+                let plan = |old: &Value, hooks: Hooks<'_>| {
+                    plan::delete(ask.served, &options, old, &context, hooks)
                 };
                 let written = target.change(plan).await?;
+                if is_namespace(ask.served) {
+                    // Who was told that it goes makes nothing in it any more: admission reads the cache. If that lags longer, the
+                    // answer is as good as any that comes a moment later.
+                    self.inner.cache.reach(written.revision).await;
+                }
                 self.deleted(ask, written, &name)
             }
             Verb::DeleteCollection => self.delete_many(ask, place, body, &context, dry_run).await,
@@ -176,6 +181,7 @@ impl Api {
             name,
             dry_run,
             allocator: &self.inner.allocator,
+            admission: Some(ask.asking(&self.inner.admission, context)),
         };
         Ok(told(&parts::bind(&target, body, format, context).await?))
     }
@@ -221,9 +227,11 @@ impl Api {
                 name: entry.name().to_owned(),
                 dry_run: options.dry_run,
                 allocator: &self.inner.allocator,
+                admission: Some(ask.asking(&self.inner.admission, context)),
             };
-            let plan =
-                |old: &Value, _: Complete<'_>| plan::delete(ask.served, &options, old, context);
+            let plan = |old: &Value, hooks: Hooks<'_>| {
+                plan::delete(ask.served, &options, old, context, hooks)
+            };
             match target.change(plan).await {
                 Err(status) if status.code != 404 => return Err(status),
                 _ => {}
@@ -292,52 +300,10 @@ impl Api {
         }
         Ok(planned)
     }
+}
 
-    /// Nothing new comes into a namespace that is not there, or that is going.
-    async fn namespace_takes_new(&self, ask: &Ask<'_>, body: &Bytes) -> Result<(), Status> {
-        let Some(namespace) = ask.namespace().filter(|_| ask.served.schema.namespaced) else {
-            return Ok(());
-        };
-        let namespaces = self.inner.catalogue.find("", "v1", "namespaces");
-        let (Some(served), Some(place)) = (
-            namespaces,
-            namespaces.and_then(|served| self.inner.cache.place(served.stored)),
-        ) else {
-            return Err(Status::internal("namespaces are not served"));
-        };
-        let at = Where {
-            cache: &self.inner.cache,
-            served,
-            place,
-            namespace: None,
-        };
-        let cached = {
-            let (objects, _) = self.inner.cache.read(place);
-            objects.get(namespace).map(|entry| entry.bytes().clone())
-        };
-        let found = match cached {
-            Some(found) => found,
-            // It may have been made just now.
-            None => at.get(namespace, None).await?,
-        };
-        let found: Value = serde_json::from_slice(&found).unwrap_or_default();
-        if Metadata::of(&found).deletion_timestamp().is_none() {
-            return Ok(());
-        }
-        let object: Value = serde_json::from_slice(body).unwrap_or_default();
-        let name = Metadata::of(&object).name().to_owned();
-        let why = format!(
-            "unable to create new content in namespace {namespace} because it is being terminated"
-        );
-        let message = format!("namespace {namespace} is being terminated");
-        Err(
-            Status::forbidden(ask.served.qualified(), &name, &why).with_cause(
-                "NamespaceTerminating",
-                message,
-                "metadata.namespace",
-            ),
-        )
-    }
+fn is_namespace(served: &Served) -> bool {
+    served.stored.group.is_empty() && served.stored.name == "namespaces"
 }
 
 /// Whether a removal is answered with what was removed; for others, with that it was done.

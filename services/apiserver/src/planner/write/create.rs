@@ -1,8 +1,6 @@
 //! A new object.
 
-use super::{
-    Body, Complete, Context, Planned, body, defaults, invalid, name_kind, time, to_stored,
-};
+use super::{Body, Context, Hooks, Planned, body, defaults, invalid, name_kind, time, to_stored};
 use crate::planner::served::Served;
 use objects::{
     field::{ErrorList, Path},
@@ -20,16 +18,18 @@ pub fn create(
     namespace: Option<&str>,
     body: &Body<'_>,
     context: &Context,
-    complete: Complete<'_>,
+    hooks: Hooks<'_>,
 ) -> Result<Planned, Status> {
     let decoded = body.object(served, context)?;
     let mut object = decoded.value;
     body::check_value(served, &object)?;
     name_kind(&mut object, served);
     in_namespace(served, &mut object, namespace)?;
-    identity(&mut object, context)?;
     to_stored(served, &mut object);
     defaults(served, &mut object);
+    // It sees a name that is to be generated as what it is so far: the beginning of one.
+    hooks.mutate(&mut object, None)?;
+    identity(&mut object, context)?;
     if served.stored.status
         && !served.stored.rules.status_on_create
         && let Value::Object(fields) = &mut object
@@ -40,7 +40,7 @@ pub fn create(
         metadata::edit(&mut object).insert("generation".to_owned(), 1.into());
     }
     (served.stored.rules.prepare_create)(&mut object);
-    complete(&mut object, None)?;
+    (hooks.complete)(&mut object, None)?;
     let mut errors = ErrorList::default();
     let path = Path::new("metadata");
     let scope = scope(served);
@@ -51,6 +51,7 @@ pub fn create(
     if !errors.is_empty() {
         return Err(invalid(served, &object, &errors));
     }
+    hooks.validate(&object, None)?;
     let mut warnings = decoded.warnings;
     warnings.extend((served.stored.rules.warnings)(&object, None));
     warnings.extend(served.resource.warning.map(str::to_owned));

@@ -2,7 +2,7 @@
 //!
 //! Source: the pages on finalizers, garbage collection and pod termination.
 
-use super::{Context, Planned, time};
+use super::{Context, Hooks, Planned, time};
 use crate::planner::served::Served;
 use objects::{
     field::{ErrorList, FieldError, Path},
@@ -122,9 +122,13 @@ pub fn delete(
     options: &DeleteOptions,
     old: &Value,
     context: &Context,
+    hooks: Hooks<'_>,
 ) -> Result<Planned, Status> {
     let before = Metadata::of(old);
     check(served, options, before)?;
+    let mut nothing = Value::Null;
+    hooks.mutate(&mut nothing, Some(old))?;
+    hooks.validate(&nothing, Some(old))?;
     let grace = grace(served, options, old);
     let mut object = old.clone();
     let held = hold(served, options, &mut object);

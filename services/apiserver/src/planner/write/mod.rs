@@ -1,11 +1,15 @@
 //! What a write makes of an object: pure, from the body and what is there.
 //!
 //! ```text
-//!   create   body ─decode─> names, identity ─defaults─> prepare ─validate─> Planned::Write
-//!   update   body, object ─> what stays ─defaults─> prepare ─validate─> Write, Unchanged, or Remove (the last finalizer is gone)
+//!   create   body ─decode─> defaults ─mutate─> names, identity ─> prepare, complete ─validate─> Planned::Write
+//!   update   body, object ─> defaults ─mutate─> what stays ─> prepare, complete ─validate─> Write, Unchanged, or Remove (the last
+//!                                                                                           finalizer is gone)
 //!   patch    patch, object ─apply─> as an update
-//!   delete   options, object ─> Remove, or Write (it goes when its finalizers, or its grace period, are over)
+//!   delete   options, object ─mutate, validate─> Remove, or Write (it goes when its finalizers, or its grace period, are over)
 //! ```
+//!
+//! Admission is asked twice: it changes what was sent before the server makes an object of it, and then, behind the type's own
+//! validation, it judges what will be stored. Both are told of the object as the stored version has it.
 
 mod body;
 mod create;
@@ -18,7 +22,7 @@ pub use create::create;
 pub use delete::{DeleteOptions, Propagation, delete};
 pub use update::{Scope, patch, update};
 
-use super::served::Served;
+use super::{admission::Review, served::Served};
 use bytes::Bytes;
 use objects::{decode::FieldValidation, metadata, status::Status};
 use serde_json::Value;
@@ -38,6 +42,35 @@ pub struct Context {
 
 /// Gives an object what the cluster has to give, such as a Service's addresses, before it is checked: new, and old for an update.
 pub type Complete<'a> = &'a dyn Fn(&mut Value, Option<&Value>) -> Result<(), Status>;
+
+/// What others than the type itself have to say to a write.
+#[derive(Clone, Copy)]
+pub struct Hooks<'a> {
+    /// Who may change or refuse it; None where nobody is asked: for what the server writes of its own accord.
+    pub admission: Option<&'a Review<'a>>,
+    /// What the cluster gives.
+    pub complete: Complete<'a>,
+}
+
+impl Hooks<'_> {
+    /// Lets admission change what was sent; null for a delete.
+    ///
+    /// # Errors
+    /// The answer to the client.
+    pub fn mutate(&self, object: &mut Value, old: Option<&Value>) -> Result<(), Status> {
+        self.admission
+            .map_or(Ok(()), |review| review.mutate(object, old))
+    }
+
+    /// Asks admission about what will be stored; null for a delete.
+    ///
+    /// # Errors
+    /// The answer to the client.
+    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), Status> {
+        self.admission
+            .map_or(Ok(()), |review| review.validate(object, old))
+    }
+}
 
 /// What is to be done in the store.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! A change of what is there.
 
 use super::{
-    Body, Complete, Context, PatchType, Planned, as_served, body, create::in_namespace, defaults,
+    Body, Context, Hooks, PatchType, Planned, as_served, body, create::in_namespace, defaults,
     invalid, name_kind, stored_bytes, to_stored,
 };
 use crate::planner::served::Served;
@@ -77,7 +77,7 @@ pub fn update(
     body: &Body<'_>,
     old: &Value,
     context: &Context,
-    complete: Complete<'_>,
+    hooks: Hooks<'_>,
 ) -> Result<Planned, Status> {
     let decoded = body.object(served, context)?;
     let mut object = decoded.value;
@@ -99,7 +99,7 @@ pub fn update(
         &mut object,
         Some(namespace).filter(|name| !name.is_empty()),
     )?;
-    change(served, scope, object, old, decoded.warnings, complete)
+    change(served, scope, object, old, decoded.warnings, hooks)
 }
 
 /// Plans a patch of what is there.
@@ -113,7 +113,7 @@ pub fn patch(
     body: &Body<'_>,
     old: &Value,
     context: &Context,
-    complete: Complete<'_>,
+    hooks: Hooks<'_>,
 ) -> Result<Planned, Status> {
     let patch = body.any_patch(kind)?;
     let shown = as_served(served, old.clone());
@@ -142,14 +142,7 @@ pub fn patch(
         Status::invalid(kind, Metadata::of(old).name(), &errors)
     })?;
     body::check_value(served, &decoded.value)?;
-    change(
-        served,
-        scope,
-        decoded.value,
-        old,
-        decoded.warnings,
-        complete,
-    )
+    change(served, scope, decoded.value, old, decoded.warnings, hooks)
 }
 
 impl Body<'_> {
@@ -190,10 +183,12 @@ fn change(
     mut object: Value,
     old: &Value,
     mut warnings: Vec<String>,
-    complete: Complete<'_>,
+    hooks: Hooks<'_>,
 ) -> Result<Planned, Status> {
     name_kind(&mut object, served);
     to_stored(served, &mut object);
+    defaults(served, &mut object);
+    hooks.mutate(&mut object, Some(old))?;
     let before = Metadata::of(old);
     let name = before.name().to_owned();
     check_version(served, &mut object, before, &name)?;
@@ -203,12 +198,11 @@ fn change(
     let rules = served.stored.rules;
     match scope {
         Scope::Object => {
-            defaults(served, &mut object);
             if served.stored.status {
                 take(&mut object, old, "status");
             }
             (rules.prepare_update)(&mut object, old);
-            complete(&mut object, Some(old))?;
+            (hooks.complete)(&mut object, Some(old))?;
         }
         Scope::Status => {
             let said = object;
@@ -218,10 +212,7 @@ fn change(
             defaults(served, &mut object);
             (rules.prepare_status)(&mut object, old);
         }
-        Scope::Part(part) => {
-            defaults(served, &mut object);
-            (part.prepare)(&mut object, old);
-        }
+        Scope::Part(part) => (part.prepare)(&mut object, old),
     }
     if served.stored.generation && spec_changed(&object, old) {
         let next = before.generation().saturating_add(1);
@@ -244,6 +235,7 @@ fn change(
     if !errors.is_empty() {
         return Err(invalid(served, &object, &errors));
     }
+    hooks.validate(&object, Some(old))?;
     if matches!(scope, Scope::Object) {
         warnings.extend((rules.warnings)(&object, Some(old)));
         warnings.extend(served.resource.warning.map(str::to_owned));
