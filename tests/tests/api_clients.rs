@@ -67,6 +67,11 @@ fn roles_decide_who_may_do_what() {
 }
 
 #[test]
+fn admission_adds_and_refuses() {
+    check("admission");
+}
+
+#[test]
 fn the_python_client_works_unchanged() {
     check("python");
 }

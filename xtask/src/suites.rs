@@ -117,7 +117,7 @@ pub const SUITES: &[Suite] = &[
     programs(
         "api_clients",
         "kubectl, curl and the Python client see the API as they expect it, over our store and over etcd",
-        60,
+        100,
     ),
     programs(
         "store_faults",
