@@ -258,13 +258,21 @@ impl Cache {
         (objects, revision)
     }
 
-    /// Waits until everything is in that was written before this was called.
+    /// Waits until everything is in that was written before this was called. What there is while the store is not followed
+    /// does not count: the store may have gone back meanwhile.
     ///
     /// # Errors
-    /// The store is away, or the cache does not get there.
+    /// The store is away or has gone back, or the cache does not get there.
     pub async fn fresh(&self) -> Result<u64, StoreError> {
+        let before = self.state().revision;
         let standing = self.0.store.standing().await?;
-        if self.reach(standing.revision).await {
+        if standing.revision < before {
+            return Err(StoreError::Unavailable("it has gone back".to_owned()));
+        }
+        let reached = move |state: &State| {
+            state.loaded && state.following && state.revision >= standing.revision
+        };
+        if self.wait(reached).await {
             return Ok(standing.revision);
         }
         Err(StoreError::Unavailable(
@@ -274,8 +282,12 @@ impl Cache {
 
     /// Waits until a revision is reached; whether it was.
     pub async fn reach(&self, revision: u64) -> bool {
+        self.wait(move |state| state.loaded && state.revision >= revision)
+            .await
+    }
+
+    async fn wait(&self, reached: impl Fn(&State) -> bool + Copy) -> bool {
         let mut state = self.0.state.subscribe();
-        let reached = |state: &State| state.loaded && state.revision >= revision;
         if reached(&state.borrow()) {
             return true;
         }

@@ -281,9 +281,15 @@ impl Where<'_> {
                 if options.initial_events {
                     self.reach(version).await?;
                     Begin::All
-                } else {
-                    self.cache.loaded().await;
+                } else if self.cache.reach(version).await {
                     Begin::After(version)
+                } else {
+                    // The store has gone back since: what happens until it is there again would be left out as known.
+                    let current = self.cache.state().revision;
+                    let told = format!(
+                        "resource version {version} is ahead of the current one, {current}: list again"
+                    );
+                    return Ok(refused(&Status::expired(told)).into());
                 }
             }
         };
