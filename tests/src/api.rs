@@ -9,9 +9,11 @@ pub mod transcript;
 
 use crate::guard::Guarded;
 use crate::programs;
-use crate::store::Cluster;
+use crate::store::usage;
+use crate::store::{Cluster, Usage};
 use crate::wait::{Lines, eventually};
 use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,9 +109,48 @@ impl ApiServer {
     }
 
     /// Its process.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn id(&self) -> Result<u32> {
+        usage::child_of(self.guard.id())?.context("the API server does not run")
+    }
+
+    /// What it has used since it was started.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn usage(&self) -> Result<Usage> {
+        Usage::of(self.id()?).with_context(|| self.log.tail())
+    }
+
+    /// Stops it in its tracks (SIGSTOP): its sockets stay open.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.id()?).ok().and_then(Pid::from_raw);
+        let pid = pid.context("a process id fits")?;
+        rustix::process::kill_process(pid, signal)
+            .with_context(|| format!("send the API server {signal:?}"))
+    }
+
+    /// Where its files are.
     #[must_use]
-    pub fn id(&self) -> u32 {
-        self.guard.id()
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// What it has logged last.

@@ -1,7 +1,17 @@
-//! Real clients of Kubernetes against the API server: kubectl, curl, the Python client.
+//! Real clients of Kubernetes against the API server: kubectl, curl, the Python client, the crate kube; clients with bad
+//! manners; and what all of them see while the store is away, slow, or has gone back.
 //!
 //! The transcripts of `api_clients/` are what a user sees; each is run over our store and over etcd.
 #![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
+
+#[path = "api_clients/hostile.rs"]
+mod hostile;
+#[path = "api_clients/kube.rs"]
+mod kube;
+#[path = "api_clients/raw.rs"]
+mod raw;
+#[path = "api_clients/store_faults.rs"]
+mod store_faults;
 
 use base64::Engine as _;
 use orlop_tests::api::{ApiServer, transcript};
@@ -15,8 +25,8 @@ use std::time::Duration;
 /// A store and an API server over it.
 struct Site {
     server: ApiServer,
-    _store: Cluster,
-    _directory: tempfile::TempDir,
+    store: Cluster,
+    directory: tempfile::TempDir,
 }
 
 impl Site {
@@ -29,8 +39,8 @@ impl Site {
         let server = ApiServer::start(&store, directory.path()).unwrap();
         Self {
             server,
-            _store: store,
-            _directory: directory,
+            store,
+            directory,
         }
     }
 }
@@ -59,6 +69,36 @@ fn apply_merges_by_the_schema() {
 #[test]
 fn bodies_in_protobuf_are_as_good_as_json() {
     check("typed");
+}
+
+#[test]
+fn rollouts_are_seen_by_their_status() {
+    check("rollouts");
+}
+
+#[test]
+fn who_waits_and_watches_sees_what_happens() {
+    check("waiting");
+}
+
+#[test]
+fn what_is_deleted_goes_when_nothing_holds_it() {
+    check("deletion");
+}
+
+#[test]
+fn files_and_editors_are_as_good_as_commands() {
+    check("files");
+}
+
+#[test]
+fn nodes_are_administered() {
+    check("nodes");
+}
+
+#[test]
+fn a_cluster_says_what_it_has() {
+    check("asking");
 }
 
 #[test]

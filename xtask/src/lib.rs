@@ -6,6 +6,7 @@
 //!   tools        the trixie tools tree: QEMU, mkfs, nft, ...   (tools::program)
 //!   peers        programs that ours are compared with          (peers::etcd)
 //!   etcd_client  a program on a client library of etcd's       (etcd_client::program)
+//!   kube_client  a program on Rust's client of Kubernetes      (kube_client::program)
 //!   machine, qmp one QEMU machine for a person, and QEMU's monitor
 //!   schemas      Kubernetes' own types, as text            (schemas::files)
 //!   packages     Debian packages: resolve, lock, fetch, index
@@ -23,6 +24,7 @@ pub mod digest;
 pub mod etcd_client;
 pub mod host;
 pub mod image;
+pub mod kube_client;
 pub mod layers;
 pub mod machine;
 pub mod mkosi;

@@ -3,6 +3,7 @@
 //! ```text
 //!   # a remark
 //!   $ kubectl create configmap a --from-literal=x=1      run by sh; `kubectl` is the admin's, `$SERVER` the URL, `$CA` its CA
+//!                                                        (`orlop-kube-client` is there, too, once it is built)
 //!   configmap/a created                                  both outputs; what is other every time stands in <brackets>
 //!   $ kubectl apply -f -
 //!   < apiVersion: v1                                     lines that begin with `<` and a space are its input
@@ -102,7 +103,11 @@ fn run(server: &ApiServer, step: &Step) -> Result<String> {
     for (name, value) in kubectl.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    command.env("PATH", format!("{}:{path}", programs.display()));
+    let ours = xtask::kube_client::directory();
+    command.env(
+        "PATH",
+        format!("{}:{}:{path}", programs.display(), ours.display()),
+    );
     command.env("PYTHONPATH", xtask::peers::python_kubernetes()?);
     command.env("SERVER", server.url());
     command.env("CA", server.certificate_authority());

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every suite of the table, with its time against its budget.
 
 use crate::suites::{HARD_FACTOR, Runs, SUITES, Suite};
-use crate::{cargo, command, etcd_client, image, tools, workspace};
+use crate::{cargo, command, etcd_client, image, kube_client, tools, workspace};
 use anyhow::{Context, Result, bail};
 use cargo_metadata::MetadataCommand;
 use std::io::{BufRead, BufReader};
@@ -48,6 +48,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if suites.iter().any(|suite| suite.name == "store_clients") {
         command::step("etcd-client, a client library of etcd's", || {
             etcd_client::program().map(drop)
+        })?;
+    }
+    if suites.iter().any(|suite| suite.name == "api_clients") {
+        command::step("kube-client, Rust's client of Kubernetes", || {
+            kube_client::program().map(drop)
         })?;
     }
     let mut outcomes = Vec::new();
