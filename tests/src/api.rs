@@ -2,15 +2,16 @@
 //!
 //! ```text
 //!   ApiServer    `orlop apiserver` on a free port of loopback, with certificates of its own
+//!   credentials  what the admin's kubeconfig holds
 //!   transcript   commands and what they show, as one reads them on a terminal
 //! ```
 
+pub mod credentials;
 pub mod transcript;
 
 use crate::guard::Guarded;
 use crate::programs;
-use crate::store::usage;
-use crate::store::{Cluster, Usage};
+use crate::store::{Cluster, Usage, usage};
 use crate::wait::{Lines, eventually};
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
@@ -48,6 +49,16 @@ impl ApiServer {
     /// # Errors
     /// As [`ApiServer::start`].
     pub fn start_on(store: &Cluster, directory: &Path, port: u16) -> Result<Self> {
+        let server = Self::launch(store, directory, port)?;
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// The same without a wait: nothing may be there yet, and the store need not run.
+    ///
+    /// # Errors
+    /// It is not built, or does not start.
+    pub fn launch(store: &Cluster, directory: &Path, port: u16) -> Result<Self> {
         let mut command = Command::new(programs::built("orlop")?);
         command
             .arg("apiserver")
@@ -62,14 +73,12 @@ impl ApiServer {
             guard.stdout()?,
             &directory.join("apiserver.log"),
         )?;
-        let server = Self {
+        Ok(Self {
             guard,
             log,
             port,
             directory: directory.to_owned(),
-        };
-        server.wait_ready()?;
-        Ok(server)
+        })
     }
 
     /// Waits until it says that it is ready.
@@ -192,7 +201,11 @@ impl ApiServer {
     }
 }
 
-fn free_port() -> Result<u16> {
+/// A port of loopback that nobody listens on.
+///
+/// # Errors
+/// There is none.
+pub fn free_port() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
     Ok(listener.local_addr().context("read the port")?.port())
 }

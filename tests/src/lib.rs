@@ -9,7 +9,7 @@
 //!   host      what a test must not change on this host
 //!   servers   an HTTP and an NTP server in a lab
 //!   store     the store and etcd as programs, held against each other
-//!   load      what `cargo xtask bench store` measures of both
+//!   load      what `cargo xtask bench store` measures of both, and `bench apiserver` of the API server
 //!   toys      small services with bad manners, and plans for them
 //!   wait      every wait is on a condition, with a bound
 //!   programs  the programs under test and how to make them

@@ -66,7 +66,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "bench",
-        about: "measure: `bench image` the release, `bench store` the store against etcd",
+        about: "measure: `bench image` the release, `bench store` the store against etcd, `bench apiserver` the API server",
         run: verbs::bench::run,
     },
 ];

@@ -114,7 +114,8 @@ fn answered(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn on_a_disk(directory: &Path) -> Result<()> {
+/// Makes the directory, unless it would be in memory.
+pub(super) fn on_a_disk(directory: &Path) -> Result<()> {
     std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
     let found = rustix::fs::statfs(directory)
         .with_context(|| format!("ask for the file system of {}", directory.display()))?;

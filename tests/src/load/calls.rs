@@ -1,13 +1,14 @@
-//! Unary calls of gRPC on one connection, with as little of HTTP/2 (RFC 9113) and HPACK (RFC 7541) as a client may do.
+//! Requests of one method and path on one connection, with as little of HTTP/2 (RFC 9113) and HPACK (RFC 7541) as a client
+//! may do: calls of gRPC, and requests of the Kubernetes API.
 //!
 //! Client and servers share the machine, so whatever the client spends on a call hides what a server saves. This one sends all
 //! that is queued by one system call, knows its headers' places in the table of the other side by heart, and does not
-//! read headers at all: a call that failed has an answer without a message.
+//! read headers at all: a call of gRPC that failed has an answer without a message, and the API's faults are seen in the body.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use etcd_proto::prost::Message;
 use std::collections::{HashMap, VecDeque};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,13 +17,15 @@ const FRAME_HEADER: usize = 9;
 const MESSAGE_HEADER: usize = 5;
 /// Largest frame that every peer takes, and so the longest request.
 const FRAME_MAX: usize = 16_384;
-/// Bytes that the other side may send on one stream, and on all: more than the largest answer has, so that flow control is not
-/// what is measured.
-const STREAM_WINDOW: u32 = 16 * 1024 * 1024;
+/// Bytes that the other side may send on one stream: more than the largest answer has, so that flow control is not what is
+/// measured.
+const STREAM_WINDOW: u32 = 1 << 30;
+/// Bytes that it may send on all before it is told that they have come.
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 /// Bytes that a connection may have under way at first.
 const WINDOW: u32 = 65_535;
 /// Received bytes of which the other side is told together.
-const WINDOW_STEP: u32 = STREAM_WINDOW / 4;
+const WINDOW_STEP: u32 = CONNECTION_WINDOW / 4;
 /// Bytes that one read takes.
 const READ: usize = 64 * 1024;
 
@@ -44,17 +47,73 @@ const HEADER_TABLE_SIZE: u16 = 1;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 /// What HPACK's dynamic table holds unless somebody asks for less.
 const HEADER_TABLE_BYTES: u32 = 4096;
+/// An indexed header: the first place of the dynamic table, behind the static one's 61.
+const DYNAMIC_TABLE: u8 = 0x80 | 62;
+/// HPACK: POST, http.
+const POST_HTTP: &[u8] = &[0x83, 0x86];
+/// Names of literals by their places in the static table: `:path`, `:authority`, `content-type`.
+pub const PATH: &[u8] = &[0x44];
+/// See [`PATH`].
+pub const AUTHORITY: &[u8] = &[0x41];
+/// See [`PATH`].
+pub const CONTENT_TYPE: &[u8] = &[0x5f];
 
-/// HPACK: POST, http, then path, authority, `te` and `content-type` by their places in the dynamic table, where the
-/// first call put them.
-const HEADERS_AGAIN: &[u8] = &[0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe];
+/// What the connection goes over.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// How a body is to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// One message of gRPC.
+    Grpc,
+    /// As it is.
+    Whole,
+    /// Each piece is an answer, when it comes; an empty one is the end.
+    Pieces,
+}
+
+/// Headers of all calls of a connection, as HPACK has them.
+#[derive(Debug, Clone)]
+pub struct Headers {
+    /// Of the first call: it puts the literals into the table of the other side.
+    first: Vec<u8>,
+    /// Of those that come after it.
+    again: Vec<u8>,
+}
+
+impl Headers {
+    /// `known`: headers that HPACK's static table has whole (method, scheme). `literals`: a name as HPACK writes it for
+    /// a literal that goes into the table, and the value.
+    ///
+    /// # Errors
+    /// A value is longer than 126 bytes.
+    pub fn new(known: &[u8], literals: &[(&[u8], &str)]) -> Result<Self> {
+        let (mut first, mut again) = (known.to_vec(), known.to_vec());
+        for (place, (name, value)) in literals.iter().enumerate() {
+            first.extend(*name);
+            let length = u8::try_from(value.len())
+                .ok()
+                .filter(|length| *length < 127);
+            first.push(length.with_context(|| format!("{value} is a long header"))?);
+            first.extend(value.as_bytes());
+            // The table's first place is the last literal's.
+            let behind = u8::try_from(literals.len() - 1 - place).context("a few headers")?;
+            again.push(DYNAMIC_TABLE + behind);
+        }
+        Ok(Self { first, again })
+    }
+}
 
 /// A connection with calls of one method under way.
-#[derive(Debug)]
 pub struct Calls {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    framing: Framing,
     /// Headers of the next call.
     headers: Vec<u8>,
+    /// Of those behind it.
+    headers_again: Vec<u8>,
     outgoing: Vec<u8>,
     incoming: Vec<u8>,
     next_stream: u32,
@@ -68,11 +127,21 @@ pub struct Calls {
     received: u32,
 }
 
-/// One answer: who asked, and the message.
+/// One answer: who asked, and the message, the body, or the piece of it that came.
 pub type Answer = (usize, Vec<u8>);
 
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Calls")
+            .field("under_way", &self.under_way.len())
+            .field("waiting", &self.waiting.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Calls {
-    /// Connects to `http://ADDRESS` for calls of the method with this path.
+    /// Connects to `http://ADDRESS` for calls of gRPC to the method with this path.
     ///
     /// # Errors
     /// Nobody listens there.
@@ -84,9 +153,26 @@ impl Calls {
             .await
             .with_context(|| format!("connect to {endpoint}"))?;
         stream.set_nodelay(true).context("switch off delays")?;
+        let headers = Headers::new(
+            POST_HTTP,
+            &[
+                (PATH, path),
+                (AUTHORITY, authority),
+                (b"\x40\x02te", "trailers"),
+                (CONTENT_TYPE, "application/grpc"),
+            ],
+        )?;
+        Ok(Self::over(Box::new(stream), headers, Framing::Grpc))
+    }
+
+    /// Calls with these headers over a stream.
+    #[must_use]
+    pub fn over(stream: Box<dyn Stream>, headers: Headers, framing: Framing) -> Self {
         let mut calls = Self {
             stream,
-            headers: first_headers(path, authority)?,
+            framing,
+            headers: headers.first,
+            headers_again: headers.again,
             outgoing: PREFACE.to_vec(),
             incoming: Vec::new(),
             next_stream: 1,
@@ -98,20 +184,16 @@ impl Calls {
         let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
         settings.extend(STREAM_WINDOW.to_be_bytes());
         calls.frame(SETTINGS, 0, 0, &[&settings]);
-        calls.frame(WINDOW_UPDATE, 0, 0, &[&STREAM_WINDOW.to_be_bytes()]);
-        Ok(calls)
+        calls.frame(WINDOW_UPDATE, 0, 0, &[&CONNECTION_WINDOW.to_be_bytes()]);
+        calls
     }
 
-    /// Queues a call, whose answer comes with `who`.
+    /// Queues a call of gRPC, whose answer comes with `who`.
     ///
     /// # Errors
     /// The request is larger than a frame.
     pub fn call(&mut self, who: usize, request: &impl Message) -> Result<()> {
         let length = request.encoded_len();
-        ensure!(
-            length + MESSAGE_HEADER <= FRAME_MAX,
-            "a request of {length} bytes is none for this client"
-        );
         let mut message = Vec::with_capacity(length + MESSAGE_HEADER);
         message.push(0);
         message.extend(
@@ -120,7 +202,20 @@ impl Calls {
                 .to_be_bytes(),
         );
         request.encode(&mut message).context("encode a request")?;
-        self.waiting.push_back((who, message));
+        self.send(who, message)
+    }
+
+    /// Queues a request with this body, or without one; its answer comes with `who`.
+    ///
+    /// # Errors
+    /// The body is larger than a frame.
+    pub fn send(&mut self, who: usize, body: Vec<u8>) -> Result<()> {
+        let length = body.len();
+        ensure!(
+            length <= FRAME_MAX,
+            "a request of {length} bytes is none for this client"
+        );
+        self.waiting.push_back((who, body));
         self.begin();
         Ok(())
     }
@@ -134,6 +229,7 @@ impl Calls {
             if !self.outgoing.is_empty() {
                 let sent = self.stream.write_all(&self.outgoing).await;
                 sent.context("send calls")?;
+                self.stream.flush().await.context("send calls")?;
                 self.outgoing.clear();
             }
             self.incoming.reserve(READ);
@@ -159,9 +255,13 @@ impl Calls {
             self.window -= length;
             let stream = self.next_stream;
             self.next_stream += 2;
-            let headers = std::mem::replace(&mut self.headers, HEADERS_AGAIN.to_vec());
-            self.frame(HEADERS, END_HEADERS, stream, &[&headers]);
-            self.frame(DATA, END_STREAM, stream, &[&message]);
+            let headers = std::mem::replace(&mut self.headers, self.headers_again.clone());
+            if message.is_empty() {
+                self.frame(HEADERS, END_HEADERS | END_STREAM, stream, &[&headers]);
+            } else {
+                self.frame(HEADERS, END_HEADERS, stream, &[&headers]);
+                self.frame(DATA, END_STREAM, stream, &[&message]);
+            }
             self.under_way.insert(stream, (who, Vec::new()));
         }
     }
@@ -205,8 +305,13 @@ impl Calls {
             DATA => {
                 self.count(payload.len())?;
                 let call = self.under_way.get_mut(&stream);
-                let (_, body) = call.with_context(|| format!("data of no call: {stream}"))?;
-                body.extend(unpadded(flags, payload)?);
+                let (who, body) = call.with_context(|| format!("data of no call: {stream}"))?;
+                let payload = unpadded(flags, payload)?;
+                if self.framing != Framing::Pieces {
+                    body.extend(payload);
+                } else if !payload.is_empty() {
+                    answers.push((*who, payload.to_vec()));
+                }
             }
             SETTINGS if flags & ACKNOWLEDGED == 0 => {
                 for setting in payload.chunks_exact(6) {
@@ -234,11 +339,13 @@ impl Calls {
         if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
             let call = self.under_way.remove(&stream);
             let (who, mut body) = call.with_context(|| format!("the end of no call: {stream}"))?;
-            ensure!(
-                body.len() >= MESSAGE_HEADER,
-                "a call failed (its status is in the headers, which are not read)"
-            );
-            body.drain(..MESSAGE_HEADER);
+            if self.framing == Framing::Grpc {
+                ensure!(
+                    body.len() >= MESSAGE_HEADER,
+                    "a call failed (its status is in the headers, which are not read)"
+                );
+                body.drain(..MESSAGE_HEADER);
+            }
             answers.push((who, body));
         }
         Ok(())
@@ -253,27 +360,6 @@ impl Calls {
         }
         Ok(())
     }
-}
-
-/// The headers of the first call; those that come again go into the table.
-fn first_headers(path: &str, authority: &str) -> Result<Vec<u8>> {
-    // The names by their places in HPACK's static table: `:path`, `:authority`; a new one; `content-type`.
-    let mut headers = HEADERS_AGAIN[..2].to_vec();
-    let literals: [(&[u8], &str); 4] = [
-        (&[0x44], path),
-        (&[0x41], authority),
-        (b"\x40\x02te", "trailers"),
-        (&[0x5f], "application/grpc"),
-    ];
-    for (name, value) in literals {
-        headers.extend(name);
-        let length = u8::try_from(value.len())
-            .ok()
-            .filter(|length| *length < 127);
-        headers.push(length.with_context(|| format!("{value} is a long header"))?);
-        headers.extend(value.as_bytes());
-    }
-    Ok(headers)
 }
 
 fn unpadded(flags: u8, payload: &[u8]) -> Result<&[u8]> {

@@ -2,11 +2,8 @@
 
 use super::calls::Calls;
 use super::client::{self, Random};
-use crate::store::{Cluster, Usage};
+use crate::store::Usage;
 use anyhow::{Context as _, Result, ensure};
-use bytes::Bytes;
-use etcd_proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
-use etcd_proto::prost::Message as _;
 use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,29 +16,35 @@ const CONNECTIONS_PER_THREAD: usize = 6;
 const LATE_MAX: Duration = Duration::from_secs(30);
 
 /// What each client does.
-#[derive(Debug, Clone)]
-pub enum Operation {
-    /// Puts `value` under one of `keys` keys.
-    Put {
-        /// What is put.
-        value: Bytes,
-        /// How many keys there are to choose from.
-        keys: usize,
-    },
-    /// A linearizable read of one of `keys` keys that are there.
-    Get {
-        /// How many keys there are to choose from.
-        keys: usize,
-    },
+pub trait Operation: Clone + Send + Sync + 'static {
+    /// Opens connection `number` of a thread.
+    fn connect(&self, number: usize) -> impl Future<Output = Result<Calls>> + Send;
+
+    /// To how many servers connections go, in turns.
+    fn servers(&self) -> usize {
+        1
+    }
+
+    /// Sends a request of `client`.
+    ///
+    /// # Errors
+    /// It is too large.
+    fn ask(&self, calls: &mut Calls, client: usize, random: &mut Random) -> Result<()>;
+
+    /// Looks at an answer.
+    ///
+    /// # Errors
+    /// It is not what was asked for.
+    fn check(&self, answer: &[u8]) -> Result<()>;
 }
 
 /// A load.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub struct Load<O> {
     /// How many clients, spread evenly over members and connections.
     pub clients: usize,
     /// What each does.
-    pub operation: Operation,
+    pub operation: O,
     /// Not counted.
     pub warm_up: Duration,
     /// Counted.
@@ -55,8 +58,8 @@ pub struct Outcome {
     pub latencies: Vec<Duration>,
     /// How long that time was.
     pub length: Duration,
-    /// What all members used in it.
-    pub server: Usage,
+    /// What the servers used in it, in the order in which they were looked at.
+    pub servers: Vec<Usage>,
     /// What the client used in it.
     pub client: Usage,
 }
@@ -74,10 +77,13 @@ impl Outcome {
         percentile(&self.latencies, share)
     }
 
-    /// Microseconds of the servers' CPU for each answer.
+    /// Microseconds of a server's CPU for each answer.
     #[must_use]
-    pub fn server_cpu(&self) -> f64 {
-        self.server.cpu.as_secs_f64() * 1e6 / self.operations()
+    pub fn server_cpu(&self, server: usize) -> f64 {
+        let used = self.servers.get(server);
+        used.map_or(f64::NAN, |used| {
+            used.cpu.as_secs_f64() * 1e6 / self.operations()
+        })
     }
 
     /// Microseconds of the client's CPU for each answer.
@@ -111,26 +117,27 @@ pub fn percentile(latencies: &[Duration], share: f64) -> f64 {
         .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
 }
 
-/// Keeps `cluster` under `load`.
+/// Keeps servers under `load`; `usage` looks at what each of them has used.
 ///
 /// # Errors
-/// A request is refused, a connection breaks, or a member ends.
-pub fn run(cluster: &Cluster, load: &Load) -> Result<Outcome> {
-    let endpoints = cluster.endpoints();
+/// A request is refused, a connection breaks, or a server ends.
+pub fn run<O: Operation>(
+    load: &Load<O>,
+    usage: impl Fn() -> Result<Vec<Usage>>,
+) -> Result<Outcome> {
     let threads = THREADS.min(load.clients);
     let connected = Barrier::new(threads + 1);
     thread::scope(|scope| {
         let mut running = Vec::new();
         for number in 0..threads {
-            let (endpoints, connected) = (&endpoints, &connected);
-            running
-                .push(scope.spawn(move || one_thread(number, threads, endpoints, connected, load)));
+            let connected = &connected;
+            running.push(scope.spawn(move || one_thread(number, threads, connected, load)));
         }
         connected.wait();
         thread::sleep(load.warm_up);
-        let (began, server, client) = (Instant::now(), cluster.usage(), Usage::own()?);
+        let (began, before, client) = (Instant::now(), usage(), Usage::own()?);
         thread::sleep(load.length);
-        let (length, server_end, client_end) = (began.elapsed(), cluster.usage(), Usage::own()?);
+        let (length, after, client_end) = (began.elapsed(), usage(), Usage::own()?);
         let mut latencies = Vec::new();
         for thread in running {
             let answers = thread
@@ -145,10 +152,11 @@ pub fn run(cluster: &Cluster, load: &Load) -> Result<Outcome> {
             "no request was answered within {length:?}"
         );
         latencies.sort_unstable();
+        let used = after?.into_iter().zip(before?);
         Ok(Outcome {
             latencies,
             length,
-            server: server_end? - server?,
+            servers: used.map(|(after, before)| after - before).collect(),
             client: client_end - client,
         })
     })
@@ -158,24 +166,22 @@ pub fn run(cluster: &Cluster, load: &Load) -> Result<Outcome> {
 type Answer = (Instant, Duration);
 
 /// The clients of one thread, on a runtime and on connections of their own.
-fn one_thread(
+fn one_thread<O: Operation>(
     number: usize,
     threads: usize,
-    endpoints: &[String],
     connected: &Barrier,
-    load: &Load,
+    load: &Load<O>,
 ) -> Result<Vec<Answer>> {
     let runtime = client::runtime()?;
     let clients = (0..load.clients).filter(|client| client % threads == number);
     let connections = CONNECTIONS_PER_THREAD
         .min(load.clients.div_ceil(threads))
-        .max(endpoints.len().min(load.clients));
-    let path = load.operation.path();
+        .max(load.operation.servers().min(load.clients));
     let opened = runtime.block_on(async {
         let mut opened = Vec::new();
         for connection in 0..connections {
-            let endpoint = &endpoints[(connection + number) % endpoints.len()];
-            opened.push((Calls::connect(endpoint, path).await?, Vec::new()));
+            let calls = load.operation.connect(connection + number).await?;
+            opened.push((calls, Vec::new()));
         }
         anyhow::Ok(opened)
     });
@@ -184,9 +190,8 @@ fn one_thread(
     let mut opened = opened?;
     for (at, client) in clients.enumerate() {
         let (_, those) = &mut opened[at % connections];
-        those.push(Random::new(
-            u64::try_from(client).context("a small number")?,
-        ));
+        let seed = u64::try_from(client).context("a small number")?;
+        those.push(Random::new(seed));
     }
     let end = Instant::now() + load.warm_up + load.length;
     runtime.block_on(async {
@@ -208,10 +213,10 @@ fn one_thread(
 }
 
 /// The clients of one connection: each asks, waits for the answer, asks again until `end`.
-async fn one_connection(
+async fn one_connection<O: Operation>(
     mut calls: Calls,
     mut clients: Vec<Random>,
-    operation: Operation,
+    operation: O,
     end: Instant,
 ) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
@@ -235,50 +240,6 @@ async fn one_connection(
         }
     }
     Ok(answers)
-}
-
-impl Operation {
-    /// Of its method.
-    fn path(&self) -> &'static str {
-        match self {
-            Self::Put { .. } => "/etcdserverpb.KV/Put",
-            Self::Get { .. } => "/etcdserverpb.KV/Range",
-        }
-    }
-
-    fn ask(&self, calls: &mut Calls, client: usize, random: &mut Random) -> Result<()> {
-        match self {
-            Self::Put { value, keys } => {
-                let request = PutRequest {
-                    key: client::key("load", random.below(*keys)),
-                    value: value.clone(),
-                    ..PutRequest::default()
-                };
-                calls.call(client, &request)
-            }
-            Self::Get { keys } => {
-                let request = RangeRequest {
-                    key: client::key("load", random.below(*keys)),
-                    ..RangeRequest::default()
-                };
-                calls.call(client, &request)
-            }
-        }
-    }
-
-    fn check(&self, message: &[u8]) -> Result<()> {
-        match self {
-            Self::Put { .. } => {
-                let answer = PutResponse::decode(message).context("an answer to a put")?;
-                ensure!(answer.header.is_some(), "a put without a revision");
-            }
-            Self::Get { .. } => {
-                let answer = RangeResponse::decode(message).context("an answer to a get")?;
-                ensure!(answer.count == 1, "a key is not there");
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

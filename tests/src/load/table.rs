@@ -15,6 +15,27 @@ pub enum Unit {
     Bytes,
     /// Shown as a number.
     Times,
+    /// A share, shown in hundredths.
+    Percent,
+    /// Bytes per second, shown in millions.
+    Throughput,
+}
+
+impl Unit {
+    /// A number with its unit.
+    #[must_use]
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Microseconds if value >= 10_000.0 => format!("{:.1} ms", value / 1000.0),
+            Self::Microseconds => format!("{value:.0} us"),
+            Self::Seconds => format!("{value:.2} s"),
+            Self::PerSecond => format!("{value:.0} /s"),
+            Self::Bytes => format!("{:.1} MiB", value / (1024.0 * 1024.0)),
+            Self::Times => format!("{value:.2}"),
+            Self::Percent => format!("{:.2} %", value * 100.0),
+            Self::Throughput => format!("{:.0} MB/s", value / 1e6),
+        }
+    }
 }
 
 /// What the project has set itself.
@@ -87,7 +108,7 @@ pub fn lines(runs: &[(Kind, Vec<Figure>)]) -> String {
 }
 
 fn line(figure: &Figure, etcd: &[f64], orlop: &[f64]) -> String {
-    let shown = |values: &[f64]| median(values).map(|value| show(figure.unit, value));
+    let shown = |values: &[f64]| median(values).map(|value| figure.unit.show(value));
     let ratio = median(orlop)
         .zip(median(etcd))
         .map(|(orlop, etcd)| orlop / etcd);
@@ -121,7 +142,7 @@ fn verdict(figure: &Figure, ratio: Option<f64>, ours: Option<f64>) -> String {
         Goal::AtMost(bound) => (format!("<= {bound:.2}"), ratio.map(|ratio| ratio <= bound)),
         Goal::AtLeast(bound) => (format!(">= {bound:.2}"), ratio.map(|ratio| ratio >= bound)),
         Goal::Within(bound) => (
-            format!("<= {}", show(figure.unit, bound)),
+            format!("<= {}", figure.unit.show(bound)),
             ours.map(|ours| ours <= bound),
         ),
         Goal::None => return String::new(),
@@ -133,21 +154,11 @@ fn verdict(figure: &Figure, ratio: Option<f64>, ours: Option<f64>) -> String {
     }
 }
 
-fn median(values: &[f64]) -> Option<f64> {
+/// The one in the middle.
+pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
-}
-
-fn show(unit: Unit, value: f64) -> String {
-    match unit {
-        Unit::Microseconds if value >= 10_000.0 => format!("{:.1} ms", value / 1000.0),
-        Unit::Microseconds => format!("{value:.0} us"),
-        Unit::Seconds => format!("{value:.2} s"),
-        Unit::PerSecond => format!("{value:.0} /s"),
-        Unit::Bytes => format!("{:.1} MiB", value / (1024.0 * 1024.0)),
-        Unit::Times => format!("{value:.2}"),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `cargo xtask bench image` measures the release; `cargo xtask bench store` runs `orlop-store-load`, which measures the
-//! store against etcd and is a program of the crate `tests`, so that this one stays quick to build.
+//! store against etcd, and `cargo xtask bench apiserver` runs `orlop-api-load`, which measures the API server over the store:
+//! both are programs of the crate `tests`, so that this one stays quick to build.
 
 use crate::image::{self, Artifacts, Flavour};
 use crate::machine::{self, Machine};
@@ -39,6 +40,13 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The API server over the store: `bench apiserver --help` says more.
+    #[command(disable_help_flag = true)]
+    Apiserver {
+        /// Handed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// Runs the verb.
@@ -49,15 +57,16 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let name = "cargo xtask bench".to_string();
     match Arguments::parse_from(std::iter::once(&name).chain(arguments)).what {
         What::Image => image(),
-        What::Store { arguments } => store(&arguments),
+        What::Store { arguments } => load("orlop-store-load", &arguments),
+        What::Apiserver { arguments } => load("orlop-api-load", &arguments),
     }
 }
 
-/// Builds the programs and runs the comparison.
-fn store(arguments: &[String]) -> Result<()> {
-    cargo::build(&["orlop", "orlop-guard", "orlop-store-load"], None)?;
+/// Builds the programs and runs the one that measures.
+fn load(program: &str, arguments: &[String]) -> Result<()> {
+    cargo::build(&["orlop", "orlop-guard", program], None)?;
     peers::etcd()?;
-    let program = workspace::release_directory().join("orlop-store-load");
+    let program = workspace::release_directory().join(program);
     command::show(Command::new(program).args(arguments))
 }
 

@@ -2,7 +2,8 @@
 
 use crate::load::bench::Bench;
 use crate::load::client;
-use crate::load::closed::{self, Load, Operation, Outcome};
+use crate::load::closed::{self, Load, Outcome};
+use crate::load::keys::{Deed, Keys};
 use crate::load::table::{Figure, Goal, Unit};
 use crate::store::{Cluster, Kind};
 use anyhow::Result;
@@ -32,7 +33,7 @@ pub(super) fn get(bench: &Bench, kind: Kind, clients: usize) -> Result<Vec<Figur
         let endpoint = cluster.members[0].client_url();
         let filled = client::fill(endpoint, "load", GET_KEYS, client::value(VALUE));
         client::runtime()?.block_on(filled)?;
-        let outcome = load(bench, cluster, clients, Operation::Get { keys: GET_KEYS })?;
+        let outcome = load(bench, cluster, clients, Deed::Get { keys: GET_KEYS })?;
         Ok(figures(&outcome, clients))
     })
 }
@@ -49,7 +50,7 @@ pub(super) fn three(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
 pub(super) fn written(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
     bench.with_cluster(kind, 1, |cluster| {
         let outcome = load(bench, cluster, CLIENTS, put_of(LONG_VALUE))?;
-        let written = f64::from(u32::try_from(outcome.server.written / 1024)?) * 1024.0;
+        let written = f64::from(u32::try_from(outcome.servers[0].written / 1024)?) * 1024.0;
         let put = closed::count(outcome.latencies.len()) * closed::count(LONG_VALUE);
         Ok(vec![
             Figure::new(
@@ -68,21 +69,24 @@ pub(super) fn written(bench: &Bench, kind: Kind) -> Result<Vec<Figure>> {
     })
 }
 
-fn put_of(length: usize) -> Operation {
-    Operation::Put {
+fn put_of(length: usize) -> Deed {
+    Deed::Put {
         value: client::value(length),
         keys: PUT_KEYS,
     }
 }
 
-fn load(bench: &Bench, cluster: &Cluster, clients: usize, operation: Operation) -> Result<Outcome> {
+fn load(bench: &Bench, cluster: &Cluster, clients: usize, deed: Deed) -> Result<Outcome> {
     let load = Load {
         clients,
-        operation,
+        operation: Keys {
+            endpoints: cluster.endpoints(),
+            deed,
+        },
         warm_up: bench.warm_up,
         length: bench.length,
     };
-    closed::run(cluster, &load)
+    closed::run(&load, || Ok(vec![cluster.usage()?]))
 }
 
 /// The goals of many clients are about throughput, those of one about its own wait.
@@ -110,7 +114,7 @@ fn figures(outcome: &Outcome, clients: usize) -> Vec<Figure> {
             "  server CPU each",
             Unit::Microseconds,
             cpu,
-            outcome.server_cpu(),
+            outcome.server_cpu(0),
         ),
         Figure::new(
             "  client CPU each",
