@@ -13,6 +13,8 @@ use std::{
 
 /// A list is sent in pieces of about this size, so that no copy of all of it exists.
 const PIECE: usize = 64 * 1024;
+/// Most items are no larger.
+const ITEM: usize = 8 * 1024;
 
 /// A body.
 #[derive(Debug)]
@@ -54,7 +56,9 @@ impl List {
         if self.left == 0 {
             return None;
         }
-        let mut piece = BytesMut::new();
+        // With room for the item that fills it: growing would copy all that is in it.
+        let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let mut piece = BytesMut::with_capacity(room.min(PIECE + ITEM));
         if let Some(head) = self.head.take() {
             piece.extend_from_slice(&head);
         }

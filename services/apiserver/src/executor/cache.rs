@@ -35,8 +35,8 @@ pub const QUEUE_MAX: usize = 1_024;
 pub const WAIT_MAX: Duration = Duration::from_secs(3);
 /// An event is mostly on its way; the store is asked how far it is when this is over.
 const ASK_AFTER: Duration = Duration::from_millis(5);
-/// Pauses between attempts to follow the store.
-const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// Pauses between attempts to follow the store. It is often started together with us, and is there in some tens of milliseconds.
+const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Everything that is stored. Clones are the same.
@@ -214,8 +214,8 @@ impl Cache {
     /// Where a resource's objects are; None where it keeps none.
     #[must_use]
     pub fn place(&self, resource: &Resource) -> Option<Place> {
-        let prefix = format!("{}/", resource.key);
-        let found = self.0.kinds.iter().position(|kind| kind.prefix == prefix);
+        let mut kinds = self.0.kinds.iter();
+        let found = kinds.position(|kind| kind.prefix.strip_suffix('/') == Some(resource.key));
         found.map(Place)
     }
 
