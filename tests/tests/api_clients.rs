@@ -13,8 +13,7 @@ mod raw;
 #[path = "api_clients/store_faults.rs"]
 mod store_faults;
 
-use base64::Engine as _;
-use orlop_tests::api::{ApiServer, transcript};
+use orlop_tests::api::{ApiServer, credentials::Credentials, transcript};
 use orlop_tests::store::{Cluster, Kind, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -234,22 +233,15 @@ fn write_until_refused(url: &str, directory: &Path, prefix: &str) -> Vec<String>
 
 /// The admin's certificate and key, in files of their own.
 fn credentials(directory: &Path) -> (PathBuf, PathBuf) {
-    let text = fs::read_to_string(directory.join("apiserver/admin.kubeconfig")).unwrap();
-    let write = |field: &str, name: &str| {
-        let encoded = text
-            .lines()
-            .find_map(|line| line.trim().strip_prefix(field))
-            .unwrap();
+    let credentials = Credentials::read(&directory.join("apiserver/admin.kubeconfig")).unwrap();
+    let write = |name: &str, bytes: Vec<u8>| {
         let path = directory.join(name);
-        let decoded = base64::engine::general_purpose::STANDARD
-            .decode(encoded.trim())
-            .unwrap();
-        fs::write(&path, decoded).unwrap();
+        fs::write(&path, bytes).unwrap();
         path
     };
     (
-        write("client-certificate-data:", "admin.crt"),
-        write("client-key-data:", "admin.key"),
+        write("admin.crt", credentials.certificate),
+        write("admin.key", credentials.key),
     )
 }
 

@@ -53,26 +53,44 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
         let listed = site.server.usage()?.resident;
         thread::sleep(REST);
         let rested = site.server.usage()?.resident;
-        let resident = |what: &str, bytes| anyhow::Ok(Row::new(what, Unit::Bytes, site::bytes(bytes)?));
+        let resident =
+            |what: &str, bytes| anyhow::Ok(Row::new(what, Unit::Bytes, site::bytes(bytes)?));
         let bound = Bound::AtMost(RESIDENT_MAX);
-        let each = (site::bytes(created[0].resident)? - site::bytes(empty)?) / closed::count(bench.pods);
+        let each =
+            (site::bytes(created[0].resident)? - site::bytes(empty)?) / closed::count(bench.pods);
         let mut rows = vec![
             resident("RSS of the API server, no Pod", empty)?,
             resident("RSS, Pods created", created[0].resident)?.bound(bound),
-            Row::new("RSS for each Pod's 4 KiB", Unit::Times, each / closed::count(POD)),
+            Row::new(
+                "RSS for each Pod's 4 KiB",
+                Unit::Times,
+                each / closed::count(POD),
+            ),
             resident("RSS, right after lists", listed)?.bound(bound),
             resident("RSS, 2 s after lists", rested)?.bound(bound),
             resident("RSS of the store, Pods created", created[1].resident)?,
-            Row::new("creates per second, 32 under way on one connection", Unit::PerSecond, closed::count(bench.pods) / filling),
+            Row::new(
+                "creates per second, 32 under way on one connection",
+                Unit::PerSecond,
+                closed::count(bench.pods) / filling,
+            ),
         ];
         for (what, lists) in [("resourceVersion=0", &cached), ("unset", &fresh)] {
             let cpu = lists.used.cpu.as_secs_f64();
             rows.push(
-                Row::new(format!("list, {what}: each second of the server's CPU"), Unit::Throughput, lists.bytes / cpu)
-                    .bound(Bound::AtLeast(PER_CPU_MIN)),
+                Row::new(
+                    format!("list, {what}: each second of the server's CPU"),
+                    Unit::Throughput,
+                    lists.bytes / cpu,
+                )
+                .bound(Bound::AtLeast(PER_CPU_MIN)),
             );
             let wall = lists.bytes / lists.wall.as_secs_f64();
-            rows.push(Row::new(format!("list, {what}: each second"), Unit::Throughput, wall));
+            rows.push(Row::new(
+                format!("list, {what}: each second"),
+                Unit::Throughput,
+                wall,
+            ));
         }
         Ok(rows)
     })
@@ -86,7 +104,11 @@ fn lists(bench: &Bench, site: &Site, query: &str) -> Result<Lists> {
         let first = ask(&mut calls, Vec::new()).await?;
         is_of("PodList", &first)?;
         let found = count(&first, b"\"name\":\"pod-");
-        ensure!(found == bench.pods, "{found} Pods instead of {}", bench.pods);
+        ensure!(
+            found == bench.pods,
+            "{found} Pods instead of {}",
+            bench.pods
+        );
         let length = first.len();
         drop(first);
         let (began, before) = (Instant::now(), site.server.usage()?);

@@ -33,15 +33,17 @@ pub(super) fn create(bench: &Bench) -> Result<Vec<Row>> {
         let one = load(bench, site, 1, Create::new(&site.client, "one")?)?;
         let above = one.percentile(0.5) - put.percentile(0.5);
         let mut rows = vec![
-            Row::new("the store's own put, 1 client, p50", Unit::Microseconds, put.percentile(0.5))
-                .upstream("270 us (etcd)"),
+            Row::new(
+                "the store's own put, 1 client, p50",
+                Unit::Microseconds,
+                put.percentile(0.5),
+            )
+            .upstream("270 us (etcd)"),
             Row::new("create above it, p50", Unit::Microseconds, above)
                 .bound(Bound::AtMost(ABOVE_PUT_MAX)),
         ];
         rows.extend(lines("1 client", &one, Bound::None, "513 to 657 /s"));
-        for (clients, prefix, upstream) in
-            [(16, "some", "1,223 to 1,394 /s"), (64, "many", "")]
-        {
+        for (clients, prefix, upstream) in [(16, "some", "1,223 to 1,394 /s"), (64, "many", "")] {
             let many = load(bench, site, clients, Create::new(&site.client, prefix)?)?;
             let bound = Bound::AtLeast(RATE_MIN);
             rows.extend(lines(&format!("{clients} clients"), &many, bound, upstream));
@@ -65,7 +67,8 @@ pub(super) fn get(bench: &Bench) -> Result<Vec<Row>> {
                 };
                 let upstream = if query.is_empty() { upstream } else { "" };
                 let got = load(bench, site, clients, get)?;
-                let what = format!("{clients} clients{said}");
+                let many = if clients == 1 { "" } else { "s" };
+                let what = format!("{clients} client{many}{said}");
                 rows.extend(lines(&what, &got, Bound::None, upstream));
             }
         }
@@ -97,8 +100,12 @@ pub(super) fn list(bench: &Bench) -> Result<Vec<Row>> {
             };
             let got = load(bench, site, 1, get)?;
             rows.push(
-                Row::new(format!("{said}, p50"), Unit::Microseconds, got.percentile(0.5))
-                    .upstream(upstream),
+                Row::new(
+                    format!("{said}, p50"),
+                    Unit::Microseconds,
+                    got.percentile(0.5),
+                )
+                .upstream(upstream),
             );
             rows.push(cpu(said, &got, 0));
         }
@@ -106,12 +113,7 @@ pub(super) fn list(bench: &Bench) -> Result<Vec<Row>> {
     })
 }
 
-fn load<O: Operation>(
-    bench: &Bench,
-    site: &Site,
-    clients: usize,
-    operation: O,
-) -> Result<Outcome> {
+fn load<O: Operation>(bench: &Bench, site: &Site, clients: usize, operation: O) -> Result<Outcome> {
     let load = Load {
         clients,
         operation,

@@ -33,7 +33,8 @@ pub(super) fn run(bench: &Bench) -> Result<Vec<Row>> {
                     resident
                         .bound(Bound::AtMost(RESIDENT_MAX))
                         .upstream("325 MiB"),
-                    cpu.bound(Bound::AtMost(CPU_MAX)).upstream("3.9 %, all four"),
+                    cpu.bound(Bound::AtMost(CPU_MAX))
+                        .upstream("3.9 %, all four"),
                 ]
             } else {
                 [resident.upstream("50 MiB"), cpu]

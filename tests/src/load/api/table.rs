@@ -84,10 +84,7 @@ mod tests {
             let words: Vec<&str> = line.split_whitespace().collect();
             assert_eq!(words.join(" "), expect);
         };
-        check(
-            Bound::AtMost(0.3),
-            "start 0.40 s 4.1 s <= 0.30 s missed",
-        );
+        check(Bound::AtMost(0.3), "start 0.40 s 4.1 s <= 0.30 s missed");
         check(Bound::AtLeast(0.3), "start 0.40 s 4.1 s >= 0.30 s met");
         check(Bound::None, "start 0.40 s 4.1 s");
     }

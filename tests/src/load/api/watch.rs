@@ -74,7 +74,11 @@ pub(super) fn run(bench: &Bench, connections: usize) -> Result<Vec<Row>> {
             let changed = runtime()?.block_on(change(bench, &site.client, changes, zero));
             let after = site.usage()?;
             let saw = watchers.join().ok().context("the watchers panicked")??;
-            let used: Vec<_> = after.into_iter().zip(before).map(|(after, before)| after - before).collect();
+            let used: Vec<_> = after
+                .into_iter()
+                .zip(before)
+                .map(|(after, before)| after - before)
+                .collect();
             anyhow::Ok((saw, changed?, used))
         })?;
         let of = |from: fn(&Change) -> Duration| {
@@ -87,7 +91,10 @@ pub(super) fn run(bench: &Bench, connections: usize) -> Result<Vec<Row>> {
             took
         };
         let (sent, answered) = (of(|change| change.sent), of(|change| change.answered));
-        let mut writes: Vec<_> = changed.iter().map(|change| change.answered - change.sent).collect();
+        let mut writes: Vec<_> = changed
+            .iter()
+            .map(|change| change.answered - change.sent)
+            .collect();
         let mut late: Vec<_> = changed.iter().map(|change| change.late).collect();
         writes.sort_unstable();
         late.sort_unstable();
@@ -105,8 +112,18 @@ pub(super) fn run(bench: &Bench, connections: usize) -> Result<Vec<Row>> {
             micros("answered to seen, p50", &answered, 0.5),
             micros("answered to seen, p99", &answered, 0.99),
             micros("answered to seen, longest", &answered, 1.0),
-            Row::new("events that did not come", Unit::Times, count(expected.saturating_sub(events))).bound(none),
-            Row::new("events twice or out of order", Unit::Times, sum(|saw| saw.misplaced)).bound(none),
+            Row::new(
+                "events that did not come",
+                Unit::Times,
+                count(expected.saturating_sub(events)),
+            )
+            .bound(none),
+            Row::new(
+                "events twice or out of order",
+                Unit::Times,
+                sum(|saw| saw.misplaced),
+            )
+            .bound(none),
             Row::new("watches ended", Unit::Times, sum(|saw| saw.ended)).bound(none),
             micros("the change itself, p50", &writes, 0.5),
             micros("the change itself, p99", &writes, 0.99),
@@ -114,9 +131,17 @@ pub(super) fn run(bench: &Bench, connections: usize) -> Result<Vec<Row>> {
         ];
         for (server, used) in SERVERS.iter().zip(&used) {
             let share = used.cpu.as_secs_f64() / bench.length.as_secs_f64();
-            rows.push(Row::new(format!("CPU of the {server}, of a core"), Unit::Percent, share));
+            rows.push(Row::new(
+                format!("CPU of the {server}, of a core"),
+                Unit::Percent,
+                share,
+            ));
         }
-        rows.push(Row::new("RSS of the API server", Unit::Bytes, super::site::bytes(used[0].resident)?));
+        rows.push(Row::new(
+            "RSS of the API server",
+            Unit::Bytes,
+            super::site::bytes(used[0].resident)?,
+        ));
         Ok(rows)
     })
 }
@@ -134,7 +159,12 @@ fn body(object: usize, number: usize) -> Vec<u8> {
 }
 
 /// Makes changes 1 to `changes`, each when it is due.
-async fn change(bench: &Bench, client: &Client, changes: usize, zero: Instant) -> Result<Vec<Change>> {
+async fn change(
+    bench: &Bench,
+    client: &Client,
+    changes: usize,
+    zero: Instant,
+) -> Result<Vec<Change>> {
     let mut opened = Vec::new();
     for object in 0..OBJECTS {
         let path = format!("{PATH}/changes-{object}");
@@ -219,7 +249,11 @@ async fn make(watchers: usize, client: &Client, connections: usize) -> Result<Ve
             saw: Saw::default(),
         };
         let mut pieces = Vec::new();
-        while connection.watchers.iter().any(|watcher| watcher.first < OBJECTS) {
+        while connection
+            .watchers
+            .iter()
+            .any(|watcher| watcher.first < OBJECTS)
+        {
             connection.calls.answers(&mut pieces).await?;
             connection.take(&mut pieces, Duration::ZERO)?;
             ensure!(connection.saw.ended == 0, "a watch ended at once");
