@@ -15,11 +15,17 @@ mod store_faults;
 
 use orlop_tests::api::{ApiServer, credentials::Credentials, transcript};
 use orlop_tests::store::{Cluster, Kind, Options};
+use orlop_tests::wait::eventually;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+/// Usual time of a few writes by curl.
+const WRITES: Duration = Duration::from_secs(3);
 
 /// A store and an API server over it.
 struct Site {
@@ -130,17 +136,19 @@ fn acknowledged_writes_survive_kills_of_the_server() {
     let port = server.port();
     let mut acknowledged = BTreeSet::new();
     for round in 0..ROUNDS {
+        let done = Arc::new(AtomicUsize::new(0));
         let writers: Vec<_> = (0..4)
             .map(|writer| {
                 let (url, directory) = (server.url(), directory.path().to_owned());
+                let done = done.clone();
                 std::thread::spawn(move || {
-                    write_until_refused(&url, &directory, &format!("r{round}-w{writer}"))
+                    write_until_refused(&url, &directory, &format!("r{round}-w{writer}"), &done)
                 })
             })
             .collect();
         // Somewhere among the writes.
-        let pause = Duration::from_millis(u64::try_from(40 + 35 * round).unwrap());
-        std::thread::sleep(pause);
+        let enough = || Ok((done.load(Ordering::Relaxed) > round).then_some(()));
+        eventually("some writes", WRITES, enough).unwrap();
         server.kill().unwrap();
         for writer in writers {
             acknowledged.extend(writer.join().unwrap());
@@ -190,7 +198,12 @@ fn acknowledged_writes_survive_kills_of_the_server() {
 }
 
 /// Creates Services one after the other, until the server does not answer any more; those that it acknowledged.
-fn write_until_refused(url: &str, directory: &Path, prefix: &str) -> Vec<String> {
+fn write_until_refused(
+    url: &str,
+    directory: &Path,
+    prefix: &str,
+    done: &AtomicUsize,
+) -> Vec<String> {
     let (certificate, key) = credentials(directory);
     let mut acknowledged = Vec::new();
     for number in 0..1_000 {
@@ -224,7 +237,10 @@ fn write_until_refused(url: &str, directory: &Path, prefix: &str) -> Vec<String>
             .output()
             .unwrap();
         match code.stdout.as_slice() {
-            b"201" => acknowledged.push(name),
+            b"201" => {
+                acknowledged.push(name);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
             _ => break,
         }
     }
