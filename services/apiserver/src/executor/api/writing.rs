@@ -67,8 +67,9 @@ impl Api {
             Verb::Create => {
                 let given = ask.given(body)?;
                 let plan = |hooks: Hooks<'_>| {
-                    let planned =
+                    let mut planned =
                         plan::create(ask.served, ask.namespace(), &given, &context, hooks)?;
+                    name_requester(ask, &mut planned);
                     self.not_escalating(ask, planned, None)
                 };
                 let written = target(&name).create(plan).await?;
@@ -304,6 +305,20 @@ impl Api {
 
 fn is_namespace(served: &Served) -> bool {
     served.stored.group.is_empty() && served.stored.name == "namespaces"
+}
+
+/// A request for a certificate says who asks: it is signed, or not, for him.
+fn name_requester(ask: &Ask<'_>, planned: &mut Planned) {
+    let stored = ask.served.stored;
+    if (stored.group, stored.name) != ("certificates.k8s.io", "certificatesigningrequests") {
+        return;
+    }
+    if let Planned::Write { object, .. } = planned
+        && let Some(Value::Object(spec)) = object.get_mut("spec")
+        && let Value::Object(user) = ask.user.to_value()
+    {
+        spec.extend(user);
+    }
 }
 
 /// Whether a removal is answered with what was removed; for others, with that it was done.

@@ -13,6 +13,9 @@ pub const HISTORY_MIN: usize = 1_024;
 pub const HISTORY_MAX: usize = 16_384;
 /// Events that are younger are kept, up to the most.
 pub const HISTORY_SECONDS: u64 = 75;
+/// Bytes of the objects in the history, whatever the number of its events: a client that writes the largest object again and again
+/// must not fill the memory.
+pub const HISTORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A change of one object.
 #[derive(Debug)]
@@ -29,6 +32,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// What it keeps in memory, for as long as it is in the history.
+    fn size(&self) -> usize {
+        let kept = self.new.as_ref().or(self.old.as_ref());
+        kept.map_or(0, |entry| entry.bytes().len())
+    }
+
     /// The object as it was, at the revision of the change: what is shown to those for whom it is gone.
     #[must_use]
     pub fn gone(&self) -> Option<Arc<Entry>> {
@@ -53,6 +62,8 @@ pub struct TooOld {
 pub struct Objects {
     items: BTreeMap<Box<str>, Arc<Entry>>,
     history: VecDeque<Arc<Event>>,
+    /// Of the history's events.
+    history_bytes: usize,
     /// All events after this revision are in the history.
     complete: u64,
 }
@@ -65,6 +76,7 @@ impl Objects {
         Self {
             items: entries.into_iter().map(keyed).collect(),
             history: VecDeque::new(),
+            history_bytes: 0,
             complete: revision,
         }
     }
@@ -89,17 +101,17 @@ impl Objects {
             at: now,
             gone: OnceLock::new(),
         });
+        self.history_bytes += event.size();
         self.history.push_back(event.clone());
-        while self.history.len() > HISTORY_MIN {
-            let old = self.history.front().is_some_and(|event| {
-                self.history.len() > HISTORY_MAX || event.at + HISTORY_SECONDS < now
-            });
-            if !old {
+        while let Some(oldest) = self.history.front() {
+            let old = oldest.at + HISTORY_SECONDS < now;
+            let many = self.history.len() > HISTORY_MAX || self.history_bytes > HISTORY_BYTES_MAX;
+            if !many && !(old && self.history.len() > HISTORY_MIN) {
                 break;
             }
-            if let Some(event) = self.history.pop_front() {
-                self.complete = event.revision;
-            }
+            self.history_bytes -= oldest.size();
+            self.complete = oldest.revision;
+            self.history.pop_front();
         }
         Some(event)
     }
@@ -222,6 +234,21 @@ mod tests {
         assert_eq!(objects.since(7).expect("all").count(), 1);
         assert_eq!(objects.since(1).expect("all").count(), 7);
         assert_eq!(objects.since(0).err(), Some(TooOld { oldest: 1 }));
+    }
+
+    #[test]
+    fn large_objects_shorten_the_history() {
+        let mut objects = Objects::at(0, []);
+        let text = format!(r#"{{"a":"{}"}}"#, "x".repeat(1024 * 1024));
+        for revision in 1..=100 {
+            objects.apply("a", Some(entry("a", &text, revision)), revision, 0);
+        }
+        let kept = objects.since(objects.complete).expect("all").count();
+        assert!((25..=32).contains(&kept), "{kept}");
+        objects.apply("a", None, 101, 0);
+        let held: usize = objects.history.iter().map(|event| event.size()).sum();
+        assert_eq!(held, objects.history_bytes);
+        assert!(held <= HISTORY_BYTES_MAX);
     }
 
     #[test]

@@ -314,7 +314,7 @@ impl<D: Disk> Member<D> {
                     Err(error) => tracing::debug!(%error, "tell the cluster our name"),
                 }
             }
-            sleep(VOTERS_INTERVAL).await;
+            sleep(super::AGAIN).await;
         }
     }
 }
