@@ -5,7 +5,7 @@ use super::facts;
 use super::openapi::{self, Shape, Type};
 use super::protobuf::{Markers, Message, Messages, key, plain};
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All types, by package and by name.
 pub(super) type Model = BTreeMap<&'static str, BTreeMap<String, Merged>>;
@@ -140,8 +140,9 @@ fn one(found: Type, messages: &Messages, unexplained: &mut Vec<String>) -> Resul
     let none = message.is_none();
     let message = message.unwrap_or(&empty);
     let mut fields = BTreeMap::new();
+    let shown: BTreeSet<String> = found.fields.keys().map(|name| plain(name)).collect();
     for (name, field) in found.fields {
-        let place = place(&name, message, messages);
+        let place = place(&name, &shown, message, messages);
         let no_markers = Markers::default();
         let (tags, markers) = match &place {
             Some((tags, markers, _)) => (tags.clone(), *markers),
@@ -205,9 +206,11 @@ fn kind(
 }
 
 /// Where a message has a field: itself, or in a message which JSON does not show. Such a one is a field that is named as
-/// its own type (Go embeds it).
+/// its own type (Go embeds it), and not one of the fields that JSON shows: the `kind` of a `RoleBinding` is not that of
+/// its `roleRef`.
 fn place<'a>(
     name: &str,
+    shown: &BTreeSet<String>,
     message: &'a Message,
     messages: &'a Messages,
 ) -> Option<(Vec<u32>, &'a Markers, &'a str)> {
@@ -217,10 +220,13 @@ fn place<'a>(
     message.fields.iter().find_map(|(own, field)| {
         let inner = field.message.as_ref()?;
         let short = inner.rsplit("::").next()?;
+        if shown.contains(own) {
+            return None;
+        }
         if plain(short) != *own && !facts::EMBEDDED.contains(&(own.as_str(), short)) {
             return None;
         }
-        let (inner, markers, description) = place(name, messages.get(inner)?, messages)?;
+        let (inner, markers, description) = place(name, shown, messages.get(inner)?, messages)?;
         let tags = std::iter::once(field.tag).chain(inner).collect();
         Some((tags, markers, description))
     })
@@ -316,13 +322,19 @@ mod tests {
             ("rule", 2, Some("a::rule")),
             ("mine", 4, Some("a::other")),
         ]);
-        let tags = |name| place(name, &volume, &messages).map(|(tags, ..)| tags);
+        let nothing = BTreeSet::new();
+        let tags = |name| place(name, &nothing, &volume, &messages).map(|(tags, ..)| tags);
         assert_eq!(tags("name"), Some(vec![1]));
         assert_eq!(tags("hostPath"), Some(vec![2, 3, 1]));
         assert_eq!(
             tags("secret"),
             None,
             "a field of its own name holds an object of its own"
+        );
+        let shown = BTreeSet::from(["rule".to_owned()]);
+        assert!(
+            place("hostPath", &shown, &volume, &messages).is_none(),
+            "what JSON shows is not embedded"
         );
     }
 
