@@ -11,6 +11,7 @@
 
 mod cells;
 mod check;
+mod disabled;
 pub mod discovery;
 pub mod entry;
 mod hash;

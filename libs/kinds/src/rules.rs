@@ -194,10 +194,11 @@ impl Rules {
         !std::ptr::fn_addr_eq(self.defaults, Self::NONE.defaults)
     }
 
-    /// Finds mistakes in an object by itself.
+    /// Finds mistakes in an object by itself, if only in a new one.
     #[must_use]
     pub fn has_validation(&self) -> bool {
         !std::ptr::fn_addr_eq(self.validate, Self::NONE.validate)
+            || !std::ptr::fn_addr_eq(self.validate_create, Self::NONE.validate_create)
     }
 
     /// Finds mistakes in what an update changes.
@@ -280,6 +281,11 @@ mod tests {
             ..Rules::NONE
         };
         assert_eq!(has(&all), [true; 5]);
+        let at_create = Rules {
+            validate_create: |_, errors| errors.push(mistake()),
+            ..Rules::NONE
+        };
+        assert!(at_create.has_validation());
     }
 
     #[test]

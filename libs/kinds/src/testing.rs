@@ -27,6 +27,19 @@ pub(crate) fn check_create(rules: &Rules, object: &Value, expect: &[&str]) {
     compare(&errors, expect);
 }
 
+/// What is wrong with an object whose fields are kept even where their features are off, as those of one that has them already.
+#[track_caller]
+pub(crate) fn check_kept(rules: &Rules, object: &Value, expect: &[&str]) {
+    let mut object = object.clone();
+    (rules.defaults)(&mut object);
+    let old = object.clone();
+    (rules.prepare_update)(&mut object, &old);
+    let mut errors = ErrorList::default();
+    (rules.validate)(&object, &mut errors);
+    (rules.validate_create)(&object, &mut errors);
+    compare(&errors, expect);
+}
+
 /// What is wrong with an update. Both objects are brought to the form of stored ones first.
 #[track_caller]
 pub(crate) fn check_update(rules: &Rules, old: &Value, new: &Value, expect: &[&str]) {

@@ -35,7 +35,14 @@ pub const RULES: Rules = Rules {
     validate,
     validate_update: workload::selector_immutable,
     validate_status,
-    warnings: workload::template_warnings,
+    // Upstream counts changes of the template alone.
+    warnings: |new, old| {
+        let template = |set: &Value| set.part("spec").part("template").clone();
+        match old {
+            Some(old) if same(&template(new), &template(old)) => Vec::new(),
+            _ => workload::template_warnings(new, None),
+        }
+    },
     columns: &[
         NAME,
         Column::new(
@@ -101,11 +108,13 @@ fn defaults(set: &mut Value) {
 
 fn prepare_create(set: &mut Value) {
     status::fill(set, NUMBERS);
+    workload::drop_at_create(set);
     let generation = template_generation(set).max(1);
     set_template_generation(set, generation);
 }
 
 fn prepare_update(new: &mut Value, old: &Value) {
+    workload::drop_disabled(new, old);
     let changed = !same(
         new.part("spec").part("template"),
         old.part("spec").part("template"),

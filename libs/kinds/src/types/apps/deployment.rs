@@ -18,7 +18,11 @@ use crate::{
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
-    prepare_create: status::ensure,
+    prepare_create: |deployment| {
+        status::ensure(deployment);
+        workload::drop_at_create(deployment);
+    },
+    prepare_update: workload::drop_disabled,
     validate,
     validate_update: workload::selector_immutable,
     validate_status,

@@ -17,7 +17,11 @@ use crate::{
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
-    prepare_create: |set| status::fill(set, &["replicas"]),
+    prepare_create: |set| {
+        status::fill(set, &["replicas"]);
+        workload::drop_at_create(set);
+    },
+    prepare_update: workload::drop_disabled,
     prepare_status: |set, _| status::fill(set, &["replicas"]),
     validate,
     validate_update: workload::selector_immutable,

@@ -34,7 +34,11 @@ const MUTABLE: &[&str] = &[
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
-    prepare_create: |set| status::fill(set, NUMBERS),
+    prepare_create: |set| {
+        status::fill(set, NUMBERS);
+        workload::drop_at_create(set);
+    },
+    prepare_update: workload::drop_disabled,
     prepare_status: |set, _| status::fill(set, NUMBERS),
     validate,
     validate_create,
@@ -237,9 +241,11 @@ fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
     let path = path.child("volumeClaimTemplates");
     let claims = new.part("spec").items("volumeClaimTemplates");
     for (index, claim) in claims.iter().enumerate() {
+        // Upstream's paths.
         let path = path.index(index);
-        let path = path.child("spec");
-        persistent_volume_claim::spec_warnings(claim.part("spec"), &path, &mut warnings);
+        let at_update = path.child("Spec");
+        let path = if old.is_some() { &at_update } else { &path };
+        persistent_volume_claim::spec_warnings(claim.part("spec"), path, &mut warnings);
     }
     let limit = new.part("spec").whole("revisionHistoryLimit");
     let negative = limit.is_some_and(|limit| limit < 0);

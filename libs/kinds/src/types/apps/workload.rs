@@ -17,7 +17,19 @@ pub(crate) fn template_defaults(spec: &mut Value) {
     }
 }
 
-/// What a client should be told of the template, when it is new or another one.
+/// A create without a template's fields whose features are off.
+pub(crate) fn drop_at_create(object: &mut Value) {
+    drop_disabled(object, &Value::Null);
+}
+
+/// The same for an update, which may keep what is there.
+pub(crate) fn drop_disabled(new: &mut Value, old: &Value) {
+    if let Some(spec) = new.field_mut("spec") {
+        template::drop_disabled(spec, old.part("spec"));
+    }
+}
+
+/// What a client should be told of the template, when the spec is new or another one.
 pub(crate) fn template_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
     let path = Path::new("spec");
     let old = old.map(|old| old.part("spec"));
@@ -26,11 +38,10 @@ pub(crate) fn template_warnings(new: &Value, old: Option<&Value>) -> Vec<String>
 
 /// The same of a spec that is anywhere.
 pub(crate) fn spec_warnings(new: &Value, old: Option<&Value>, path: &Path<'_>) -> Vec<String> {
-    let new = new.part("template");
-    if old.is_some_and(|old| same(old.part("template"), new)) {
+    if old.is_some_and(|old| same(old, new)) {
         return Vec::new();
     }
-    template::warnings(new, &path.child("template"))
+    template::warnings(new.part("template"), &path.child("template"))
 }
 
 /// A selector that must be there and must not be empty; `kind` is upstream's word for the type.

@@ -9,8 +9,8 @@ use crate::{
     cells, check,
     rules::{AGE, Column, NAME, Rules, age},
     status,
-    types::apps::workload,
-    value::Fields,
+    types::{apps::workload, core::pod::template},
+    value::{Fields, same},
 };
 
 /// Bytes that the controller adds to the name for a job's.
@@ -19,7 +19,11 @@ const SUFFIX: usize = 11;
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
-    prepare_create: status::ensure,
+    prepare_create: |cron| {
+        status::ensure(cron);
+        drop_disabled(cron, &Value::Null);
+    },
+    prepare_update: drop_disabled,
     validate,
     validate_create,
     validate_update,
@@ -75,6 +79,15 @@ pub const RULES: Rules = Rules {
 /// The spec of the jobs.
 fn job_template(cron: &Value) -> &Value {
     cron.part("spec").part("jobTemplate").part("spec")
+}
+
+/// The fields of pods whose features are off.
+fn drop_disabled(new: &mut Value, old: &Value) {
+    let spec = new.field_mut("spec");
+    let template = spec.and_then(|spec| spec.field_mut("jobTemplate"));
+    if let Some(job) = template.and_then(|template| template.field_mut("spec")) {
+        template::drop_disabled(job, job_template(old));
+    }
 }
 
 fn defaults(cron: &mut Value) {
@@ -188,15 +201,19 @@ fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
     if old.is_none() {
         warnings.extend(job::name_warning(new));
     }
-    warnings.extend(job::spec_warning(
-        job_template(new),
-        "spec.jobTemplate.spec",
-    ));
+    let held = old.is_some_and(|old| same(new.part("spec"), old.part("spec")));
+    if !held {
+        warnings.extend(job::spec_warning(
+            job_template(new),
+            "spec.jobTemplate.spec",
+        ));
+    }
     let path = Path::new("spec");
     let path = path.child("jobTemplate");
     let path = path.child("spec");
-    let held = old.map(job_template);
-    warnings.extend(workload::spec_warnings(job_template(new), held, &path));
+    if !held {
+        warnings.extend(workload::spec_warnings(job_template(new), None, &path));
+    }
     if new.part("spec").text("schedule").contains("TZ") {
         let warning = "CRON_TZ or TZ used in spec.schedule is not officially supported, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
         warnings.push(warning.to_owned());

@@ -25,6 +25,7 @@ const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller
 pub const RULES: Rules = Rules {
     defaults,
     prepare_create,
+    prepare_update: workload::drop_disabled,
     validate,
     validate_create,
     validate_update,
@@ -107,6 +108,7 @@ pub(super) fn template_defaults(spec: &mut Value) {
 /// stays, and is refused later when it is wrong.
 fn prepare_create(job: &mut Value) {
     status::ensure(job);
+    workload::drop_at_create(job);
     if job.part("spec").flag("manualSelector") {
         return;
     }
@@ -270,7 +272,10 @@ fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
     if old.is_none() {
         warnings.extend(name_warning(new));
     }
-    warnings.extend(spec_warning(new.part("spec"), "spec"));
+    let held = old.is_some_and(|old| same(new.part("spec"), old.part("spec")));
+    if !held {
+        warnings.extend(spec_warning(new.part("spec"), "spec"));
+    }
     warnings.extend(workload::template_warnings(new, old));
     warnings
 }

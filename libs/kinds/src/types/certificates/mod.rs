@@ -1,4 +1,4 @@
 //! Rules of the group's types.
 
-mod pem;
+pub(crate) mod pem;
 pub mod signing_request;

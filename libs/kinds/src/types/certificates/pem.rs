@@ -3,17 +3,17 @@
 
 /// A block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// Such as `CERTIFICATE`.
-    pub(super) label: String,
+    pub(crate) label: String,
     /// Whether there are headers (RFC 1421) before the data.
-    pub(super) has_headers: bool,
+    pub(crate) has_headers: bool,
     /// What is in it.
-    pub(super) data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
 /// The blocks of a text; what is between them does not count, and nor does one that is broken.
-pub(super) fn blocks(text: &str) -> Vec<Block> {
+pub(crate) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = text.lines().map(str::trim_end);
     while let Some(line) = lines.next() {
@@ -50,7 +50,7 @@ fn marker<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 }
 
 /// Base64 (RFC 4648), with padding; white space does not count.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let mut bits = 0_u32;
     let mut count = 0_u32;
@@ -95,7 +95,7 @@ fn sextet(byte: u8) -> Option<u8> {
 }
 
 /// How many DER sequences data is made of; none where it is made of something else.
-pub(super) fn sequences(mut data: &[u8]) -> Option<usize> {
+pub(crate) fn sequences(mut data: &[u8]) -> Option<usize> {
     const SEQUENCE: u8 = 0x30;
     let mut count = 0;
     while !data.is_empty() {

@@ -5,6 +5,7 @@ use objects::names;
 use serde_json::Value;
 
 use crate::{
+    disabled::{self, Feature},
     rules::{AGE, Column, NAME, Rules},
     value::Fields,
 };
@@ -24,15 +25,12 @@ pub const RULES: Rules = Rules {
     ..Rules::NONE
 };
 
-/// Fields of coordinated leader election, which is off: they stay only where they are already.
+/// CoordinatedLeaderElection: beta, off. Upstream keeps each of the two fields by itself.
+const DISABLED: &[Feature] = &[&["strategy"], &["preferredHolder"]];
+
 fn drop_coordination(new: &mut Value, old: &Value) {
-    let Some(spec) = new.field_mut("spec") else {
-        return;
-    };
-    for field in ["strategy", "preferredHolder"] {
-        if !old.part("spec").has(field) {
-            spec.remove(field);
-        }
+    if let Some(spec) = new.field_mut("spec") {
+        disabled::drop(DISABLED, spec, old.part("spec"));
     }
 }
 

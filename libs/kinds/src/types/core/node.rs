@@ -13,6 +13,7 @@ use super::{
 use crate::{
     cells,
     check::value::one_of_each_family,
+    disabled::{self, Feature},
     rules::{AGE, Column, NAME, Rules, Selectable},
     value::Fields,
 };
@@ -21,10 +22,22 @@ const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 const ROLE: &str = "kubernetes.io/role";
 const TAINTS: &str = "scheduler.alpha.kubernetes.io/taints";
 
+/// Fields that went with the configuration of kubelets by the API, which is gone; and NodeDeclaredFeatures: alpha.
+const DISABLED: &[Feature] = &[
+    &["spec.configSource"],
+    &["status.config"],
+    &["status.declaredFeatures"],
+];
+/// Upstream looks at no more in an update of the status.
+const DISABLED_IN_STATUS: &[Feature] = &[&["status.config"]];
+
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults,
     status_on_create: true,
+    prepare_create: |node| disabled::drop(DISABLED, node, &Value::Null),
+    prepare_update: |node, old| disabled::drop(DISABLED, node, old),
+    prepare_status: |node, old| disabled::drop(DISABLED_IN_STATUS, node, old),
     validate,
     validate_update,
     validate_status: |new, old, errors| {
@@ -38,6 +51,11 @@ pub const RULES: Rules = Rules {
         }
         if !spec.text("externalID").is_empty() {
             warnings.push("spec.externalID: this field is deprecated, and is unused".to_owned());
+        }
+        let path = Path::new("spec");
+        let path = path.child("podCIDRs");
+        for (index, prefix) in spec.texts("podCIDRs").enumerate() {
+            warnings.extend(names::cidr_warnings(&path.index(index), prefix));
         }
         warnings
     },
@@ -294,6 +312,16 @@ mod tests {
                 r#"spec.providerID: Forbidden: node updates may not change providerID except from "" to valid"#,
             ],
         );
+    }
+
+    #[test]
+    fn what_is_off_is_dropped_and_what_is_odd_is_told() {
+        let node = json!({"spec": {"configSource": {}}, "status": {"config": {}, "declaredFeatures": ["A"], "phase": "Running"}});
+        let made = created(&RULES, &node);
+        assert_eq!(made, json!({"spec": {}, "status": {"phase": "Running"}}));
+        let node = json!({"spec": {"podCIDRs": ["10.0.0.8/24"]}});
+        let expect = r#"spec.podCIDRs[0]: CIDR value "10.0.0.8/24" is ambiguous in this context (should be "10.0.0.0/24" or "10.0.0.8/32"?)"#;
+        assert_eq!((RULES.warnings)(&node, None), [expect]);
     }
 
     #[test]

@@ -32,14 +32,22 @@ pub const RULES: Rules = Rules {
     defaults,
     prepare_create: |claim| {
         claim.set("status", json!({"phase": "Pending"}));
-        normalise_sources(claim);
+        settle_sources(claim, &Value::Null);
     },
-    prepare_update: |claim, _| normalise_sources(claim),
+    prepare_update: settle_sources,
     validate: |claim, errors| validate_spec(claim.part("spec"), &Path::new("spec"), errors),
     validate_update: update::validate,
     validate_status,
     warnings: |claim, _| {
         let mut warnings = Vec::new();
+        if claim.part("metadata").part("annotations").has(BETA_CLASS) {
+            let metadata = Path::new("metadata");
+            let path = metadata.child("annotations");
+            warnings.push(format!(
+                "{}: deprecated since v1.8; use \"storageClassName\" attribute instead",
+                path.key(BETA_CLASS)
+            ));
+        }
         spec_warnings(claim.part("spec"), &Path::new("spec"), &mut warnings);
         warnings
     },
@@ -64,11 +72,28 @@ pub fn spec_defaults(spec: &mut Value) {
     resource_list::requirements_defaults(spec.field_mut("resources"));
 }
 
-/// Two fields say what a volume is filled with; where one is given, so is the other.
-fn normalise_sources(claim: &mut Value) {
+/// Two fields say what a volume is filled with; where one is given, so is the other (KEP-1495). What the older one cannot name is
+/// dropped from it, and a source in another namespace from the newer one: CrossNamespaceVolumeDataSource is alpha. What a claim
+/// has already it keeps.
+fn settle_sources(claim: &mut Value, old: &Value) {
+    let old = old.part("spec");
     let Some(spec) = claim.field_mut("spec") else {
         return;
     };
+    let reference = spec.part("dataSourceRef");
+    if !reference.text("namespace").is_empty() && !old.has("dataSourceRef") {
+        spec.remove("dataSourceRef");
+    }
+    let source = spec.part("dataSource");
+    let known = match source.text("kind") {
+        "PersistentVolumeClaim" => source.text("apiGroup").is_empty(),
+        "VolumeSnapshot" => source.text("apiGroup") == "snapshot.storage.k8s.io",
+        _ => false,
+    };
+    let held = old.has("dataSource") || old.has("dataSourceRef");
+    if !known && !held && !spec.has("dataSourceRef") {
+        spec.remove("dataSource");
+    }
     let elsewhere = !spec.part("dataSourceRef").text("namespace").is_empty();
     match (
         spec.field("dataSource").cloned(),
@@ -168,15 +193,16 @@ pub fn validate_template(template: &Value, path: &Path<'_>, errors: &mut ErrorLi
 
 /// What a client should be told of a claim's spec.
 pub fn spec_warnings(spec: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {
-    let requests = spec.part("resources").part("requests");
-    let storage = requests.quantity("storage");
-    if let Some(storage) = storage.filter(|storage| storage.milli_value() % 1000 != 0) {
-        let path = path.child("resources");
-        let path = path.child("requests");
-        let path = path.key("storage");
-        warnings.push(format!(
-            "{path}: fractional byte value \"{storage}\" is invalid, must be an integer"
-        ));
+    let path = path.child("resources");
+    for list in ["requests", "limits"] {
+        let storage = spec.part("resources").part(list).quantity("storage");
+        if let Some(storage) = storage.filter(|storage| storage.milli_value() % 1000 != 0) {
+            let path = path.child(list);
+            let path = path.key("storage");
+            warnings.push(format!(
+                "{path}: fractional byte value \"{storage}\" is invalid, must be an integer"
+            ));
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub const RULES: Rules = Rules {
             template::defaults(template);
         }
     },
+    prepare_create: |object| template::drop_disabled(object, &Value::Null),
+    prepare_update: template::drop_disabled,
     validate: |object, errors| {
         template::validate(object.part("template"), &Path::new("template"), errors)
     },

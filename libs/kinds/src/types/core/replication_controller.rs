@@ -20,7 +20,9 @@ pub const RULES: Rules = Rules {
     prepare_create: |controller| {
         status::ensure(controller);
         status::fill(controller, &["replicas"]);
+        drop_disabled(controller, &Value::Null);
     },
+    prepare_update: drop_disabled,
     validate,
     validate_status,
     warnings,
@@ -73,6 +75,12 @@ pub const RULES: Rules = Rules {
     }],
     ..Rules::NONE
 };
+
+fn drop_disabled(new: &mut Value, old: &Value) {
+    if let Some(spec) = new.field_mut("spec") {
+        template::drop_disabled(spec, old.part("spec"));
+    }
+}
 
 fn pod(controller: &Value) -> &Value {
     controller.part("spec").part("template").part("spec")

@@ -9,6 +9,7 @@ use super::config_map::{BYTES_MAX, decoded_len, validate_immutable};
 use crate::{
     check::value::immutable,
     rules::{AGE, Column, NAME, Rules, Selectable},
+    types::certificates::pem,
     value::Fields,
 };
 
@@ -27,6 +28,7 @@ pub const RULES: Rules = Rules {
         );
         validate_immutable(new, old, &["data"], errors);
     },
+    warnings,
     columns: &[
         NAME,
         Column::new("Type", "string", "What is to be in it.", |secret, _| {
@@ -139,6 +141,45 @@ fn is_object(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+/// What is wrong with a certificate and its key, as far as it is seen without a reader of X.509: upstream also tells whether the
+/// two belong together. The words are Go's.
+fn warnings(secret: &Value, _: Option<&Value>) -> Vec<String> {
+    if secret.text("type") != "kubernetes.io/tls" {
+        return Vec::new();
+    }
+    let labels = |key: &str| -> Vec<String> {
+        let bytes = STANDARD.decode(secret.part("data").text(key));
+        let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+        let blocks = pem::blocks(&text).into_iter();
+        blocks.map(|block| block.label).collect()
+    };
+    let certificates = labels("tls.crt");
+    let skipped = |labels: &[String]| format!("[{}]", labels.join(" "));
+    if !certificates.iter().any(|label| label == "CERTIFICATE") {
+        let message = match &*certificates {
+            [] => "tls: failed to find any PEM data in certificate input".to_owned(),
+            [one] if one.ends_with("PRIVATE KEY") => "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched".to_owned(),
+            all => format!("tls: failed to find \"CERTIFICATE\" PEM block in certificate input after skipping PEM blocks of the following types: {}", skipped(all)),
+        };
+        return vec![message];
+    }
+    let keys = labels("tls.key");
+    let is_key = |label: &String| label == "PRIVATE KEY" || label.ends_with(" PRIVATE KEY");
+    if keys.iter().any(is_key) {
+        return Vec::new();
+    }
+    vec![match &*keys {
+        [] => "tls: failed to find any PEM data in key input".to_owned(),
+        [one] if one == "CERTIFICATE" => {
+            "tls: found a certificate rather than a key in the PEM for the private key".to_owned()
+        }
+        all => format!(
+            "tls: failed to find PEM block with type ending in \"PRIVATE KEY\" in key input after skipping PEM blocks of the following types: {}",
+            skipped(all)
+        ),
+    }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +245,49 @@ mod tests {
             json!({}),
             &["metadata.annotations[kubernetes.io/service-account.name]: Required value"],
         );
+    }
+
+    #[test]
+    fn certificates_and_keys_are_in_their_places() {
+        let block = |label: &str| format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n");
+        let check = |certificate: &str, key: &str, expect: &[&str]| {
+            let data =
+                json!({"tls.crt": STANDARD.encode(certificate), "tls.key": STANDARD.encode(key)});
+            let secret = json!({"type": "kubernetes.io/tls", "data": data});
+            assert_eq!((RULES.warnings)(&secret, None), expect);
+        };
+        let (certificate, key) = (block("CERTIFICATE"), block("RSA PRIVATE KEY"));
+        check(&certificate, &key, &[]);
+        check(
+            "",
+            &key,
+            &["tls: failed to find any PEM data in certificate input"],
+        );
+        check(
+            &key,
+            &key,
+            &[
+                "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched",
+            ],
+        );
+        check(
+            &certificate,
+            "x",
+            &["tls: failed to find any PEM data in key input"],
+        );
+        check(
+            &certificate,
+            &certificate,
+            &["tls: found a certificate rather than a key in the PEM for the private key"],
+        );
+        check(
+            &certificate,
+            &block("EC PARAMETERS"),
+            &[
+                r#"tls: failed to find PEM block with type ending in "PRIVATE KEY" in key input after skipping PEM blocks of the following types: [EC PARAMETERS]"#,
+            ],
+        );
+        assert!((RULES.warnings)(&json!({"type": "Opaque"}), None).is_empty());
     }
 
     #[test]

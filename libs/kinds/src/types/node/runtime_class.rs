@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     check,
     rules::{AGE, Column, NAME, Rules},
-    types::core::{resource_list, taint},
+    types::core::{pod::deprecated, resource_list, taint},
     value::Fields,
 };
 
@@ -16,6 +16,7 @@ pub const RULES: Rules = Rules {
     defaults,
     validate,
     validate_update,
+    warnings,
     columns: &[
         NAME,
         Column::new(
@@ -65,6 +66,14 @@ fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     }
 }
 
+fn warnings(class: &Value, _: Option<&Value>) -> Vec<String> {
+    let selector = class.part("scheduling").entries("nodeSelector");
+    let messages = selector.filter_map(|(key, _)| deprecated::label(key));
+    messages
+        .map(|message| format!("scheduling.nodeSelector: {message}"))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +105,11 @@ mod tests {
         other["handler"] = json!("kata");
         let expect = ["handler: Invalid value: \"kata\": field is immutable"];
         check_update(&RULES, &class, &other, &expect);
+        let old =
+            json!({"scheduling": {"nodeSelector": {"beta.kubernetes.io/os": "linux", "a": "b"}}});
+        let expect =
+            ["scheduling.nodeSelector: deprecated since v1.14; use \"kubernetes.io/os\" instead"];
+        assert_eq!((RULES.warnings)(&old, None), expect);
         let expect = json!(["r", "runsc", "<unknown>"]);
         assert_eq!(Value::from(row(&RULES, &class, 0)), expect);
     }

@@ -1,6 +1,7 @@
 //! Pod disruption budgets: how many pods may be away at once.
 
 use objects::field::{ErrorList, FieldError, Path};
+use objects::metadata::NameRule;
 use serde_json::Value;
 
 use crate::{
@@ -24,6 +25,8 @@ pub const RULES: Rules = Rules {
     prepare_status: |budget, _| status::fill(budget, NUMBERS),
     validate,
     validate_status,
+    // Upstream has no rule but the one that all names keep.
+    name: NameRule::PathSegment,
     columns: &[
         NAME,
         Column::new("Min Available", "string", "Pods that must stay.", |o, _| {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{claim_spec, claim_status};
 use crate::{
-    check,
+    check, disabled,
     rules::{AGE, Column, NAME, Rules},
     status,
     value::{Fields, same},
@@ -18,7 +18,12 @@ pub const RULES: Rules = Rules {
             claim_spec::defaults(spec);
         }
     },
-    prepare_create: status::ensure,
+    prepare_create: |claim| {
+        status::ensure(claim);
+        drop_disabled(claim, &Value::Null);
+    },
+    prepare_update: drop_disabled,
+    prepare_status: claim_status::prepare,
     validate_create: |claim, errors| {
         claim_spec::validate(claim.part("spec"), &Path::new("spec"), errors);
     },
@@ -36,6 +41,12 @@ pub const RULES: Rules = Rules {
     ],
     ..Rules::NONE
 };
+
+pub(super) fn drop_disabled(new: &mut Value, old: &Value) {
+    if let Some(spec) = new.field_mut("spec") {
+        disabled::drop(claim_spec::DISABLED, spec, old.part("spec"));
+    }
+}
 
 /// The spec stays as it is.
 pub(super) fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {

@@ -7,7 +7,7 @@ use objects::names::{self as grammar, dns1123_subdomain};
 use serde_json::Value;
 
 use super::{list, names};
-use crate::{check, value::Fields};
+use crate::{check, disabled::Feature, value::Fields};
 
 /// Most requests, constraints, configurations, selectors; and names of requests in one of these.
 pub(super) const LIST_MAX: usize = 32;
@@ -19,6 +19,21 @@ const EXPRESSION_MAX: usize = 10 * 1024;
 const TOLERATIONS_MAX: usize = 16;
 /// What taints of devices do.
 pub(super) const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "None"];
+
+/// Fields whose features are off.
+pub(super) const DISABLED: &[Feature] = &[
+    // DRADeviceTaints: alpha.
+    &[
+        "devices.requests[].exactly.tolerations",
+        "devices.requests[].firstAvailable[].tolerations",
+    ],
+    // DRAConsumableCapacity: alpha.
+    &[
+        "devices.constraints[].distinctAttribute",
+        "devices.requests[].exactly.capacity",
+        "devices.requests[].firstAvailable[].capacity",
+    ],
+];
 
 /// The names of a claim's requests, each with those of its alternatives.
 pub(super) struct RequestNames<'a>(BTreeMap<&'a str, BTreeSet<&'a str>>);

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     check,
+    disabled::{self, Feature},
     types::core::node_selector,
     value::{Fields, same},
 };
@@ -26,6 +27,48 @@ const INTERFACE_MAX: usize = 256;
 const HARDWARE_MAX: usize = 128;
 /// Most addresses of a device.
 const ADDRESSES_MAX: usize = 16;
+
+/// Fields of a claim whose features are off. The spec's do not change here, and tell that a feature is in use.
+const DISABLED: &[Feature] = &[
+    // DRAConsumableCapacity: alpha.
+    &[
+        "status.allocation.devices.results[].shareID",
+        "status.allocation.devices.results[].consumedCapacity",
+        "status.devices[].shareID",
+        "spec.devices.constraints[].distinctAttribute",
+        "spec.devices.requests[].exactly.capacity",
+        "spec.devices.requests[].firstAvailable[].capacity",
+    ],
+    // DRADeviceBindingConditions: alpha.
+    &[
+        "status.allocation.devices.results[].bindingConditions",
+        "status.allocation.devices.results[].bindingFailureConditions",
+    ],
+];
+
+/// What drivers told of a device goes with its allocation, so that who takes that away need not know of it.
+pub(super) fn prepare(new: &mut Value, old: &Value) {
+    disabled::drop(DISABLED, new, old);
+    let ids = |claim: &Value| -> BTreeSet<String> {
+        let allocation = claim.part("status").part("allocation");
+        let results = allocation.part("devices").items("results").iter();
+        results.map(device_id).collect()
+    };
+    let (now, before) = (ids(new), ids(old));
+    let Some(status) = new.field_mut("status") else {
+        return;
+    };
+    let gone = |device: &Value| {
+        let id = device_id(device);
+        before.contains(&id) && !now.contains(&id)
+    };
+    if let Some(Value::Array(devices)) = status.field_mut("devices") {
+        devices.retain(|device| !gone(device));
+        if devices.is_empty() {
+            status.remove("devices");
+        }
+    }
+}
 
 /// Mistakes in an update of a status.
 pub(super) fn validate(new: &Value, old: &Value, errors: &mut ErrorList) {

@@ -19,11 +19,19 @@ pub const RULES: Rules = Rules {
             claim_spec::defaults(spec);
         }
     },
+    prepare_create: |template| drop_disabled(template, &Value::Null),
+    prepare_update: drop_disabled,
     validate_create,
     validate_update: claim::validate_update,
     columns: &[NAME, AGE],
     ..Rules::NONE
 };
+
+fn drop_disabled(new: &mut Value, old: &Value) {
+    if let Some(claim) = new.field_mut("spec") {
+        claim::drop_disabled(claim, old.part("spec"));
+    }
+}
 
 fn validate_create(template: &Value, errors: &mut ErrorList) {
     let (spec, path) = (template.part("spec"), Path::new("spec"));

@@ -9,16 +9,26 @@ use super::{
     list, names,
 };
 use crate::{
+    disabled::{self, Feature},
     rules::{AGE, NAME, Rules},
     value::Fields,
 };
 
 /// What is this type's own.
 pub const RULES: Rules = Rules {
+    prepare_create: |class| drop_disabled(class, &Value::Null),
+    prepare_update: drop_disabled,
     validate,
     columns: &[NAME, AGE],
     ..Rules::NONE
 };
+
+/// DRAExtendedResource: alpha.
+const DISABLED: &[Feature] = &[&["spec.extendedResourceName"]];
+
+fn drop_disabled(new: &mut Value, old: &Value) {
+    disabled::drop(DISABLED, new, old);
+}
 
 fn validate(class: &Value, errors: &mut ErrorList) {
     let (spec, path) = (class.part("spec"), Path::new("spec"));
@@ -50,13 +60,13 @@ fn is_extended_resource(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::check_create;
+    use crate::testing::{check_kept, created};
     use serde_json::json;
 
     #[test]
     fn writes() {
         let check = |spec: Value, expect: &[&str]| {
-            check_create(&RULES, &json!({"spec": spec}), expect);
+            check_kept(&RULES, &json!({"spec": spec}), expect);
         };
         check(
             json!({"selectors": [{"cel": {"expression": "true"}}], "extendedResourceName": "acme.io/gpu"}),
@@ -75,5 +85,7 @@ mod tests {
             json!({"extendedResourceName": "kubernetes.io/x"}),
             &[expect],
         );
+        let class = json!({"spec": {"extendedResourceName": "acme.io/gpu"}});
+        assert_eq!(created(&RULES, &class), json!({"spec": {}}));
     }
 }

@@ -1,12 +1,14 @@
 //! Slices: what devices there are.
 
 use objects::field::{ErrorList, FieldError, Path};
+use objects::go::quote;
 use objects::names as grammar;
 use serde_json::Value;
 
 use super::{device, list, names};
 use crate::{
     check,
+    disabled::{self, Feature},
     rules::{AGE, Column, NAME, Rules, Selectable},
     types::core::node_selector,
     value::Fields,
@@ -20,8 +22,11 @@ const COUNTER_SETS_MAX: usize = 8;
 
 /// What is this type's own.
 pub const RULES: Rules = Rules {
+    prepare_create: |slice| drop_disabled(slice, &Value::Null),
+    prepare_update: drop_disabled,
     validate_create: |slice, errors| validate(slice, None, errors),
     validate_update,
+    warnings,
     columns: &[
         NAME,
         Column::new("Node", "string", "The node that they are on.", |o, _| {
@@ -41,6 +46,49 @@ pub const RULES: Rules = Rules {
     ],
     ..Rules::NONE
 };
+
+/// Fields whose features are off.
+const DISABLED: &[Feature] = &[
+    // DRADeviceTaints: alpha.
+    &["devices[].taints"],
+    // DRAPartitionableDevices: alpha.
+    &[
+        "sharedCounters",
+        "perDeviceNodeSelection",
+        "devices[].consumesCounters",
+        "devices[].nodeName",
+        "devices[].nodeSelector",
+        "devices[].allNodes",
+    ],
+    // DRADeviceBindingConditions: alpha.
+    &[
+        "devices[].bindingConditions",
+        "devices[].bindingFailureConditions",
+        "devices[].bindsToNode",
+    ],
+    // DRAConsumableCapacity: alpha.
+    &[
+        "devices[].allowMultipleAllocations",
+        "devices[].capacity{}.requestPolicy",
+    ],
+];
+
+fn drop_disabled(new: &mut Value, old: &Value) {
+    if let Some(spec) = new.field_mut("spec") {
+        disabled::drop(DISABLED, spec, old.part("spec"));
+    }
+}
+
+fn warnings(slice: &Value, _: Option<&Value>) -> Vec<String> {
+    let driver = slice.part("spec").text("driver");
+    if driver == driver.to_lowercase() {
+        return Vec::new();
+    }
+    let driver = quote(driver);
+    vec![format!(
+        "spec.driver: driver names should be lowercase; {driver} contains uppercase characters"
+    )]
+}
 
 fn validate(slice: &Value, old: Option<&Value>, errors: &mut ErrorList) {
     let (spec, path) = (slice.part("spec"), Path::new("spec"));
@@ -165,7 +213,7 @@ fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_create, check_update, row};
+    use crate::testing::{check_create, check_kept, check_update, created, row};
     use serde_json::json;
 
     fn slice(spec: Value) -> Value {
@@ -209,7 +257,7 @@ mod tests {
     #[test]
     fn devices() {
         let check = |device: Value, expect: &[&str]| {
-            check_create(&RULES, &slice(json!({"devices": [device]})), expect);
+            check_kept(&RULES, &slice(json!({"devices": [device]})), expect);
         };
         check(
             json!({"name": "gpu-0", "attributes": {"model": {"string": "a"}, "acme.io/v": {"version": "1.2.3"}}, "capacity": {"memory": {"value": "1Gi"}}}),
@@ -249,7 +297,7 @@ mod tests {
         );
         let per_device = json!({"nodeName": null, "perDeviceNodeSelection": true, "devices": [
             {"name": "a"}, {"name": "b", "nodeName": "n", "allNodes": true}]});
-        check_create(
+        check_kept(
             &RULES,
             &slice(per_device),
             &[
@@ -266,7 +314,7 @@ mod tests {
     fn capacities() {
         let check = |policy: Value, expect: &[&str]| {
             let device = json!({"name": "a", "allowMultipleAllocations": true, "capacity": {"m": {"value": "10", "requestPolicy": policy}}});
-            check_create(&RULES, &slice(json!({"devices": [device]})), expect);
+            check_kept(&RULES, &slice(json!({"devices": [device]})), expect);
         };
         let at = |rest: &str| format!("spec.devices[0].capacity[m].requestPolicy{rest}");
         check(
@@ -313,11 +361,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_off_is_dropped() {
+        let device = json!({"name": "a", "taints": [{}], "allNodes": true, "bindsToNode": true, "allowMultipleAllocations": true,
+            "capacity": {"m": {"value": "1", "requestPolicy": {}}}});
+        let made = created(
+            &RULES,
+            &slice(json!({"devices": [device], "sharedCounters": [{}]})),
+        );
+        assert_eq!(
+            made["spec"]["devices"],
+            json!([{"name": "a", "capacity": {"m": {"value": "1"}}}])
+        );
+        assert_eq!(made["spec"].get("sharedCounters"), None);
+        let warnings = (RULES.warnings)(&slice(json!({"driver": "Acme.io"})), None);
+        let expect = "spec.driver: driver names should be lowercase; \"Acme.io\" contains uppercase characters";
+        assert_eq!(warnings, [expect]);
+    }
+
+    #[test]
     fn updates_and_rows() {
         let taints = json!({"devices": [{"name": "a", "taints": [{"key": "k", "effect": "New"}]}]});
         check_update(&RULES, &slice(taints.clone()), &slice(taints.clone()), &[]);
         let expect = ["spec.devices[0].taints[0].effect: Unsupported value: \"New\""];
-        check_update(&RULES, &slice(json!({})), &slice(taints), &expect);
+        let known = json!({"devices": [{"name": "b", "taints": [{"key": "k", "effect": "None"}]}]});
+        check_update(&RULES, &slice(known), &slice(taints.clone()), &expect);
+        check_update(&RULES, &slice(json!({})), &slice(taints), &[]);
         let mut other = slice(json!({"driver": "b.io", "nodeName": "m"}));
         other["spec"]["pool"]["name"] = json!("m");
         check_update(

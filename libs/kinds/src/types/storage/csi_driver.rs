@@ -116,6 +116,23 @@ fn validate(driver: &Value, errors: &mut ErrorList) {
         let message = format!("must be greater than or equal to {UPDATE_MIN} seconds");
         errors.push(FieldError::invalid(&path.child(field), period, message));
     }
+    tokens_in_secrets(spec, &path, errors);
+}
+
+/// Where tokens are passed on, which nobody gets who asks for none.
+fn tokens_in_secrets(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {
+    let field = "serviceAccountTokenInSecrets";
+    if let Some(place) = spec
+        .field(field)
+        .filter(|_| spec.items("tokenRequests").is_empty())
+    {
+        let message = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        errors.push(FieldError::invalid(
+            &path.child(field),
+            place.clone(),
+            message,
+        ));
+    }
 }
 
 fn tokens(spec: &Value, path: &Path<'_>, errors: &mut ErrorList) {
@@ -189,6 +206,13 @@ mod tests {
             "seLinuxMount": false, "fsGroupPolicy": "ReadWriteOnceWithFSType", "volumeLifecycleModes": ["Persistent"]});
         assert_eq!(spec, expect);
         check_create(&RULES, &driver(json!({})), &[]);
+        check_create(
+            &RULES,
+            &driver(json!({"serviceAccountTokenInSecrets": false})),
+            &[
+                "spec.serviceAccountTokenInSecrets: Invalid value: false: serviceAccountTokenInSecrets is set but no tokenRequests are specified",
+            ],
+        );
         check_create(
             &RULES,
             &driver(

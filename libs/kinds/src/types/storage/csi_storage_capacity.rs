@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     cells, check,
     rules::{Column, NAME, Rules},
+    types::core::pod::deprecated,
     value::Fields,
 };
 
@@ -17,6 +18,10 @@ pub const RULES: Rules = Rules {
         let root = Path::none();
         check::immutable(new, old, "nodeTopology", &root, errors);
         check::immutable(new, old, "storageClassName", &root, errors);
+    },
+    warnings: |capacity, _| {
+        let path = Path::new("nodeTopology");
+        deprecated::selector(capacity.part("nodeTopology"), &path)
     },
     columns: &[
         NAME,
@@ -77,6 +82,13 @@ mod tests {
                 "storageClassName: Invalid value: \"slow\": field is immutable",
             ],
         );
+        let old = json!({"nodeTopology": {"matchLabels": {"beta.kubernetes.io/os": "linux"},
+            "matchExpressions": [{"key": "beta.kubernetes.io/arch", "operator": "Exists"}]}});
+        let expect = [
+            "nodeTopology.matchExpressions[0].key: beta.kubernetes.io/arch is deprecated since v1.14; use \"kubernetes.io/arch\" instead",
+            "nodeTopology.matchLabels.beta.kubernetes.io/os: deprecated since v1.14; use \"kubernetes.io/os\" instead",
+        ];
+        assert_eq!((RULES.warnings)(&old, None), expect);
         let expect = json!(["c", "fast", "1Gi"]);
         assert_eq!(Value::from(row(&RULES, &object, 0)), expect);
     }

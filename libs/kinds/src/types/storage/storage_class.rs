@@ -10,6 +10,7 @@ use super::parameters;
 use crate::{
     check,
     rules::{AGE, Column, NAME, Rules},
+    types::core::pod::deprecated,
     value::Fields,
 };
 
@@ -27,6 +28,7 @@ pub const RULES: Rules = Rules {
     },
     validate,
     validate_update,
+    warnings,
     columns: &[
         Column {
             cell: |o, _| parameters::marked_name(o, &DEFAULT),
@@ -121,6 +123,22 @@ fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     check::immutable(new, old, "volumeBindingMode", &Path::none(), errors);
 }
 
+fn warnings(class: &Value, _: Option<&Value>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let list = Path::new("allowedTopologies");
+    for (index, term) in class.items("allowedTopologies").iter().enumerate() {
+        let path = list.index(index);
+        let path = path.child("matchLabelExpressions");
+        for (index, one) in term.items("matchLabelExpressions").iter().enumerate() {
+            if let Some(message) = deprecated::label(one.text("key")) {
+                let path = path.index(index);
+                warnings.push(format!("{}: {message}", path.child("key")));
+            }
+        }
+    }
+    warnings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +177,16 @@ mod tests {
                 "volumeBindingMode: Invalid value: \"WaitForFirstConsumer\": field is immutable",
             ],
         );
+    }
+
+    #[test]
+    fn what_is_told() {
+        let class = json!({"allowedTopologies": [{"matchLabelExpressions": [
+            {"key": "topology.kubernetes.io/zone", "values": ["a"]}, {"key": "failure-domain.beta.kubernetes.io/zone", "values": ["a"]}]}]});
+        let expect = [
+            "allowedTopologies[0].matchLabelExpressions[1].key: deprecated since v1.17; use \"topology.kubernetes.io/zone\" instead",
+        ];
+        assert_eq!((RULES.warnings)(&class, None), expect);
     }
 
     #[test]

@@ -32,10 +32,52 @@ fn mistakes() {
     );
     check(
         json!({"spec": {"dataSource": {"kind": "Pod", "name": "x"}}}),
+        &[],
+    );
+    check(
+        json!({"spec": {"dataSourceRef": {"kind": "Pod", "name": "x"}}}),
         &[
             r#"spec.dataSource: Invalid value: "Pod": must be 'PersistentVolumeClaim' when referencing the default apiGroup"#,
             r#"spec.dataSourceRef: Invalid value: "Pod": must be 'PersistentVolumeClaim' when referencing the default apiGroup"#,
         ],
+    );
+}
+
+#[test]
+fn sources() {
+    let check = |spec: Value, expect: Value| {
+        let made = testing::created(&RULES, &claim(json!({"spec": spec})));
+        let shown = json!([made["spec"]["dataSource"], made["spec"]["dataSourceRef"]]);
+        assert_eq!(shown, expect);
+    };
+    let snapshot =
+        json!({"kind": "VolumeSnapshot", "apiGroup": "snapshot.storage.k8s.io", "name": "s"});
+    let widget = json!({"kind": "Widget", "apiGroup": "acme.io", "name": "w"});
+    check(json!({"dataSource": snapshot}), json!([snapshot, snapshot]));
+    check(json!({"dataSource": widget}), json!([null, null]));
+    check(json!({"dataSourceRef": widget}), json!([widget, widget]));
+    let mut elsewhere = snapshot.clone();
+    elsewhere["namespace"] = json!("other");
+    check(json!({"dataSourceRef": elsewhere}), json!([null, null]));
+    check(
+        json!({"dataSource": snapshot, "dataSourceRef": elsewhere}),
+        json!([snapshot, snapshot]),
+    );
+}
+
+#[test]
+fn warnings() {
+    let odd = claim(json!({
+        "metadata": {"annotations": {"volume.beta.kubernetes.io/storage-class": "a"}},
+        "spec": {"resources": {"requests": {"storage": "100m"}, "limits": {"storage": "1500m"}}},
+    }));
+    assert_eq!(
+        (RULES.warnings)(&odd, None),
+        [
+            r#"metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use "storageClassName" attribute instead"#,
+            r#"spec.resources.requests[storage]: fractional byte value "100m" is invalid, must be an integer"#,
+            r#"spec.resources.limits[storage]: fractional byte value "1500m" is invalid, must be an integer"#,
+        ]
     );
 }
 

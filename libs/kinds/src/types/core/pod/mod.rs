@@ -10,6 +10,7 @@ mod annotations;
 mod columns;
 pub mod container;
 pub mod defaults;
+mod disabled;
 mod dns;
 mod env;
 pub mod ephemeral;
@@ -38,11 +39,13 @@ use crate::{
 
 pub use annotations::MIRROR;
 pub use columns::reason;
+pub use warnings::deprecated;
 
 /// What is this type's own.
 pub const RULES: Rules = Rules {
     defaults: fill,
     prepare_create: prepare::create,
+    prepare_update: prepare::update,
     prepare_status: prepare::status,
     validate,
     validate_create,
@@ -61,6 +64,8 @@ pub const RULES: Rules = Rules {
         },
         Selectable::new("status.phase"),
         Selectable::new("status.podIP"),
+        // Upstream knows the name, and no pod has a value for it.
+        Selectable::new("status.podIPs"),
         Selectable::new("status.nominatedNodeName"),
     ],
     ..Rules::NONE

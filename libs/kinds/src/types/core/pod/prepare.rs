@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{annotations::APP_ARMOR, resources};
+use super::{annotations::APP_ARMOR, disabled, resources};
 use crate::value::Fields;
 
 /// A new pod waits; what its labels stand for is written into its selectors.
@@ -21,6 +21,9 @@ pub(super) fn create(pod: &mut Value) {
         );
     }
     pod.set("status", status);
+    if let Some(spec) = pod.field_mut("spec") {
+        disabled::spec(spec, &Value::Null);
+    }
     app_armor(pod);
     let labels = pod.part("metadata").part("labels").clone();
     let Some(spec) = pod.field_mut("spec") else {
@@ -109,6 +112,13 @@ fn label_keys(term: &mut Value, labels: &Value) {
     }
 }
 
+/// An update brings no field whose feature is off.
+pub(super) fn update(new: &mut Value, old: &Value) {
+    if let Some(spec) = new.field_mut("spec") {
+        disabled::spec(spec, old.part("spec"));
+    }
+}
+
 /// The status tells of the pod and changes nothing else of it.
 pub(super) fn status(new: &mut Value, old: &Value) {
     if let Some(metadata) = new.object_mut("metadata") {
@@ -124,6 +134,7 @@ pub(super) fn status(new: &mut Value, old: &Value) {
     let Some(status) = new.object_mut("status") else {
         return;
     };
+    disabled::status(status, old);
     if status.text("qosClass").is_empty() {
         status.copy_from(old, "qosClass");
     }

@@ -5,7 +5,7 @@ use objects::metadata;
 use serde_json::Value;
 
 use super::{
-    annotations, defaults as fill,
+    annotations, defaults as fill, disabled,
     spec::{self, Owner},
     warnings,
 };
@@ -15,6 +15,15 @@ use crate::value::Fields;
 pub fn defaults(template: &mut Value) {
     if let Some(spec) = template.object_mut("spec") {
         fill::spec(spec);
+    }
+}
+
+/// Drops fields whose features are off from the template of `new`, unless the one of `old`, null at a create, has them. Both are
+/// what the template is in: a spec.
+pub fn drop_disabled(new: &mut Value, old: &Value) {
+    let template = new.field_mut("template");
+    if let Some(spec) = template.and_then(|template| template.field_mut("spec")) {
+        disabled::spec(spec, old.part("template").part("spec"));
     }
 }
 

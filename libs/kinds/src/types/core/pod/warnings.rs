@@ -1,6 +1,7 @@
 //! What a client should be told of a pod or a template that is taken nevertheless.
 
-mod deprecated;
+pub mod deprecated;
+mod paths;
 mod ports;
 
 use std::collections::BTreeSet;
@@ -44,6 +45,7 @@ pub(super) fn of(template: &Value, path: Option<&Path<'_>>) -> Vec<String> {
     spread(spec, &spec_path, &mut warnings);
     deprecated::annotations(meta, &meta_path, &mut warnings);
     deprecated::volumes(spec, &spec_path, &mut warnings);
+    paths::overlaps(spec, &mut warnings);
     duplicates(spec, &spec_path, &mut warnings);
     let overhead = serde_json::json!({ "overhead": spec.part("overhead") });
     fractions(
@@ -67,6 +69,7 @@ pub(super) fn of(template: &Value, path: Option<&Path<'_>>) -> Vec<String> {
         variables(container, &path.child("env"), &mut warnings);
     });
     ports::overlaps(spec, &spec_path, &mut warnings);
+    ports::names(spec, &spec_path, &mut warnings);
     if spec
         .whole("terminationGracePeriodSeconds")
         .is_some_and(|seconds| seconds < 0)
@@ -77,7 +80,22 @@ pub(super) fn of(template: &Value, path: Option<&Path<'_>>) -> Vec<String> {
         ));
     }
     affinity(spec, &spec_path, &mut warnings);
+    addresses(spec, &spec_path, &mut warnings);
     warnings
+}
+
+/// Addresses in forms that will be refused one day.
+fn addresses(spec: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {
+    let (config, list) = (spec.part("dnsConfig"), path.child("dnsConfig"));
+    let list = list.child("nameservers");
+    for (index, server) in config.texts("nameservers").enumerate() {
+        warnings.extend(names::ip_warnings(&list.index(index), server));
+    }
+    let list = path.child("hostAliases");
+    for (index, alias) in spec.items("hostAliases").iter().enumerate() {
+        let path = list.index(index);
+        warnings.extend(names::ip_warnings(&path.child("ip"), alias.text("ip")));
+    }
 }
 
 fn spread(spec: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{check_create, check_status, check_update, created, row};
+use crate::testing::{check_create, check_kept, check_status, check_update, created, row};
 use serde_json::json;
 
 fn claim(devices: Value) -> Value {
@@ -39,9 +39,12 @@ fn requests() {
             "spec.devices.requests[2]: Duplicate value: \"r\"",
         ],
     );
-    check(
-        json!({"requests": [{"name": "r", "exactly": {"deviceClassName": "g", "allocationMode": "x", "tolerations": [
+    check_kept(
+        &RULES,
+        &claim(
+            json!({"requests": [{"name": "r", "exactly": {"deviceClassName": "g", "allocationMode": "x", "tolerations": [
             {"key": "-", "value": "-"}, {"operator": "Exists", "value": "v", "effect": "x"}, {"operator": "y"}]}}]}),
+        ),
         &[
             "spec.devices.requests[0].exactly.allocationMode: Unsupported value: \"x\": supported values: \"All\", \"ExactCount\"",
             "spec.devices.requests[0].exactly.tolerations[0].key: Invalid value: \"-\"",
@@ -100,8 +103,9 @@ fn statuses() {
         json!({"allocation": allocation, "reservedFor": [user], "devices": [device]}),
         &[],
     );
+    let shared = json!({"driver": "d", "pool": "p", "device": "other", "shareID": "x"});
     check(
-        json!({}),
+        json!({"devices": [shared]}),
         json!({"reservedFor": [user, user, {}], "devices": [{"driver": "d", "pool": "-", "device": "g", "shareID": "x", "data": [],
             "networkData": {"interfaceName": "x".repeat(257), "ips": ["10.0.0.1"]}}]}),
         &[
@@ -141,6 +145,36 @@ fn statuses() {
             "status.allocation.nodeSelector.nodeSelectorTerms[0].matchExpressions[0].key: Invalid value: \"-\"",
         ],
     );
+}
+
+#[test]
+fn what_is_off_is_dropped() {
+    let devices = json!({
+        "requests": [{"name": "r", "exactly": {"deviceClassName": "g", "tolerations": [{"operator": "Exists"}], "capacity": {"requests": {}}}}],
+        "constraints": [{"distinctAttribute": "acme.io/slot"}],
+    });
+    let made = created(&RULES, &claim(devices));
+    let exactly = json!({"deviceClassName": "g", "allocationMode": "ExactCount", "count": 1});
+    assert_eq!(
+        made["spec"]["devices"],
+        json!({"requests": [{"name": "r", "exactly": exactly}], "constraints": [{}]})
+    );
+}
+
+#[test]
+fn what_was_told_of_a_device_goes_with_it() {
+    let id = |device: &str| json!({"driver": "acme.io", "pool": "p", "device": device});
+    let mut result = id("a");
+    result["shareID"] = json!("x");
+    result["bindingConditions"] = json!(["c"]);
+    let mut new = json!({"status": {"devices": [id("a"), id("b")], "allocation": {"devices": {"results": [result]}}}});
+    let old = json!({"status": {"allocation": {"devices": {"results": [id("b")]}}}});
+    (RULES.prepare_status)(&mut new, &old);
+    let expect = json!({"devices": [id("a")], "allocation": {"devices": {"results": [id("a")]}}});
+    assert_eq!(new["status"], expect);
+    let mut freed = json!({"status": {"devices": [id("b")]}});
+    (RULES.prepare_status)(&mut freed, &old);
+    assert_eq!(freed["status"], json!({}));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What will go, or is gone already.
 
 use objects::field::Path;
+use objects::names;
 use serde_json::Value;
 
 use super::{PREFERRED, REQUIRED};
@@ -95,7 +96,7 @@ const VOLUMES: &[(&str, &str, &str)] = &[
 ];
 
 /// What is said of a node's label.
-pub(super) fn label(key: &str) -> Option<&'static str> {
+pub fn label(key: &str) -> Option<&'static str> {
     LABELS
         .iter()
         .find(|(label, _)| *label == key)
@@ -123,20 +124,40 @@ pub(super) fn labels(spec: &Value, path: &Path<'_>, warnings: &mut Vec<String>) 
         .iter()
         .enumerate()
     {
-        term(required, &list.index(index), warnings);
+        term(required, false, &list.index(index), warnings);
     }
     let list = path.child(PREFERRED);
     for (index, preferred) in nodes.items(PREFERRED).iter().enumerate() {
         let path = list.index(index);
         term(
             preferred.part("preference"),
+            true,
             &path.child("preference"),
             warnings,
         );
     }
 }
 
-fn term(term: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {
+/// A term by which nodes are chosen. Values that no label can have are refused where the term is required.
+fn term(term: &Value, with_values: bool, path: &Path<'_>, warnings: &mut Vec<String>) {
+    expressions(term, path, warnings);
+    if !with_values {
+        return;
+    }
+    let list = path.child("matchExpressions");
+    for (index, expression) in term.items("matchExpressions").iter().enumerate() {
+        let path = list.index(index);
+        let values = path.child("values");
+        for (index, value) in expression.texts("values").enumerate() {
+            for message in names::label_value(value) {
+                let path = values.index(index);
+                warnings.push(format!("{path}: {value} is invalid, {message}"));
+            }
+        }
+    }
+}
+
+fn expressions(term: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {
     let list = path.child("matchExpressions");
     for (index, expression) in term.items("matchExpressions").iter().enumerate() {
         let key = expression.text("key");
@@ -145,6 +166,19 @@ fn term(term: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {
             warnings.push(format!("{}: {key} is {message}", path.child("key")));
         }
     }
+}
+
+/// A selector of nodes by their labels.
+pub fn selector(selector: &Value, path: &Path<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    expressions(selector, path, &mut warnings);
+    let path = path.child("matchLabels");
+    for (key, _) in selector.entries("matchLabels") {
+        if let Some(message) = label(key) {
+            warnings.push(format!("{}: {message}", path.child(key)));
+        }
+    }
+    warnings
 }
 
 pub(super) fn annotations(metadata: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {

@@ -41,6 +41,29 @@ pub(super) fn overlaps(spec: &Value, path: &Path<'_>, warnings: &mut Vec<String>
     });
 }
 
+/// Names of ports that more than one container has: a Service or a probe that means a port by its name gets the first.
+pub(super) fn names(spec: &Value, path: &Path<'_>, warnings: &mut Vec<String>) {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    container::visit(spec, path, |container, path| {
+        let list = path.child("ports");
+        for (index, port) in container.items("ports").iter().enumerate() {
+            let name = port.text("name");
+            if name.is_empty() {
+                continue;
+            }
+            let own = list.index(index).to_string();
+            match all.get(name) {
+                Some(other) => warnings.push(format!(
+                    "{own}: duplicate port name {name:?} with {other}, services and probes that select ports by name will use {other}"
+                )),
+                None => {
+                    all.insert(name.to_owned(), own);
+                }
+            }
+        }
+    });
+}
+
 fn overlap(own: &Taken, other: &Taken) -> Option<String> {
     let one_of_them = own.host_ip.is_empty() != other.host_ip.is_empty();
     let what = if own.host_ip == other.host_ip && own.host_port == other.host_port {
