@@ -281,7 +281,7 @@ impl std::error::Error for FieldError {}
 /// A value in a message: text in quotes, structures as JSON.
 fn show(value: &Value) -> String {
     match value {
-        Value::Null => "\"null\"".to_owned(),
+        Value::Null => "null".to_owned(),
         Value::String(text) => go::quote(text),
         Value::Number(number) => go::number(number),
         other => go::json(other),
@@ -426,7 +426,7 @@ mod tests {
         );
         check(
             FieldError::invalid(&x, Value::Null, "m"),
-            r#"x: Invalid value: "null": m"#,
+            "x: Invalid value: null: m",
         );
         check(
             FieldError::type_invalid(&x, true, "must be of type string"),

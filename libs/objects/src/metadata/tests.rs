@@ -171,7 +171,7 @@ fn what_may_not_change() {
         "creationTimestamp",
         json!(null),
         time.clone(),
-        &["metadata.creationTimestamp: Invalid value: \"null\": field is immutable"],
+        &["metadata.creationTimestamp: Invalid value: null: field is immutable"],
     );
     update(
         "deletionTimestamp",

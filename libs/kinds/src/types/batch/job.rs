@@ -27,7 +27,6 @@ pub const RULES: Rules = Rules {
     prepare_create,
     prepare_update: workload::drop_disabled,
     validate,
-    validate_create,
     validate_update,
     validate_status: job_status::validate,
     warnings,
@@ -142,12 +141,8 @@ fn validate(job: &Value, errors: &mut ErrorList) {
         errors.push(FieldError::required(&path.child("selector"), ""));
     }
     workload::matches(spec, None, &path, errors);
-}
-
-fn validate_create(job: &Value, errors: &mut ErrorList) {
-    let (spec, metadata) = (job.part("spec"), job.part("metadata"));
     generated_selector(job, errors);
-    let name = metadata.text("name");
+    let name = job.part("metadata").text("name");
     let completions = spec.whole("completions").unwrap_or(0);
     if job_spec::is_indexed(spec) && completions > 0 {
         // Pods have their index in their host's name.

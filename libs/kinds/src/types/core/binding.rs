@@ -41,6 +41,8 @@ pub fn bind(pod: &mut Value, binding: &Value, now: &str) -> Result<(), String> {
         }
     }
     if let Some(status) = pod.object_mut("status") {
+        // Since 1.35, where ClearingNominatedNodeNameAfterBinding is on.
+        status.remove("nominatedNodeName");
         scheduled(status, now);
     }
     Ok(())
@@ -101,7 +103,7 @@ mod tests {
     #[test]
     fn a_pod_is_bound_once() {
         let binding = json!({"metadata": {"annotations": {"a": "b"}}, "target": {"name": "n"}});
-        let mut pod = json!({"metadata": {"name": "p"}, "status": {"conditions": [{"type": "PodScheduled", "status": "False"}]}});
+        let mut pod = json!({"metadata": {"name": "p"}, "status": {"nominatedNodeName": "m", "conditions": [{"type": "PodScheduled", "status": "False"}]}});
         assert_eq!(bind(&mut pod, &binding, "2026-01-01T00:00:00Z"), Ok(()));
         assert_eq!(
             pod,

@@ -246,9 +246,7 @@ mod tests {
         check(path("ImplementationSpecific", ""), &[]);
         check(
             json!({}),
-            &[
-                "spec: Invalid value: \"null\": either `defaultBackend` or `rules` must be specified",
-            ],
+            &["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"],
         );
         check(
             path("Exact", "a//b/.."),

@@ -1,13 +1,19 @@
 //! Runtime classes: what runs a pod's containers.
 
+use std::collections::BTreeSet;
+
 use objects::field::{ErrorList, FieldError, Path};
 use objects::names;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     check,
     rules::{AGE, Column, NAME, Rules},
-    types::core::{pod::deprecated, resource_list, taint},
+    types::core::{
+        pod::deprecated,
+        resource_list::{self, Of, validate_requirements},
+        taint,
+    },
     value::Fields,
 };
 
@@ -41,13 +47,11 @@ fn validate(class: &Value, errors: &mut ErrorList) {
     let handler = class.text("handler");
     let path = Path::new("handler");
     errors.push_invalid(&path, handler, names::dns1123_label(handler));
-    let path = Path::new("overhead");
-    let path = path.child("podFixed");
-    let path = path.child("limits");
-    for (name, amount) in class.part("overhead").entries("podFixed") {
-        let path = path.key(name);
-        errors.push_invalid(&path, name, names::qualified_name(name));
-        check::non_negative_quantity(amount, &path, errors);
+    // As the limits of a container, which upstream makes of them.
+    if let Some(overhead) = class.part("overhead").field("podFixed") {
+        let limits = json!({ "limits": overhead });
+        let path = Path::new("overhead");
+        validate_requirements(&limits, Of::Container, &BTreeSet::new(), &path, errors);
     }
     let (scheduling, path) = (class.part("scheduling"), Path::new("scheduling"));
     check::labels(scheduling, "nodeSelector", &path, errors);
@@ -78,7 +82,6 @@ fn warnings(class: &Value, _: Option<&Value>) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::testing::{check_create, check_update, row};
-    use serde_json::json;
 
     #[test]
     fn writes() {
@@ -87,12 +90,14 @@ mod tests {
         check_create(&RULES, &class, &[]);
         check_create(
             &RULES,
-            &json!({"handler": "a.b", "overhead": {"podFixed": {"cpu": "-1"}}, "scheduling": {"nodeSelector": {"-": ""},
+            &json!({"handler": "a.b", "overhead": {"podFixed": {"cpu": "-1", "disk": "1"}}, "scheduling": {"nodeSelector": {"-": ""},
                 "tolerations": [{}, {"key": "k", "tolerationSeconds": 5}, {"key": "k", "operator": "x", "effect": "y"},
                     {"key": "k", "operator": "Exists", "value": "v"}]}}),
             &[
                 "handler: Invalid value: \"a.b\": must not contain dots",
-                "overhead.podFixed.limits[cpu]: Invalid value: \"-1\"",
+                "overhead.limits[cpu]: Invalid value: \"-1\"",
+                "overhead.limits[disk]: Invalid value: \"disk\": must be a standard resource type or fully qualified",
+                "overhead.limits[disk]: Invalid value: \"disk\": must be a standard resource for containers",
                 "scheduling.nodeSelector: Invalid value: \"-\"",
                 "scheduling.tolerations[0].operator: Invalid value: \"\": operator must be Exists when `key` is empty",
                 "scheduling.tolerations[1].effect: Invalid value: \"\": effect must be 'NoExecute' when `tolerationSeconds` is set",

@@ -279,7 +279,7 @@ mod tests {
                 "spec.devices[0].taints[0].effect: Unsupported value: \"x\": supported values: \"NoExecute\", \"NoSchedule\", \"None\"",
                 "spec.devices[0].consumesCounters[0].counterSet: Required value",
                 "spec.devices[0].consumesCounters[0].counters: Required value",
-                "spec.devices[0]: Invalid value: \"null\": `nodeName`, `nodeSelector` and `allNodes` can only be set if",
+                "spec.devices[0]: Invalid value: null: `nodeName`, `nodeSelector` and `allNodes` can only be set if",
             ],
         );
         check(
@@ -292,7 +292,7 @@ mod tests {
         check(
             json!({"name": "a", "bindingConditions": ["a"]}),
             &[
-                "spec.devices[0].bindingFailureConditions: Invalid value: \"null\": bindingFailureConditions are required to use bindingConditions",
+                "spec.devices[0].bindingFailureConditions: Invalid value: null: bindingFailureConditions are required to use bindingConditions",
             ],
         );
         let per_device = json!({"nodeName": null, "perDeviceNodeSelection": true, "devices": [

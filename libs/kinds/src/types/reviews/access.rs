@@ -190,7 +190,7 @@ mod tests {
         check(
             json!({"metadata": {"name": "n"}}),
             &[
-                "spec.resourceAttributes: Invalid value: \"null\": exactly one of",
+                "spec.resourceAttributes: Invalid value: null: exactly one of",
                 "spec.user: Invalid value: \"\": at least one of user or group must be specified",
                 "metadata: Invalid value: {\"name\":\"n\"}: must be empty",
             ],

@@ -69,8 +69,8 @@ fn driver(driver: &Value, path: &Path<'_>, errors: &mut ErrorList) {
 
 /// What a driver said stays, but for how many volumes there may be.
 fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
-    let path = Path::new("spec");
-    let path = path.child("drivers");
+    // Upstream names the type.
+    let path = Path::new("CSINodeDriver");
     let fixed = |driver: &Value| {
         let mut driver = driver.clone();
         driver.remove("allocatable");
@@ -78,9 +78,8 @@ fn validate_update(new: &Value, old: &Value, errors: &mut ErrorList) {
     };
     for old in old.part("spec").items("drivers") {
         for new in new.part("spec").items("drivers") {
-            let (new, old) = (fixed(new), fixed(old));
-            if new.text("name") == old.text("name") && !same(&new, &old) {
-                errors.push(FieldError::invalid(&path, new, check::IMMUTABLE));
+            if new.text("name") == old.text("name") && !same(&fixed(new), &fixed(old)) {
+                errors.push(FieldError::invalid(&path, new.clone(), check::IMMUTABLE));
             }
         }
     }
@@ -119,7 +118,7 @@ mod tests {
         other["allocatable"]["count"] = json!(6);
         check_update(&RULES, &node(json!([one])), &node(json!([other])), &[]);
         other["nodeID"] = json!("j");
-        let expect = ["spec.drivers: Invalid value: {"];
+        let expect = ["CSINodeDriver: Invalid value: {"];
         check_update(&RULES, &node(json!([one])), &node(json!([other])), &expect);
         let expect = json!(["n", 1, "<unknown>"]);
         assert_eq!(Value::from(row(&RULES, &node(json!([one])), 0)), expect);

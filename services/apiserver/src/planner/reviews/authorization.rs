@@ -304,7 +304,7 @@ mod tests {
             Review::Subject,
             &invalid(
                 "SubjectAccessReview",
-                "spec.resourceAttributes: Invalid value: \"null\": exactly one of nonResourceAttributes or resourceAttributes must be specified",
+                "spec.resourceAttributes: Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
             ),
         );
         check(

@@ -210,6 +210,12 @@ fn pods_of_a_job_that_has_not_begun_can_be_moved() {
     check_update(&RULES, &started, &new, &expect);
     new["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
     check_update(&RULES, &old, &new, &expect);
+    let mut unlabelled = old.clone();
+    unlabelled["spec"]["template"]["metadata"]["labels"] =
+        json!({"batch.kubernetes.io/controller-uid": "u", "controller-uid": "u", "job-name": "j"});
+    let expect =
+        "spec.template.metadata.labels[batch.kubernetes.io/job-name]: Required value: must be 'j'";
+    check_update(&RULES, &old, &unlabelled, &[expect]);
 }
 
 #[test]

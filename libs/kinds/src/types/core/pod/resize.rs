@@ -78,6 +78,19 @@ pub fn validate(new: &Value, old: &Value, errors: &mut ErrorList) {
         let message = "Pod running on node without support for resize";
         errors.push(FieldError::forbidden(&spec, message));
     }
+    let known = errors.len();
+    for list in ["containers", "initContainers"] {
+        order(
+            now.items(list),
+            before.items(list),
+            list,
+            &spec.child(list),
+            errors,
+        );
+    }
+    if errors.len() > known {
+        return;
+    }
     let mut masked = now.clone();
     for list in ["initContainers", "containers"] {
         let path = spec.child(list);
@@ -99,6 +112,22 @@ pub fn validate(new: &Value, old: &Value, errors: &mut ErrorList) {
             &spec,
             "only cpu and memory resources are mutable",
         ));
+    }
+}
+
+/// The same containers in the same order.
+fn order(now: &[Value], before: &[Value], list: &str, path: &Path<'_>, errors: &mut ErrorList) {
+    if now.len() != before.len() {
+        let message = format!("{list} may not be added or removed on resize");
+        errors.push(FieldError::forbidden(path, message));
+        return;
+    }
+    for (index, (new, old)) in now.iter().zip(before).enumerate() {
+        if new.text("name") != old.text("name") {
+            let message = format!("{list} may not be renamed or reordered on resize");
+            let path = path.index(index);
+            errors.push(FieldError::forbidden(&path.child("name"), message));
+        }
     }
 }
 

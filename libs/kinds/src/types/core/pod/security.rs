@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use objects::field::{ErrorList, FieldError, Path};
 use serde_json::Value;
 
-use super::windows;
+use super::{container, windows};
 use crate::{
     check::value::{id, one_of, optional_one_of, required},
     types::core::file_path,
@@ -207,6 +207,7 @@ pub(super) fn validate_host_users(spec: &Value, path: &Path<'_>, errors: &mut Er
     if spec.part("hostUsers") != &Value::Bool(false) {
         return;
     }
+    let message = "when `hostUsers` is false";
     // The second and third name are upstream's own spelling.
     for (field, shown) in [
         ("hostNetwork", "hostNetwork"),
@@ -214,8 +215,13 @@ pub(super) fn validate_host_users(spec: &Value, path: &Path<'_>, errors: &mut Er
         ("hostIPC", "HostIPC"),
     ] {
         if spec.flag(field) {
-            let message = "when `pod.Spec.HostUsers` is false";
             errors.push(FieldError::forbidden(&path.child(shown), message));
         }
     }
+    // Devices cannot be mapped to other users.
+    container::visit(spec, path, |container, path| {
+        if !container.items("volumeDevices").is_empty() {
+            errors.push(FieldError::forbidden(&path.child("volumeDevices"), message));
+        }
+    });
 }

@@ -362,7 +362,12 @@ fn mistakes_in_the_rest() {
     );
     check(
         json!({"hostUsers": false, "hostNetwork": true}),
-        &["spec.hostNetwork: Forbidden: when `pod.Spec.HostUsers` is false"],
+        &["spec.hostNetwork: Forbidden: when `hostUsers` is false"],
+    );
+    check(
+        json!({"hostUsers": false, "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}],
+            "containers": [{"name": "c", "image": "i", "volumeDevices": [{"name": "v", "devicePath": "/dev/a"}]}]}),
+        &["spec.containers[0].volumeDevices: Forbidden: when `hostUsers` is false"],
     );
     check(
         json!({"os": {"name": "windows"}, "securityContext": {"runAsUser": 1}}),

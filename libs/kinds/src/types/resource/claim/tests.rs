@@ -31,7 +31,7 @@ fn requests() {
         &[
             "spec.devices.requests[0].name: Invalid value: \"-\"",
             "spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required",
-            "spec.devices.requests[1]: Invalid value: \"null\": exactly one of `exactly` or `firstAvailable` is required, but multiple",
+            "spec.devices.requests[1]: Invalid value: null: exactly one of `exactly` or `firstAvailable` is required, but multiple",
             "spec.devices.requests[2].exactly.deviceClassName: Required value",
             "spec.devices.requests[2].exactly.count: Invalid value: -1: must be greater than zero",
             "spec.devices.requests[2].exactly.selectors[0].cel: Required value",

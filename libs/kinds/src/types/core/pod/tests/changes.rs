@@ -170,6 +170,14 @@ fn containers_are_resized() {
             "spec: Forbidden: only cpu and memory resources are mutable",
         ],
     );
+    check(
+        &with("1", "1"),
+        &created_with(json!({"containers": [{"name": "other", "image": "i"}]})),
+        &[
+            "spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing",
+            "spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize",
+        ],
+    );
 }
 
 #[test]
