@@ -15,7 +15,7 @@ pub const HISTORY_MAX: usize = 16_384;
 pub const HISTORY_SECONDS: u64 = 75;
 /// Bytes of the objects in the history, whatever the number of its events: a client that writes the largest object again and again
 /// must not fill the memory.
-pub const HISTORY_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(super) const HISTORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// A change of one object.
 #[derive(Debug)]
@@ -105,8 +105,9 @@ impl Objects {
         self.history.push_back(event.clone());
         while let Some(oldest) = self.history.front() {
             let old = oldest.at + HISTORY_SECONDS < now;
-            let many = self.history.len() > HISTORY_MAX || self.history_bytes > HISTORY_BYTES_MAX;
-            if !many && !(old && self.history.len() > HISTORY_MIN) {
+            let large = self.history_bytes > HISTORY_BYTES_MAX;
+            let many = self.history.len() > if old { HISTORY_MIN } else { HISTORY_MAX };
+            if !large && !many {
                 break;
             }
             self.history_bytes -= oldest.size();
