@@ -34,6 +34,9 @@ pub struct Suite {
     pub budget_seconds: u64,
     /// Needs the release image; else the programs alone.
     pub image: bool,
+    /// Tests of an integration test that run at once. One, where they are of nodes or of time: two cores do not make two guests
+    /// faster.
+    pub at_once: u8,
 }
 
 impl Suite {
@@ -52,6 +55,7 @@ pub const SUITES: &[Suite] = &[
         runs: Runs::Workspace,
         budget_seconds: 330,
         image: true,
+        at_once: 1,
     },
     Suite {
         name: "documentation",
@@ -59,6 +63,7 @@ pub const SUITES: &[Suite] = &[
         runs: Runs::Documentation,
         budget_seconds: 60,
         image: false,
+        at_once: 1,
     },
     Suite {
         name: "fuzz",
@@ -66,6 +71,7 @@ pub const SUITES: &[Suite] = &[
         runs: Runs::Component("fuzz_seeds"),
         budget_seconds: 30,
         image: false,
+        at_once: 1,
     },
     Suite {
         name: "store_simulation",
@@ -73,6 +79,7 @@ pub const SUITES: &[Suite] = &[
         runs: Runs::Component("store_simulation"),
         budget_seconds: 75,
         image: false,
+        at_once: 1,
     },
     integration(
         "image",
@@ -82,7 +89,7 @@ pub const SUITES: &[Suite] = &[
     integration(
         "sandbox_supervisor",
         "crash, back-off, floods, children and descriptors, failed phases",
-        150,
+        90,
     ),
     integration(
         "sandbox_control",
@@ -114,12 +121,15 @@ pub const SUITES: &[Suite] = &[
         "etcdctl, etcdutl, curl and a client library see the store as they see etcd 3.5",
         100,
     ),
-    programs(
-        "api_clients",
-        "kubectl, the Python client and the crate kube see the API as they expect it, over our store and over etcd; hostile \
+    Suite {
+        at_once: 2,
+        ..programs(
+            "api_clients",
+            "kubectl, the Python client and the crate kube see the API as they expect it, over our store and over etcd; hostile \
          clients; a store that is away, slow, or has gone back",
-        120,
-    ),
+            180,
+        )
+    },
     programs(
         "store_faults",
         "the store is killed 200 times, stopped, its log damaged, its disk full: nothing is lost",
@@ -154,6 +164,7 @@ const fn integration(name: &'static str, about: &'static str, budget_seconds: u6
         runs: Runs::Integration(name),
         budget_seconds,
         image: true,
+        at_once: 1,
     }
 }
 

@@ -164,9 +164,8 @@ fn suite_command(suite: &Suite) -> Result<Command> {
         Runs::Component(_) => {
             command.args(["--", "--nocapture"]);
         }
-        // One node at a time: two cores do not make two guests faster.
         Runs::Integration(_) => {
-            command.args(["--", "--test-threads=1"]);
+            command.args(["--", &format!("--test-threads={}", suite.at_once)]);
         }
     }
     Ok(command)
