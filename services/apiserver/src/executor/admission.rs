@@ -20,18 +20,22 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tokio::time::sleep;
+use tokio::{sync::Semaphore, time::sleep};
 
 /// Pauses before the store is asked again for what will be there soon; upstream's. Random, so that pods of one workload do not come
 /// all at once.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_SPREAD: Duration = Duration::from_millis(100);
 
+/// Requests that wait so at once: each holds the slot of a write. Beyond it, what is not there is not there.
+const WAITING_MAX: usize = 16;
+
 /// Who may change or refuse what is written.
 #[derive(Debug)]
 pub struct Admission {
     chain: Chain,
     cache: Cache,
+    waiting: Semaphore,
 }
 
 /// Admission, and what it is asked about.
@@ -47,7 +51,11 @@ impl Admission {
     /// This chain over this cache.
     #[must_use]
     pub fn new(chain: Chain, cache: Cache) -> Self {
-        Self { chain, cache }
+        Self {
+            chain,
+            cache,
+            waiting: Semaphore::new(WAITING_MAX),
+        }
     }
 
     fn place(&self, kind: Kind) -> Result<Place, Status> {
@@ -67,8 +75,15 @@ impl Admission {
         let key = self.cache.store_key(self.place(lookup.kind)?, &key);
         let pause =
             PAUSE_MIN + PAUSE_SPREAD.mul_f64(f64::from(random::number32()) / f64::from(u32::MAX));
+        let mut waiting = None;
         for attempt in 0..lookup.attempts() {
             if attempt > 0 {
+                if waiting.is_none() {
+                    waiting = self.waiting.try_acquire().ok();
+                }
+                if waiting.is_none() {
+                    break;
+                }
                 sleep(pause).await;
             }
             let found = self.cache.store().get(key.clone()).await;

@@ -23,6 +23,9 @@ const WORTH_IT: u64 = 128 * 1024;
 /// Compressions at once: each has some 300 KiB for as long as its client takes to read. Beyond it, answers go as they are.
 const AT_ONCE: usize = 32;
 
+/// Compressed at one go.
+const PIECE: usize = 64 * 1024;
+
 /// Compresses some answers.
 #[derive(Debug)]
 pub struct Compressor(Arc<Semaphore>);
@@ -36,6 +39,8 @@ impl Default for Compressor {
 /// A body, compressed while it is sent.
 pub struct Compressed {
     body: Body,
+    /// Of the body, and not compressed yet.
+    rest: Bytes,
     /// None: its end is sent.
     encoder: Option<GzEncoder<Vec<u8>>>,
     _slot: OwnedSemaphorePermit,
@@ -59,6 +64,7 @@ impl Compressor {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
         let compressed = Box::new(Compressed {
             body,
+            rest: Bytes::new(),
             encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
             _slot: slot,
         });
@@ -73,6 +79,17 @@ impl Compressed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, std::io::Error>>> {
         while let Some(encoder) = &mut self.encoder {
+            if !self.rest.is_empty() {
+                let piece = self.rest.split_to(self.rest.len().min(PIECE));
+                encoder.write_all(&piece)?;
+                let ready = std::mem::take(encoder.get_mut());
+                if !ready.is_empty() {
+                    return Poll::Ready(Some(Ok(ready.into())));
+                }
+                // Others come in between: a piece takes part of a millisecond.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
                 return Poll::Pending;
             };
@@ -81,11 +98,7 @@ impl Compressed {
                 let rest = self.encoder.take().map(GzEncoder::finish).transpose();
                 return Poll::Ready(rest.transpose().map(|rest| rest.map(Bytes::from)));
             };
-            encoder.write_all(&data)?;
-            let ready = std::mem::take(encoder.get_mut());
-            if !ready.is_empty() {
-                return Poll::Ready(Some(Ok(ready.into())));
-            }
+            self.rest = data;
         }
         Poll::Ready(None)
     }

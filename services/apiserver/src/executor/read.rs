@@ -278,6 +278,7 @@ impl Where<'_> {
                 if listed { Begin::All } else { Begin::Now }
             }
             Version::NotOlderThan(version) | Version::Exact(version) => {
+                self.cache.loaded().await;
                 if options.initial_events {
                     self.reach(version).await?;
                     Begin::All

@@ -23,8 +23,11 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use objects::status::Status;
-use std::time::Duration;
-use tokio::time::timeout;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, interval_at, timeout},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -41,6 +44,10 @@ const VERSION: &str = "13";
 const MESSAGE_MAX: usize = 16 * 1024;
 /// Longest time for one message to be taken by the client's system.
 const SEND_MAX: Duration = Duration::from_secs(30);
+/// Sockets at once: browsers and the like.
+const SOCKETS_MAX: usize = 1_024;
+/// Signs of life, against clients that are gone without a word: one that has said nothing since the last has gone.
+const PING_EVERY: Duration = Duration::from_secs(30);
 /// The protocol in whose name a token is hidden is not one that we speak.
 const BEARER: &str = "base64url.bearer.";
 
@@ -50,18 +57,41 @@ pub fn is_asked(headers: &HeaderMap) -> bool {
     has(headers, &CONNECTION, "upgrade") && has(headers, &UPGRADE, "websocket")
 }
 
-/// Agrees to it, and sends the body that the request would have been answered with.
-///
-/// # Errors
-/// The answer to the client: its handshake is not one.
-pub fn upgrade(mut request: Request<Incoming>, body: Body) -> Result<Response<Body>, Status> {
-    let response = agree(request.headers())?;
-    let upgrade = hyper::upgrade::on(&mut request);
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // It ends with its body, or its connection.
-        tokio::spawn(send(upgrade, body));
+/// Sockets that are open. The listener does not count them: to it, their connections have ended.
+#[derive(Debug)]
+pub struct Sockets(Arc<Semaphore>);
+
+impl Default for Sockets {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(SOCKETS_MAX)))
     }
-    Ok(response)
+}
+
+impl Sockets {
+    /// Agrees to a handshake, and sends the body that the request would have been answered with.
+    ///
+    /// # Errors
+    /// The answer to the client: its handshake is not one, or there are too many sockets.
+    pub fn upgrade(
+        &self,
+        mut request: Request<Incoming>,
+        body: Body,
+    ) -> Result<Response<Body>, Status> {
+        let slot = Arc::clone(&self.0).try_acquire_owned();
+        let slot = slot.map_err(|_| {
+            Status::too_many_requests("Too many requests, please try again later.", 1)
+        })?;
+        let response = agree(request.headers())?;
+        let upgrade = hyper::upgrade::on(&mut request);
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            // It ends with its body, or its connection.
+            tokio::spawn(async move {
+                send(upgrade, body).await;
+                drop(slot);
+            });
+        }
+        Ok(response)
+    }
 }
 
 /// The answer to a handshake.
@@ -102,6 +132,8 @@ async fn send(upgrade: OnUpgrade, mut body: Body) {
         .max_frame_size(Some(MESSAGE_MAX));
     let io = TokioIo::new(upgraded);
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let mut ticks = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+    let mut heard = true;
     loop {
         let lines = tokio::select! {
             frame = body.frame() => match frame {
@@ -110,9 +142,19 @@ async fn send(upgrade: OnUpgrade, mut body: Body) {
             },
             said = socket.next() => match said {
                 // Pings are answered below us; what else is said means nothing.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Text(_) | Message::Binary(_))) => continue,
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Text(_) | Message::Binary(_))) => {
+                    heard = true;
+                    continue;
+                }
                 _ => return,
             },
+            _ = ticks.tick() => {
+                let ping = socket.send(Message::Ping(Bytes::new()));
+                if !std::mem::take(&mut heard) || !matches!(timeout(SEND_MAX, ping).await, Ok(Ok(()))) {
+                    return;
+                }
+                continue;
+            }
         };
         for line in split(lines) {
             let Ok(text) = Utf8Bytes::try_from(line) else {

@@ -21,7 +21,7 @@ use super::{
     flow::{Flow, Load},
     metrics::Metrics,
     tokens::Tokens,
-    websocket,
+    websocket::{self, Sockets},
 };
 use crate::planner::{
     authorization::Action,
@@ -79,6 +79,7 @@ struct Inner {
     born: AtomicBool,
     flow: Flow,
     compressor: Compressor,
+    sockets: Sockets,
 }
 
 impl Api {
@@ -106,6 +107,7 @@ impl Api {
                 born: AtomicBool::new(false),
                 flow: Flow::default(),
                 compressor: Compressor::default(),
+                sockets: Sockets::default(),
             }),
             peer: None,
         }
@@ -231,7 +233,7 @@ impl Api {
             Verb::Watch => {
                 let answer = self.watch(&ask, enter(Load::Watch)?).await?;
                 if websocket::is_asked(request.headers()) {
-                    return websocket::upgrade(request, answer.into_body());
+                    return self.inner.sockets.upgrade(request, answer.into_body());
                 }
                 Ok(answer)
             }

@@ -5,7 +5,7 @@ use super::super::{
     cache::Place,
     parts,
     read::{Where, unavailable},
-    write::{Target, Written, context},
+    write::{self, Target, Written},
 };
 use super::{
     Api,
@@ -22,8 +22,15 @@ use crate::planner::{
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
 use kinds::Verb;
-use objects::{metadata::Metadata, status::Status};
+use objects::{
+    metadata::Metadata,
+    status::{Reason, Status},
+};
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Names that are made up for one object; upstream's.
+const NAMES_MAX: usize = 8;
 
 impl Api {
     pub(super) async fn write(
@@ -31,7 +38,7 @@ impl Api {
         ask: &Ask<'_>,
         body: &Bytes,
     ) -> Result<Response<Body>, Status> {
-        let context = context(validation(ask.query)?);
+        let context = write::context(validation(ask.query)?);
         let dry_run = dry_run(ask.query)?;
         if ask.served.resource.name == "bindings" {
             return self.bind(ask, body, &context, dry_run).await;
@@ -66,13 +73,38 @@ impl Api {
         match ask.asked.verb {
             Verb::Create => {
                 let given = ask.given(body)?;
-                let plan = |hooks: Hooks<'_>| {
-                    let mut planned =
-                        plan::create(ask.served, ask.namespace(), &given, &context, hooks)?;
-                    name_requester(ask, &mut planned);
-                    self.not_escalating(ask, planned, None)
+                let generated = AtomicBool::new(false);
+                let create = async |context: &plan::Context| {
+                    let plan = |hooks: Hooks<'_>| {
+                        let mut planned =
+                            plan::create(ask.served, ask.namespace(), &given, context, hooks)?;
+                        if let Planned::Write { object, .. } = &planned {
+                            let named = Metadata::of(object).generate_name().is_empty();
+                            generated.store(!named, Ordering::Relaxed);
+                        }
+                        name_requester(ask, &mut planned);
+                        self.not_escalating(ask, planned, None)
+                    };
+                    target(&name).create(plan).await
                 };
-                let written = target(&name).create(plan).await?;
+                let mut written = create(&context).await;
+                for _ in 1..NAMES_MAX {
+                    match &written {
+                        // Another has the name that was made up.
+                        Err(status)
+                            if status.reason == Reason::AlreadyExists
+                                && generated.load(Ordering::Relaxed) =>
+                        {
+                            written = create(&write::context(context.validation)).await;
+                        }
+                        _ => break,
+                    }
+                }
+                let written = written?;
+                if is_namespace(ask.served) {
+                    // As with its end: one of its name may have gone just now.
+                    self.inner.cache.reach(written.revision).await;
+                }
                 self.written(ask, written, StatusCode::CREATED)
             }
             Verb::Update => {
