@@ -17,7 +17,7 @@ use crate::planner::{
     negotiate::{self, Form},
     options::ListOptions,
     served::{Part, Served},
-    write::{self as plan, Body as Given, Hooks, Planned, Scope},
+    write::{self as plan, Body as Given, Hooks, Planned, Scope, name_requester},
 };
 use bytes::Bytes;
 use hyper::{Response, StatusCode};
@@ -78,11 +78,11 @@ impl Api {
                     let plan = |hooks: Hooks<'_>| {
                         let mut planned =
                             plan::create(ask.served, ask.namespace(), &given, context, hooks)?;
-                        if let Planned::Write { object, .. } = &planned {
+                        if let Planned::Write { object, .. } = &mut planned {
                             let named = Metadata::of(object).generate_name().is_empty();
                             generated.store(!named, Ordering::Relaxed);
+                            name_requester(ask.served, ask.user, object);
                         }
-                        name_requester(ask, &mut planned);
                         self.not_escalating(ask, planned, None)
                     };
                     target(&name).create(plan).await
@@ -337,20 +337,6 @@ impl Api {
 
 fn is_namespace(served: &Served) -> bool {
     served.stored.group.is_empty() && served.stored.name == "namespaces"
-}
-
-/// A request for a certificate says who asks: it is signed, or not, for him.
-fn name_requester(ask: &Ask<'_>, planned: &mut Planned) {
-    let stored = ask.served.stored;
-    if (stored.group, stored.name) != ("certificates.k8s.io", "certificatesigningrequests") {
-        return;
-    }
-    if let Planned::Write { object, .. } = planned
-        && let Some(Value::Object(spec)) = object.get_mut("spec")
-        && let Value::Object(user) = ask.user.to_value()
-    {
-        spec.extend(user);
-    }
 }
 
 /// Whether a removal is answered with what was removed; for others, with that it was done.

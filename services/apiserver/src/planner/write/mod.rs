@@ -15,11 +15,13 @@ mod body;
 mod create;
 mod delete;
 pub mod parts;
+mod requester;
 mod update;
 
 pub use body::{Body, Format, PatchType};
 pub use create::create;
 pub use delete::{DeleteOptions, Propagation, delete};
+pub use requester::name_requester;
 pub use update::{Scope, patch, update};
 
 use super::{admission::Review, served::Served};
