@@ -26,8 +26,13 @@ impl Memory {
 
     /// Content of a file that is there.
     pub(super) fn content(&self, name: &str) -> Vec<u8> {
-        let file = self.open(name).expect("it is there");
+        let file = self.file(name).expect("it is there");
         file.bytes().clone()
+    }
+
+    fn file(&self, name: &str) -> io::Result<Bytes> {
+        let file = self.files().get(name).cloned();
+        file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn files(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
@@ -36,8 +41,6 @@ impl Memory {
 }
 
 impl Disk for Memory {
-    type File = Bytes;
-
     /// There is always room: a target's input is small.
     fn free(&self) -> io::Result<u64> {
         Ok(u64::MAX)
@@ -47,15 +50,14 @@ impl Disk for Memory {
         Ok(self.files().keys().cloned().collect())
     }
 
-    fn open(&self, name: &str) -> io::Result<Bytes> {
-        let file = self.files().get(name).cloned();
-        file.ok_or_else(|| io::ErrorKind::NotFound.into())
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.file(name)?))
     }
 
-    fn create(&self, name: &str) -> io::Result<Bytes> {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let file = Bytes::default();
         self.files().insert(name.to_owned(), file.clone());
-        Ok(file)
+        Ok(Arc::new(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

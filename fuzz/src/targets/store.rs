@@ -33,12 +33,12 @@ use orlop_store::{
     },
     planner::{command::Command, revision::Revision, state::State},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The only segment of a log that has just begun.
 fn segment() -> (Memory, String) {
     let disk = Memory::default();
-    let (log, _) = Log::open(disk.clone(), settings()).expect("an empty disk");
+    let (log, _) = Log::open(Arc::new(disk.clone()), settings()).expect("an empty disk");
     drop(log);
     let name = disk.list().expect("in memory").remove(0);
     (disk, name)
@@ -58,12 +58,12 @@ fn settings() -> Settings {
 pub(crate) fn log(bytes: &[u8]) {
     let (_, name) = segment();
     let disk = Memory::with(&name, bytes);
-    let entries = |log: &Log<Memory>| -> Vec<Vec<u8>> {
+    let entries = |log: &Log| -> Vec<Vec<u8>> {
         (log.first()..log.next())
             .map(|index| log.read(index).expect("it was checked when it was opened"))
             .collect()
     };
-    let Ok((mut log, _)) = Log::open(disk.clone(), settings()) else {
+    let Ok((mut log, _)) = Log::open(Arc::new(disk.clone()), settings()) else {
         return;
     };
     let found = entries(&log);
@@ -73,7 +73,7 @@ pub(crate) fn log(bytes: &[u8]) {
         .expect("a log that is open");
     Unsynced::sync(&appended).expect("in memory");
     drop(log);
-    let (log, recovered) = Log::open(disk, settings()).expect("it was whole");
+    let (log, recovered) = Log::open(Arc::new(disk), settings()).expect("it was whole");
     assert_eq!(recovered.cut_bytes, 0);
     let again = entries(&log);
     assert_eq!(again[..found.len()], found);
@@ -83,7 +83,7 @@ pub(crate) fn log(bytes: &[u8]) {
 pub(crate) fn logs() -> Vec<Vec<u8>> {
     let make = |appends: &[(u64, &[&[u8]])]| {
         let (disk, name) = segment();
-        let (mut log, _) = Log::open(disk.clone(), settings()).expect("it was just made");
+        let (mut log, _) = Log::open(Arc::new(disk.clone()), settings()).expect("it was just made");
         for (index, payloads) in appends {
             let appended = log.append(*index, payloads).expect("in order");
             Unsynced::sync(&appended).expect("in memory");

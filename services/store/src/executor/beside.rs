@@ -13,6 +13,9 @@ use std::{
 /// What a [`Worker`] does each time.
 pub type Step = Box<dyn FnMut() + Send>;
 
+/// What is done once, beside others.
+pub type Job = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
 /// Work that is being done.
 pub type Work<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
 
@@ -101,14 +104,12 @@ fn work(shared: &Shared, mut step: Step) {
     }
 }
 
-/// Does work on one of the runtime's threads for what blocks.
+/// Does a job on one of the runtime's threads for what blocks.
 ///
 /// # Errors
-/// The work's.
-pub async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
+/// The job's.
+pub async fn blocking(job: Job) -> io::Result<()> {
+    tokio::task::spawn_blocking(job)
         .await
         .map_err(io::Error::other)?
 }

@@ -12,7 +12,7 @@
 //! [`Cell::replace`] returns. So a cut leaves the old value or the new one, and a value that fails its
 //! checksum was damaged afterwards: it is named and refused, never taken for "no value".
 
-use super::disk::{Disk, File};
+use super::disk::Disk;
 use std::io;
 
 const MAGIC: &[u8; 8] = b"ORLOPCEL";
@@ -72,7 +72,7 @@ impl Cell {
     ///
     /// # Errors
     /// The disk's, or the file is damaged.
-    pub fn read(&self, disk: &impl Disk) -> Result<Option<Vec<u8>>, CellError> {
+    pub fn read(&self, disk: &dyn Disk) -> Result<Option<Vec<u8>>, CellError> {
         let file = match disk.open(self.name) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -97,7 +97,7 @@ impl Cell {
     ///
     /// # Errors
     /// The disk's, or the value is too large.
-    pub fn replace(&self, disk: &impl Disk, value: &[u8]) -> Result<(), CellError> {
+    pub fn replace(&self, disk: &dyn Disk, value: &[u8]) -> Result<(), CellError> {
         if value.len() > VALUE_BYTES_MAX {
             return Err(CellError::TooLarge {
                 name: self.name.to_owned(),

@@ -9,12 +9,7 @@
 //! While a flush runs, the next group gathers: the busier the log, the larger the groups. Groups need no timer and add no
 //! delay to a writer who is alone.
 
-use super::{
-    beside::Worker,
-    disk::{Disk, File},
-    durations::Durations,
-    log::Unsynced,
-};
+use super::{beside::Worker, disk::Disk, durations::Durations, log::Unsynced};
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -27,29 +22,29 @@ pub type Done = Box<dyn FnOnce(Option<io::Error>) + Send>;
 /// blocks until the flush that runs is over.
 pub const WAITING_MAX: usize = 4096;
 
-struct Shared<F> {
-    waiting: Mutex<Vec<(Unsynced<F>, Done)>>,
+struct Shared {
+    waiting: Mutex<Vec<(Unsynced, Done)>>,
     taken: Condvar,
 }
 
-impl<F> Shared<F> {
-    fn lock(&self) -> MutexGuard<'_, Vec<(Unsynced<F>, Done)>> {
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Unsynced, Done)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The worker that flushes. When dropped, it serves who waits, and ends.
-pub struct GroupCommit<F: File> {
-    shared: Arc<Shared<F>>,
+pub struct GroupCommit {
+    shared: Arc<Shared>,
     worker: Box<dyn Worker>,
 }
 
-impl<F: File> GroupCommit<F> {
+impl GroupCommit {
     /// Has a worker of the log's disk flush; `flushes` counts how long that takes.
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(disk: &impl Disk<File = F>, flushes: Durations) -> io::Result<Self> {
+    pub fn start(disk: &dyn Disk, flushes: Durations) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
             taken: Condvar::new(),
@@ -60,7 +55,7 @@ impl<F: File> GroupCommit<F> {
     }
 
     /// Asks for what was appended to be made durable. `done` is called by the worker, in the order of calls.
-    pub fn submit(&self, unsynced: Unsynced<F>, done: Done) {
+    pub fn submit(&self, unsynced: Unsynced, done: Done) {
         let mut waiting = self.shared.lock();
         while waiting.len() >= WAITING_MAX {
             waiting = self
@@ -76,7 +71,7 @@ impl<F: File> GroupCommit<F> {
 }
 
 /// One flush for all who wait now.
-fn flush<F: File>(shared: &Shared<F>, flushes: &Durations) {
+fn flush(shared: &Shared, flushes: &Durations) {
     let group = std::mem::take(&mut *shared.lock());
     shared.taken.notify_all();
     // The log makes a segment durable before it begins the next, so the last one's flush covers all.
@@ -103,14 +98,16 @@ mod tests {
     /// Ten times what a flush in memory may take on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    fn log(disk: &Simulated) -> Log<Simulated> {
+    fn log(disk: &Simulated) -> Log {
         let settings = Settings {
             segment_bytes: SEGMENT_BYTES,
             purged: 0,
             checkpointed: 0,
             random: Box::new(|| 7),
         };
-        Log::open(disk.clone(), settings).expect("a good disk").0
+        Log::open(Arc::new(disk.clone()), settings)
+            .expect("a good disk")
+            .0
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What is written is durable only after [`File::sync`]; which files there are, only after [`Disk::sync`].
 
-use super::beside::{Step, Thread, Work, Worker, blocking};
+use super::beside::{Job, Step, Thread, Work, Worker, blocking};
 use std::{
     fs::{self, OpenOptions},
     io,
@@ -10,12 +10,10 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use tokio::sync::oneshot;
 
-/// A directory.
+/// A directory. Whoever uses one does not know which: what stands on it (Raft, and gRPC) would else be compiled again for each.
 pub trait Disk: Send + Sync + 'static {
-    /// One of its files.
-    type File: File;
-
     /// Names of its files, sorted.
     ///
     /// # Errors
@@ -26,13 +24,13 @@ pub trait Disk: Send + Sync + 'static {
     ///
     /// # Errors
     /// `NotFound`, or the disk's.
-    fn open(&self, name: &str) -> io::Result<Self::File>;
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>>;
 
     /// Makes a file, empty; one of that name is replaced.
     ///
     /// # Errors
     /// The disk's.
-    fn create(&self, name: &str) -> io::Result<Self::File>;
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>>;
 
     /// Gives a file another name; one of that name is replaced, in one step.
     ///
@@ -52,15 +50,12 @@ pub trait Disk: Send + Sync + 'static {
     /// The disk's.
     fn sync(&self) -> io::Result<()>;
 
-    /// Does work that waits for this disk, without holding up anybody but the caller.
+    /// Does a job that waits for this disk, without holding up anybody but the caller. `run` is more convenient.
     ///
     /// # Errors
-    /// The work's.
-    fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Work<T> {
-        Box::pin(blocking(work))
+    /// The job's.
+    fn carry_out(&self, job: Job) -> Work<()> {
+        Box::pin(blocking(job))
     }
 
     /// Somebody who does a step of such work whenever he is woken.
@@ -78,8 +73,30 @@ pub trait Disk: Send + Sync + 'static {
     fn free(&self) -> io::Result<u64>;
 }
 
+impl dyn Disk {
+    /// Does work that waits for this disk, without holding up anybody but the caller.
+    ///
+    /// # Errors
+    /// The work's.
+    pub fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Work<T> {
+        let (give, mut given) = oneshot::channel();
+        let job = self.carry_out(Box::new(move || {
+            // Whoever asked may have stopped waiting.
+            let _ = give.send(work()?);
+            Ok(())
+        }));
+        Box::pin(async move {
+            job.await?;
+            given.try_recv().map_err(io::Error::other)
+        })
+    }
+}
+
 /// A file, shared by whoever reads, writes and flushes it.
-pub trait File: Clone + Send + Sync + 'static {
+pub trait File: Send + Sync + 'static {
     /// Its length.
     ///
     /// # Errors
@@ -133,8 +150,6 @@ impl Directory {
 }
 
 impl Disk for Directory {
-    type File = Arc<fs::File>;
-
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -147,13 +162,13 @@ impl Disk for Directory {
         Ok(names)
     }
 
-    fn open(&self, name: &str) -> io::Result<Self::File> {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).open(self.path.join(name))?;
         Ok(Arc::new(file))
     }
 
-    fn create(&self, name: &str) -> io::Result<Self::File> {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         let mut options = OpenOptions::new();
         let file = options
             .read(true)
@@ -182,7 +197,7 @@ impl Disk for Directory {
     }
 }
 
-impl File for Arc<fs::File> {
+impl File for fs::File {
     fn length(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }

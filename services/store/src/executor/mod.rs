@@ -7,8 +7,6 @@ pub mod commit;
 pub mod descriptors;
 pub mod disk;
 pub mod durations;
-#[cfg(test)]
-mod full_disk_tests;
 pub mod gateway;
 pub mod http;
 #[cfg(test)]

@@ -121,7 +121,8 @@ pub struct CacheBytes {
 /// The file of records.
 pub struct RecordFile {
     shared: Arc<Shared>,
-    length: Box<dyn Fn() -> io::Result<u64> + Send + Sync>,
+    /// The same that the database has.
+    file: Arc<dyn File>,
     patience: Arc<Patience>,
 }
 
@@ -141,7 +142,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// The disk's; or the file is damaged, or of a later release.
-    pub fn open(disk: &impl Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
+    pub fn open(disk: &dyn Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
         let failed = |operation| move |source| RecordsError::Disk { operation, source };
         let file = match disk.open(NAME) {
             Ok(file) => file,
@@ -158,11 +159,10 @@ impl RecordFile {
         Self::of(file, cache.pages, Arc::new(Cache::new(cache.records)))
     }
 
-    fn of(file: impl File, page_bytes: usize, cache: Arc<Cache>) -> Result<Self, RecordsError> {
-        let measured = file.clone();
+    fn of(file: Arc<dyn File>, page_bytes: usize, cache: Arc<Cache>) -> Result<Self, RecordsError> {
         let patience = Arc::new(Patience::default());
         let backend = Backend {
-            file,
+            file: file.clone(),
             patience: patience.clone(),
         };
         let database = Builder::new()
@@ -179,7 +179,7 @@ impl RecordFile {
                 writing: Mutex::default(),
                 taken: AtomicU64::new(0),
             }),
-            length: Box::new(move || measured.length()),
+            file,
             patience,
         };
         file.prepare()?;
@@ -196,7 +196,7 @@ impl RecordFile {
     /// # Errors
     /// The disk's.
     pub fn bytes(&self) -> Result<u64, RecordsError> {
-        (self.length)().map_err(|source| RecordsError::Disk {
+        self.file.length().map_err(|source| RecordsError::Disk {
             operation: "measure",
             source,
         })
@@ -486,18 +486,18 @@ fn database<E: Into<redb::Error>>(operation: &'static str) -> impl Fn(E) -> Reco
 }
 
 /// redb's view of one of our files.
-struct Backend<F> {
-    file: F,
+struct Backend {
+    file: Arc<dyn File>,
     patience: Arc<Patience>,
 }
 
-impl<F> fmt::Debug for Backend<F> {
+impl fmt::Debug for Backend {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(NAME)
     }
 }
 
-impl<F: File> StorageBackend for Backend<F> {
+impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
         self.file.length()
     }

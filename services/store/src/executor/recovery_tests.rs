@@ -11,7 +11,7 @@ use super::{
 use crate::planner::{command::Command, index::Found, state::State};
 use etcd_proto::etcdserverpb::PutRequest;
 use proptest::prelude::*;
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 const PURGED: Cell = Cell::new("purged");
 
@@ -31,7 +31,7 @@ fn number(bytes: Option<Vec<u8>>) -> u64 {
 /// A member that puts its n-th key with its n-th entry.
 struct Member {
     disk: Simulated,
-    log: Log<Simulated>,
+    log: Log,
     file: RecordFile,
     state: State,
     /// Entries before this are applied.
@@ -54,7 +54,7 @@ impl Member {
                 salt
             }),
         };
-        let (log, _) = Log::open(disk.clone(), settings)?;
+        let (log, _) = Log::open(Arc::new(disk.clone()), settings)?;
         let mut member = Self {
             disk,
             log,

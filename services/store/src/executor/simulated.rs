@@ -139,6 +139,24 @@ impl Simulated {
         }
     }
 
+    /// A file that exists.
+    pub(crate) fn open_file(&self, name: &str) -> io::Result<SimulatedFile> {
+        let state = self.lock();
+        let inode = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(self.file(inode))
+    }
+
+    /// A new file, empty.
+    pub(crate) fn create_file(&self, name: &str) -> io::Result<SimulatedFile> {
+        let mut state = self.lock();
+        state.change()?;
+        let inode = state.inodes.len();
+        state.inodes.push(Inode::default());
+        state.names.insert(name.to_owned(), inode);
+        state.names_changed();
+        Ok(self.file(inode))
+    }
+
     /// The file that was made as this one of all that were ever made here, the first being 0.
     pub(crate) fn file(&self, number: usize) -> SimulatedFile {
         SimulatedFile {
@@ -199,32 +217,16 @@ fn tear(durable: &[u8], now: &[u8], coin: &mut impl FnMut() -> bool) -> Vec<u8> 
 }
 
 impl Disk for Simulated {
-    type File = SimulatedFile;
-
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.lock().names.keys().cloned().collect())
     }
 
-    fn open(&self, name: &str) -> io::Result<Self::File> {
-        let state = self.lock();
-        let inode = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(SimulatedFile {
-            disk: self.clone(),
-            inode,
-        })
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.open_file(name)?))
     }
 
-    fn create(&self, name: &str) -> io::Result<Self::File> {
-        let mut state = self.lock();
-        state.change()?;
-        let inode = state.inodes.len();
-        state.inodes.push(Inode::default());
-        state.names.insert(name.to_owned(), inode);
-        state.names_changed();
-        Ok(SimulatedFile {
-            disk: self.clone(),
-            inode,
-        })
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(self.create_file(name)?))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {

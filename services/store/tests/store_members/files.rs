@@ -7,12 +7,16 @@ use orlop_store::executor::{
     durations::Durations,
     log::{Log, Settings},
 };
-use std::{path::Path, sync::mpsc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 /// Ten times what a flush takes on a slow disk.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn open(path: &Path, purged: u64) -> Log<Directory> {
+fn open(path: &Path, purged: u64) -> Log {
     let settings = Settings {
         segment_bytes: 4096,
         purged,
@@ -20,7 +24,7 @@ fn open(path: &Path, purged: u64) -> Log<Directory> {
         random: Box::new(|| 7),
     };
     let disk = Directory::open(path).expect("a directory");
-    Log::open(disk, settings).expect("whole").0
+    Log::open(Arc::new(disk), settings).expect("whole").0
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use crate::{
     dice::{Dice, Trace},
-    disk::{SimulatedDisk, Storage},
+    disk::Storage,
     network::{Machine, Network},
     rot::{Outcome, Outcomes},
     simulated::Crash,
 };
 use orlop_store::executor::{
     member::{ClusterState, Member, MemberError, Settings, Surroundings},
-    peer::service::PeerService,
+    peer::service::Peering,
     watch,
 };
 use std::{
@@ -21,7 +21,7 @@ use std::{
 #[derive(Clone)]
 pub(crate) struct Running {
     pub(crate) machine: Machine,
-    pub(crate) member: Member<SimulatedDisk>,
+    pub(crate) member: Member,
     gone: watch::Sender<bool>,
 }
 
@@ -122,7 +122,7 @@ impl Cluster {
         let (disk, segments) = storage.handles();
         let surroundings = Surroundings {
             disk: Arc::new(disk),
-            segments,
+            segments: Arc::new(segments),
             connector: self.network.connector(machine, process),
         };
         let started = Member::start(surroundings, settings, Vec::new(), None).await;
@@ -132,8 +132,7 @@ impl Cluster {
         self.trace
             .note(format_args!("machine {machine} starts: {outcome}"));
         let member = started?;
-        self.network
-            .attach(machine, PeerService::server(member.clone()));
+        self.network.attach(machine, Peering::new(member.clone()));
         let mut node = self.node(machine);
         node.is_out = false;
         node.running = Some(Running {

@@ -11,7 +11,7 @@ use crate::{
 };
 pub(crate) use orlop_store::executor::disk::{Disk, File};
 use orlop_store::executor::{
-    beside::{Step, Work, Worker},
+    beside::{Job, Step, Work, Worker},
     watch,
 };
 use std::{
@@ -153,12 +153,12 @@ pub(crate) struct ProcessFile {
 }
 
 impl SimulatedDisk {
-    fn file(&self, file: SimulatedFile) -> ProcessFile {
-        ProcessFile {
+    fn file(&self, file: SimulatedFile) -> Arc<dyn File> {
+        Arc::new(ProcessFile {
             file,
             process: self.process.clone(),
             is_log: self.is_log,
-        }
+        })
     }
 
     fn note(&self, change: impl FnOnce() -> Change) {
@@ -174,21 +174,19 @@ impl ProcessFile {
 }
 
 impl Disk for SimulatedDisk {
-    type File = ProcessFile;
-
     fn list(&self) -> io::Result<Vec<String>> {
         self.process.lives()?;
         self.disk.list()
     }
 
-    fn open(&self, name: &str) -> io::Result<ProcessFile> {
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.process.lives()?;
-        self.disk.open(name).map(|file| self.file(file))
+        self.disk.open_file(name).map(|file| self.file(file))
     }
 
-    fn create(&self, name: &str) -> io::Result<ProcessFile> {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
         self.process.lives()?;
-        let file = self.disk.create(name)?;
+        let file = self.disk.create_file(name)?;
         self.note(|| Change::Create {
             name: name.to_owned(),
         });
@@ -227,17 +225,13 @@ impl Disk for SimulatedDisk {
         self.process.storage.segments.free()
     }
 
-    fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Work<T> {
+    fn carry_out(&self, job: Job) -> Work<()> {
         let process = self.process.clone();
         Box::pin(async move {
             process.storage.wait().await;
-            let done = work()?;
+            job()?;
             process.storage.wait().await;
-            process.lives()?;
-            Ok(done)
+            process.lives()
         })
     }
 

@@ -9,16 +9,13 @@
 //! that is lost is answered by the end of its time. Only Raft's own messages and read indices are repeated: HTTP/2 repeats nothing, and
 //! a proposal that came twice would be carried out twice.
 
-use crate::{
-    dice::{Dice, Trace, hash},
-    disk::SimulatedDisk,
-};
+use crate::dice::{Dice, Trace, hash};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use orlop_store::executor::peer::{
-    proto::{AppendRequest, AppendResponse, append_response::Outcome, peer_server::PeerServer},
-    service::PeerService,
+    proto::{AppendRequest, AppendResponse, append_response::Outcome},
+    service::Peering,
     transport::{Broken, Connect, Transport, Way},
 };
 use orlop_store::executor::watch;
@@ -38,7 +35,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, body::Body, codegen::http};
-use tower::{Service, service_fn, util::BoxCloneSyncService};
+use tower::{service_fn, util::BoxCloneSyncService};
 
 /// A machine, by its place in the cluster.
 pub(crate) type Machine = usize;
@@ -49,7 +46,6 @@ const REPETITION: Duration = Duration::from_millis(50);
 /// Bytes before each of gRPC's messages.
 const PREFIX: usize = 5;
 
-type Server = PeerServer<PeerService<SimulatedDisk>>;
 type Request = http::Request<Body>;
 type Response = http::Response<Body>;
 
@@ -70,7 +66,7 @@ impl Weather {
 }
 
 struct Endpoint {
-    server: Server,
+    server: Peering,
     /// Requests that it answers.
     tasks: Vec<AbortHandle>,
 }
@@ -132,7 +128,7 @@ impl Network {
     }
 
     /// From now on, this answers for this machine.
-    pub(crate) fn attach(&self, machine: Machine, server: Server) {
+    pub(crate) fn attach(&self, machine: Machine, server: Peering) {
         let endpoint = Endpoint {
             server,
             tasks: Vec::new(),
@@ -201,7 +197,7 @@ impl Network {
         let (answer, answered) = oneshot::channel();
         let mut state = self.state();
         if let Some(endpoint) = state.endpoints.get_mut(&to) {
-            let mut server = endpoint.server.clone();
+            let server = endpoint.server.clone();
             let task = tokio::spawn(async move {
                 let response: Result<Response, Infallible> = server.call(request).await;
                 let Ok(response) = response;

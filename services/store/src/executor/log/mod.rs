@@ -121,24 +121,23 @@ struct Place {
     length: u32,
 }
 
-#[derive(Debug)]
-struct Segment<F> {
+struct Segment {
     header: SegmentHeader,
-    file: F,
+    file: Arc<dyn File>,
     length: u64,
     synced: Arc<AtomicU64>,
 }
 
 /// What was appended and may not be durable yet.
-#[derive(Debug, Clone)]
-pub struct Unsynced<F> {
-    file: F,
+#[derive(Clone)]
+pub struct Unsynced {
+    file: Arc<dyn File>,
     length: u64,
     synced: Arc<AtomicU64>,
     failed: Arc<AtomicBool>,
 }
 
-impl<F: File> Unsynced<F> {
+impl Unsynced {
     /// Makes it durable, with everything that was appended before it.
     ///
     /// # Errors
@@ -177,22 +176,22 @@ pub struct Recovered {
 }
 
 /// The log.
-pub struct Log<D: Disk> {
-    disk: D,
+pub struct Log {
+    disk: Arc<dyn Disk>,
     settings: Settings,
-    segments: VecDeque<Segment<D::File>>,
+    segments: VecDeque<Segment>,
     places: VecDeque<Place>,
     /// Index of the first entry, that of `places[0]`.
     first: u64,
     failed: Arc<AtomicBool>,
 }
 
-impl<D: Disk> Log<D> {
+impl Log {
     /// Opens the log of a directory, or begins one.
     ///
     /// # Errors
     /// The disk's; or the log is damaged, or lacks what was purged or checkpointed.
-    pub fn open(disk: D, settings: Settings) -> Result<(Self, Recovered), LogError> {
+    pub fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<(Self, Recovered), LogError> {
         recover::open(disk, settings)
     }
 
@@ -223,7 +222,7 @@ impl<D: Disk> Log<D> {
         &mut self,
         index: u64,
         payloads: &[P],
-    ) -> Result<Unsynced<D::File>, LogError> {
+    ) -> Result<Unsynced, LogError> {
         self.usable()?;
         // The log ends before what was purged only after a purge that failed, which must be done again first.
         if index < self.first.max(self.settings.purged) || index > self.next() {
@@ -267,7 +266,7 @@ impl<D: Disk> Log<D> {
 
     /// Everything appended so far.
     #[must_use]
-    pub fn unsynced(&self) -> Unsynced<D::File> {
+    pub fn unsynced(&self) -> Unsynced {
         let segment = self.last();
         Unsynced {
             file: segment.file.clone(),
@@ -313,7 +312,7 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     /// As for [`Log::append`].
-    pub fn truncate(&mut self, index: u64) -> Result<Unsynced<D::File>, LogError> {
+    pub fn truncate(&mut self, index: u64) -> Result<Unsynced, LogError> {
         self.append::<&[u8]>(index, &[])
     }
 
@@ -419,11 +418,11 @@ impl<D: Disk> Log<D> {
         while self.next() > index && self.places.pop_back().is_some() {}
     }
 
-    fn last(&self) -> &Segment<D::File> {
+    fn last(&self) -> &Segment {
         self.segments.back().expect("never empty")
     }
 
-    fn segment(&self, number: u64) -> &Segment<D::File> {
+    fn segment(&self, number: u64) -> &Segment {
         let oldest = self
             .segments
             .front()

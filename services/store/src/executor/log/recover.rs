@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-pub(super) fn open<D: Disk>(disk: D, settings: Settings) -> Result<(Log<D>, Recovered), LogError> {
+pub(super) fn open(disk: Arc<dyn Disk>, settings: Settings) -> Result<(Log, Recovered), LogError> {
     let (purged, checkpointed) = (settings.purged, settings.checkpointed);
     let mut log = Log {
         disk,
@@ -93,7 +93,7 @@ impl Reading {
     }
 }
 
-impl<D: Disk> Log<D> {
+impl Log {
     /// Numbers of the segments, in order.
     fn numbers(&self) -> Result<Vec<u64>, LogError> {
         let names = self
@@ -216,7 +216,7 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    fn load(&self, number: u64) -> Result<(D::File, Vec<u8>), LogError> {
+    fn load(&self, number: u64) -> Result<(Arc<dyn File>, Vec<u8>), LogError> {
         let fail = |source| disk_error("read", number, source);
         let file = self.disk.open(&name(number)).map_err(fail)?;
         let length = file.length().map_err(fail)?;

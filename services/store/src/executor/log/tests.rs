@@ -20,22 +20,26 @@ fn settings(purged: u64, checkpointed: u64) -> Settings {
     }
 }
 
-fn open(disk: &Simulated) -> Log<Simulated> {
-    Log::open(disk.clone(), settings(0, 0)).expect("whole").0
+fn try_open(disk: &Simulated, settings: Settings) -> Result<(Log, Recovered), LogError> {
+    Log::open(Arc::new(disk.clone()), settings)
 }
 
-fn entries(log: &Log<Simulated>) -> Vec<(u64, Vec<u8>)> {
+fn open(disk: &Simulated) -> Log {
+    try_open(disk, settings(0, 0)).expect("whole").0
+}
+
+fn entries(log: &Log) -> Vec<(u64, Vec<u8>)> {
     (log.first()..log.next())
         .map(|index| (index, log.read(index).expect("in the log")))
         .collect()
 }
 
-fn append(log: &mut Log<Simulated>, index: u64, payloads: &[&str]) {
+fn append(log: &mut Log, index: u64, payloads: &[&str]) {
     let unsynced = log.append(index, payloads).expect("a good disk");
     unsynced.sync().expect("a good disk");
 }
 
-fn texts(log: &Log<Simulated>) -> Vec<String> {
+fn texts(log: &Log) -> Vec<String> {
     entries(log)
         .into_iter()
         .map(|(index, bytes)| format!("{index}={}", String::from_utf8_lossy(&bytes)))
@@ -103,7 +107,7 @@ fn a_segment_whose_entries_were_cut_goes_only_when_its_successor_can_begin() {
     log.checkpointed(1);
     log.purge(1).expect("checkpointed");
     assert_eq!(segments(&disk).len(), 1);
-    let (log, _) = Log::open(disk, settings(1, 1)).expect("whole");
+    let (log, _) = try_open(&disk, settings(1, 1)).expect("whole");
     assert_eq!((log.first(), log.next()), (1, 1));
 }
 
@@ -139,10 +143,10 @@ fn purging_removes_whole_segments_and_never_what_a_restart_needs() {
     assert!(segments(&disk).len() < before);
     assert!(matches!(log.read(9), Err(LogError::OutOfRange { .. })));
     disk.crash(Crash::Clean);
-    let (log, _) = Log::open(disk.clone(), settings(10, 12)).expect("whole");
+    let (log, _) = try_open(&disk, settings(10, 12)).expect("whole");
     assert_eq!((log.first(), log.next()), (10, 20));
     // Who forgot what was purged is told, rather than given a log with a hole.
-    let error = Log::open(disk, settings(0, 0))
+    let error = try_open(&disk, settings(0, 0))
         .map(|_| ())
         .expect_err("a hole");
     assert!(
@@ -159,14 +163,14 @@ fn a_snapshot_of_another_member_takes_the_place_of_the_log() {
     log.checkpointed(50);
     // The cut comes after the purge was noted and before it was done.
     disk.crash(Crash::Clean);
-    let (mut log, _) = Log::open(disk.clone(), settings(50, 0)).expect("whole");
+    let (mut log, _) = try_open(&disk, settings(50, 0)).expect("whole");
     assert_eq!((log.first(), log.next()), (50, 50));
     append(&mut log, 50, &["c"]);
     log.checkpointed(90);
     log.purge(90).expect("checkpointed");
     append(&mut log, 90, &["d"]);
     disk.crash(Crash::Clean);
-    let (log, _) = Log::open(disk.clone(), settings(90, 0)).expect("whole");
+    let (log, _) = try_open(&disk, settings(90, 0)).expect("whole");
     assert_eq!(texts(&log), ["90=d"]);
     assert_eq!(segments(&disk).len(), 1);
 }
@@ -179,7 +183,7 @@ fn a_full_disk_refuses_loses_nothing_and_recovers() {
     for space in 0..200 {
         disk.space(Some(space));
         let long = "x".repeat(200);
-        let error = log.append(1, &[&long]).expect_err("full");
+        let error = log.append(1, &[&long]).err().expect("full");
         let LogError::Disk { source, .. } = error else {
             panic!("{error}");
         };
@@ -250,7 +254,7 @@ fn every_prefix_of_the_last_segment_is_a_torn_tail() {
     let mut lengths = Vec::new();
     for length in 0..=whole.len() {
         disk.set_content(FIRST, &whole[..length]);
-        let (log, recovered) = Log::open(disk.clone(), settings(0, 0)).expect("a torn tail");
+        let (log, recovered) = try_open(&disk, settings(0, 0)).expect("a torn tail");
         let found: Vec<_> = entries(&log)
             .into_iter()
             .map(|(_, payload)| payload)
@@ -271,7 +275,7 @@ fn every_prefix_of_the_last_segment_is_a_torn_tail() {
         assert_eq!(open(&disk).next(), next + 1);
         // A checkpoint knows better.
         disk.set_content(FIRST, &whole[..length]);
-        let known = Log::open(disk.clone(), settings(0, 6)).map(|_| ());
+        let known = try_open(&disk, settings(0, 6)).map(|_| ());
         assert_eq!(known.is_ok(), found.len() == 6, "cut to {length}");
     }
     lengths.dedup();
@@ -287,7 +291,7 @@ fn every_flipped_bit_is_damage_unless_nobody_vouches_for_it() {
         let mut bytes = whole.clone();
         bytes[position / 8] ^= 1 << (position % 8);
         disk.set_content(FIRST, &bytes);
-        match Log::open(disk.clone(), settings(0, 0)) {
+        match try_open(&disk, settings(0, 0)) {
             Ok((log, _)) => {
                 cut += 1;
                 assert_eq!(log.next(), 5, "bit {position}: only the last batch may go");
@@ -301,10 +305,7 @@ fn every_flipped_bit_is_damage_unless_nobody_vouches_for_it() {
             Err(error) => panic!("bit {position}: {error}"),
         }
         disk.set_content(FIRST, &bytes);
-        assert!(
-            Log::open(disk.clone(), settings(0, 6)).is_err(),
-            "bit {position}"
-        );
+        assert!(try_open(&disk, settings(0, 6)).is_err(), "bit {position}");
     }
     assert_eq!(cut, (format::BATCH_HEADER + format::ENTRY_HEADER + 8) * 8);
 }
@@ -321,25 +322,19 @@ fn damage_before_the_last_segment_is_never_a_torn_tail() {
     let whole = disk.content(FIRST);
     for length in 0..whole.len() {
         disk.set_content(FIRST, &whole[..length]);
-        assert!(
-            Log::open(disk.clone(), settings(0, 0)).is_err(),
-            "cut to {length}"
-        );
+        assert!(try_open(&disk, settings(0, 0)).is_err(), "cut to {length}");
     }
     for position in 0..whole.len() {
         let mut bytes = whole.clone();
         bytes[position] ^= 0x10;
         disk.set_content(FIRST, &bytes);
-        assert!(
-            Log::open(disk.clone(), settings(0, 0)).is_err(),
-            "byte {position}"
-        );
+        assert!(try_open(&disk, settings(0, 0)).is_err(), "byte {position}");
     }
     disk.set_content(FIRST, &whole);
     let last = segments(&disk).pop().expect("two");
     disk.rename(&last, "0000000000000003.log")
         .expect("simulated");
-    let error = Log::open(disk, settings(0, 0))
+    let error = try_open(&disk, settings(0, 0))
         .map(|_| ())
         .expect_err("a segment is missing");
     assert!(
@@ -480,7 +475,7 @@ proptest! {
                         64..96 => Crash::Kill,
                         _ => Crash::Torn { seed: u64::from(seed) },
                     });
-                    let opened = Log::open(disk.clone(), settings(model.purged, 0));
+                    let opened = try_open(&disk, settings(model.purged, 0));
                     log = match opened {
                         Ok((log, _)) => log,
                         Err(error) => return Err(TestCaseError::fail(error.to_string())),

@@ -8,7 +8,7 @@
 
 use super::{Leader, Member, MemberError};
 use crate::{
-    executor::{disk::Disk, server::hashing::hash},
+    executor::server::hashing::hash,
     planner::{command::Command, corruption::suspects, state::Alarm},
 };
 use etcd_proto::etcdserverpb::{AlarmRequest, AlarmType, alarm_request::AlarmAction};
@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How long a peer may take to hash what it holds.
 const HASH_MAX: Duration = Duration::from_secs(120);
 
-impl<D: Disk> Member<D> {
+impl Member {
     /// Compares for ever, where this member leads.
     pub(super) async fn check_corruption(&self) -> Result<(), MemberError> {
         let Some(every) = self.inner.settings.corruption_check else {

@@ -75,7 +75,7 @@ fn number<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
 }
 
 /// What was chosen at an earlier start.
-pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
+pub(super) fn kept(disk: &dyn Disk) -> Result<Option<Identity>, MemberError> {
     let bytes = IDENTITY
         .read(disk)
         .map_err(|error| MemberError::Storage(chain(&error)))?;
@@ -94,7 +94,7 @@ pub(super) fn kept(disk: &impl Disk) -> Result<Option<Identity>, MemberError> {
 
 /// Chooses, and keeps what was chosen.
 pub(super) async fn choose(
-    disk: &impl Disk,
+    disk: &dyn Disk,
     settings: &Settings,
     connector: &Connector,
 ) -> Result<Identity, MemberError> {
@@ -108,7 +108,7 @@ pub(super) async fn choose(
 }
 
 /// Keeps what was chosen.
-pub(super) fn keep(disk: &impl Disk, identity: Identity) -> Result<(), MemberError> {
+pub(super) fn keep(disk: &dyn Disk, identity: Identity) -> Result<(), MemberError> {
     let mut bytes = identity.cluster.to_be_bytes().to_vec();
     bytes.extend_from_slice(&identity.member.to_be_bytes());
     IDENTITY

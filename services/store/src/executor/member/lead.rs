@@ -3,7 +3,6 @@
 use super::{Member, MemberError};
 use crate::{
     executor::{
-        disk::Disk,
         peer::proto::LeaseResponse,
         raft::{Proposal, TypeConfig},
     },
@@ -26,7 +25,7 @@ pub(super) fn fatal(error: &Fatal<TypeConfig>) -> MemberError {
     }
 }
 
-impl<D: Disk> Member<D> {
+impl Member {
     /// Commits a proposal. `NoLeader`: this member does not lead, and appended nothing.
     pub(crate) async fn lead_proposal(&self, proposal: Proposal) -> Result<(), MemberError> {
         match self.raft().client_write(proposal).await {

@@ -9,9 +9,8 @@
 //! A new member gets its vote only when it has nearly all of the log: so an addition never costs the cluster its quorum, even
 //! if the new member never starts. One change at a time.
 
-use super::{Leader, Member, MemberError, MemberInfo, identity::added_member, lead::fatal};
+use super::{Answer, Leader, Member, MemberError, MemberInfo, identity::added_member, lead::fatal};
 use crate::executor::{
-    disk::Disk,
     peer::proto::{ChangeMembersRequest, Members, Node, change_members_request::Change},
     raft::{Membership, NodeInfo},
 };
@@ -29,12 +28,12 @@ use std::{
 };
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// How often the leader looks whether somebody can be given a vote.
+/// How often the leader looks whether somebody can be given a vote. Who cannot tell his name tries no more often in the end.
 const VOTERS_INTERVAL: Duration = Duration::from_millis(500);
 
 type ChangeOf = ChangeMembers<u64, NodeInfo>;
 
-impl<D: Disk> Member<D> {
+impl Member {
     /// The members, as this one knows them.
     #[must_use]
     pub fn members(&self) -> Vec<MemberInfo> {
@@ -104,7 +103,11 @@ impl<D: Disk> Member<D> {
     ///
     /// # Errors
     /// [`Refusal::NotLeader`], [`Refusal::BadLeaderTransferee`], [`MemberError::Timeout`].
-    pub async fn move_leader(&self, to: u64) -> Result<(), MemberError> {
+    pub fn move_leader(&self, to: u64) -> Answer<'_, ()> {
+        Box::pin(self.give_leadership(to))
+    }
+
+    async fn give_leadership(&self, to: u64) -> Result<(), MemberError> {
         let Leader::Me = self.leader() else {
             return Err(Refusal::NotLeader.into());
         };
@@ -130,19 +133,21 @@ impl<D: Disk> Member<D> {
         self.until(self.deadline(), moved).await
     }
 
-    async fn change(&self, change: Change) -> Result<Members, MemberError> {
+    fn change(&self, change: Change) -> Answer<'_, Members> {
         let timeout = self.inner.settings.request_timeout;
         let change = ChangeMembersRequest {
             change: Some(change),
         };
-        self.ask_leader(
-            || self.lead_member_change(change.clone()),
-            |peer| {
-                let change = change.clone();
-                async move { peer.change_members(change, timeout).await }
-            },
-        )
-        .await
+        Box::pin(async move {
+            self.ask_leader(
+                || self.lead_member_change(change.clone()),
+                |peer| {
+                    let change = change.clone();
+                    async move { peer.change_members(change, timeout).await }
+                },
+            )
+            .await
+        })
     }
 
     /// Carries out a change as the leader.
@@ -300,6 +305,7 @@ impl<D: Disk> Member<D> {
             client_urls: settings.client_urls.clone(),
             ..Node::default()
         };
+        let mut pause = super::AGAIN;
         loop {
             let known = self.members().into_iter().find(|known| known.id == ours.id);
             if let Some(known) = known {
@@ -314,7 +320,8 @@ impl<D: Disk> Member<D> {
                     Err(error) => tracing::debug!(%error, "tell the cluster our name"),
                 }
             }
-            sleep(super::AGAIN).await;
+            sleep(pause).await;
+            pause = VOTERS_INTERVAL.min(pause * 2);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What a member tells Prometheus beside its status, under etcd's names; read at each scrape.
 
 use super::Member;
-use crate::executor::disk::Disk;
 use openraft::async_runtime::WatchReceiver;
 use prometheus_client::{
     collector::Collector,
@@ -11,15 +10,15 @@ use prometheus_client::{
 use std::fmt;
 
 /// The collector of one member.
-pub struct MemberMetrics<D: Disk>(pub Member<D>);
+pub struct MemberMetrics(pub Member);
 
-impl<D: Disk> fmt::Debug for MemberMetrics<D> {
+impl fmt::Debug for MemberMetrics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "metrics of member {:x}", self.0.id())
     }
 }
 
-impl<D: Disk> Collector for MemberMetrics<D> {
+impl Collector for MemberMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let member = &self.0;
         let machine = member.machine();

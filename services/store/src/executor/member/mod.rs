@@ -22,7 +22,6 @@ mod types;
 
 pub use super::watches::WatchStream;
 use super::{
-    disk::{Directory, Disk},
     peer::{self, client::Peers, proto},
     raft::{NodeInfo, TypeConfig, machine::Machine, state_machine::StateMachine},
     records::Reader,
@@ -63,24 +62,22 @@ pub use types::{ClusterState, MemberError, MemberInfo, MemberStatus, Settings, S
 /// Between two attempts to find a leader, or to have one confirm that it leads.
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// What is waited for. An `async fn` is compiled anew, with all that it awaits, in each program that awaits it: what leads to Raft and
+/// gRPC is behind one of these instead.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, MemberError>> + Send + 'a>>;
+
 /// A member. Cheap to clone; all clones are the same member.
-pub struct Member<D: Disk = Directory> {
-    inner: Arc<Inner<D>>,
+#[derive(Clone)]
+pub struct Member {
+    inner: Arc<Inner>,
 }
 
-impl<D: Disk> Clone for Member<D> {
-    fn clone(&self) -> Self {
-        let inner = self.inner.clone();
-        Self { inner }
-    }
-}
-
-struct Inner<D: Disk> {
+struct Inner {
     settings: Settings,
     cluster: u64,
     id: u64,
-    machine: Arc<Machine<D>>,
-    raft: Raft<TypeConfig, StateMachine<D>>,
+    machine: Arc<Machine>,
+    raft: Raft<TypeConfig, StateMachine>,
     /// What openraft says of itself.
     metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     peers: Arc<Peers>,
@@ -106,7 +103,7 @@ enum Leader {
     Nobody,
 }
 
-impl<D: Disk> Member<D> {
+impl Member {
     /// Of the cluster.
     #[must_use]
     pub fn cluster_id(&self) -> u64 {
@@ -215,29 +212,30 @@ impl<D: Disk> Member<D> {
     ///
     /// # Errors
     /// [`Refusal::LeaseNotFound`], or as for [`Member::linearize`].
-    pub async fn renew_lease(&self, id: i64) -> Result<i64, MemberError> {
+    pub fn renew_lease(&self, id: i64) -> Answer<'_, i64> {
         let timeout = self.inner.settings.request_timeout;
-        self.ask_leader(
-            || self.lead_lease_renewal(id),
-            |peer| async move { peer.renew_lease(id, timeout).await },
-        )
-        .await
+        Box::pin(self.ask_leader(
+            move || self.lead_lease_renewal(id),
+            move |peer| async move { peer.renew_lease(id, timeout).await },
+        ))
     }
 
     /// Granted life of a lease in seconds, and how long it still lives.
     ///
     /// # Errors
     /// As for [`Member::renew_lease`].
-    pub async fn lease_remaining(&self, id: i64) -> Result<(i64, Duration), MemberError> {
+    pub fn lease_remaining(&self, id: i64) -> Answer<'_, (i64, Duration)> {
         let timeout = self.inner.settings.request_timeout;
-        let lease = self
-            .ask_leader(
-                || self.lead_lease_remaining(id),
-                |peer| async move { peer.lease_remaining(id, timeout).await },
-            )
-            .await?;
-        let remaining = Duration::from_millis(lease.remaining_millis);
-        Ok((lease.time_to_live, remaining))
+        Box::pin(async move {
+            let lease = self
+                .ask_leader(
+                    || self.lead_lease_remaining(id),
+                    |peer| async move { peer.lease_remaining(id, timeout).await },
+                )
+                .await?;
+            let remaining = Duration::from_millis(lease.remaining_millis);
+            Ok((lease.time_to_live, remaining))
+        })
     }
 
     /// Where this member stands.
@@ -313,11 +311,11 @@ impl<D: Disk> Member<D> {
         }
     }
 
-    pub(crate) fn raft(&self) -> &Raft<TypeConfig, StateMachine<D>> {
+    pub(crate) fn raft(&self) -> &Raft<TypeConfig, StateMachine> {
         &self.inner.raft
     }
 
-    pub(crate) fn machine(&self) -> &Machine<D> {
+    pub(crate) fn machine(&self) -> &Machine {
         &self.inner.machine
     }
 
@@ -385,7 +383,7 @@ impl<D: Disk> Member<D> {
         let waiters = &self.machine().waiters;
         let (proposal, mut waiter) = waiters.add(command.encode())?;
         let committed = pin!(async {
-            let mut submit = pin!(self.submit(proposal));
+            let mut submit = self.submit(proposal);
             tokio::select! {
                 biased;
                 outcome = waiter.outcome() => return outcome_of(outcome),
@@ -407,27 +405,29 @@ impl<D: Disk> Member<D> {
         committed
     }
 
-    async fn submit(&self, proposal: super::raft::Proposal) -> Result<(), MemberError> {
-        loop {
-            let submitted = match self.leader() {
-                Leader::Me => self.lead_proposal(proposal.clone()).await,
-                Leader::Other(id, node) => {
-                    let bytes = super::raft::encoding::encode_proposal(&proposal);
-                    let peer = self.inner.peers.peer(id, &node);
-                    let timeout = self.inner.settings.request_timeout;
-                    // Beside: who has its outcome waits no longer, and a call that is given up is a stream that is reset, of which
-                    // HTTP/2 lets the leader bear only so many before it ends the connection with all that is on it.
-                    let call = tokio::spawn(async move { peer.propose(bytes, timeout).await });
-                    call.await?
+    fn submit(&self, proposal: super::raft::Proposal) -> Answer<'_, ()> {
+        Box::pin(async move {
+            loop {
+                let submitted = match self.leader() {
+                    Leader::Me => self.lead_proposal(proposal.clone()).await,
+                    Leader::Other(id, node) => {
+                        let bytes = super::raft::encoding::encode_proposal(&proposal);
+                        let peer = self.inner.peers.peer(id, &node);
+                        let timeout = self.inner.settings.request_timeout;
+                        // Beside: who has its outcome waits no longer, and a call that is given up is a stream that is reset, of which
+                        // HTTP/2 lets the leader bear only so many before it ends the connection with all that is on it.
+                        let call = tokio::spawn(async move { peer.propose(bytes, timeout).await });
+                        call.await?
+                    }
+                    Leader::Nobody => Err(MemberError::NoLeader),
+                };
+                match submitted {
+                    // He who was asked does not lead: nothing was appended.
+                    Err(MemberError::NoLeader) => sleep(AGAIN).await,
+                    submitted => return submitted,
                 }
-                Leader::Nobody => Err(MemberError::NoLeader),
-            };
-            match submitted {
-                // He who was asked does not lead: nothing was appended.
-                Err(MemberError::NoLeader) => sleep(AGAIN).await,
-                submitted => return submitted,
             }
-        }
+        })
     }
 
     /// Refuses what would fill the disk. Whatever makes space passes as long as there is any.
@@ -490,7 +490,7 @@ fn outcome_of(outcome: Option<super::raft::waiters::Outcome>) -> Result<Reply, M
     Ok(outcome?)
 }
 
-impl<D: Disk> Member<D> {
+impl Member {
     fn votes(&self, metrics: &RaftMetrics<TypeConfig>) -> bool {
         let membership = metrics.membership_config.membership();
         let mut configs = membership.get_joint_config().iter();

@@ -142,7 +142,7 @@ pub fn restore(
 /// The records, in a file of a new cluster.
 fn copy(
     file: &mut SnapshotFile,
-    disk: &impl Disk,
+    disk: &dyn Disk,
     settings: &Settings,
     bump: i64,
     members: BTreeMap<u64, crate::executor::raft::NodeInfo>,

@@ -3,7 +3,6 @@
 use super::{Member, MemberError, MemberInfo, MemberStatus, Standing, WatchStream};
 use crate::{
     executor::{
-        disk::Disk,
         records::Reader,
         server::{self, Backend},
         snapshot_file::Blobs,
@@ -16,7 +15,7 @@ use crate::{
 use etcd_proto::etcdserverpb::{WatchRequest, WatchResponse};
 use std::time::Duration;
 
-impl<D: Disk> Backend for Member<D> {
+impl Backend for Member {
     type Records = Reader;
     type WatchStream = WatchStream;
 

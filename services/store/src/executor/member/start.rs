@@ -1,7 +1,7 @@
 //! A member's beginning and end.
 
 use super::{
-    ClusterState, Inner, Leader, Member, MemberError, Settings,
+    Answer, ClusterState, Inner, Leader, Member, MemberError, Settings,
     identity::{self, Identity},
     reads::Reads,
     types::chain,
@@ -37,13 +37,21 @@ const APPEND_ENTRIES_MAX: u64 = 4096;
 /// A step of an orderly end that takes longer is left undone.
 const STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-impl Member<Directory> {
+impl Member {
     /// Starts a member on a directory, which is made if need be. `listeners` are where its peers reach it; one that is
     /// alone needs none.
     ///
     /// # Errors
     /// [`MemberError::Configuration`], [`MemberError::Storage`].
-    pub async fn open(
+    pub fn open<'a>(
+        directory: &'a Path,
+        settings: Settings,
+        listeners: Vec<Listener>,
+    ) -> Answer<'a, Self> {
+        Box::pin(Self::open_directory(directory, settings, listeners))
+    }
+
+    async fn open_directory(
         directory: &Path,
         settings: Settings,
         listeners: Vec<Listener>,
@@ -58,7 +66,7 @@ impl Member<Directory> {
         let dialer = dialer.map_err(|error| MemberError::Configuration(chain(&error)))?;
         let surroundings = Surroundings {
             disk: Arc::new(disk),
-            segments,
+            segments: Arc::new(segments),
             connector: Arc::new(dialer),
         };
         Self::start(surroundings, settings, listeners, Some(lock)).await
@@ -66,11 +74,11 @@ impl Member<Directory> {
 }
 
 /// What a member stands on: real disks and connections, or simulated ones.
-pub struct Surroundings<D> {
+pub struct Surroundings {
     /// For records, and small values.
-    pub disk: Arc<D>,
+    pub disk: Arc<dyn Disk>,
     /// For the log.
-    pub segments: D,
+    pub segments: Arc<dyn Disk>,
     /// To the other members.
     pub connector: Connector,
 }
@@ -110,13 +118,22 @@ fn configuration(settings: &Settings) -> Result<Config, MemberError> {
         .map_err(|error| MemberError::Configuration(error.to_string()))
 }
 
-impl<D: Disk> Member<D> {
-    /// Starts a member. Who gives it no listener has [`PeerService`](crate::executor::peer::service::PeerService) answer its peers.
+impl Member {
+    /// Starts a member. Who gives it no listener has [`Peering`] answer its peers.
     ///
     /// # Errors
     /// [`MemberError::Configuration`], [`MemberError::Storage`].
-    pub async fn start(
-        surroundings: Surroundings<D>,
+    pub fn start(
+        surroundings: Surroundings,
+        settings: Settings,
+        listeners: Vec<Listener>,
+        lock: Option<fs::File>,
+    ) -> Answer<'static, Self> {
+        Box::pin(Self::start_on(surroundings, settings, listeners, lock))
+    }
+
+    async fn start_on(
+        surroundings: Surroundings,
         settings: Settings,
         listeners: Vec<Listener>,
         lock: Option<fs::File>,
@@ -237,7 +254,11 @@ impl<D: Disk> Member<D> {
     ///
     /// # Errors
     /// [`MemberError::Storage`]: the last checkpoint failed; the next start applies the log again from the one before.
-    pub async fn stop(&self) -> Result<(), MemberError> {
+    pub fn stop(&self) -> Answer<'_, ()> {
+        Box::pin(self.end())
+    }
+
+    async fn end(&self) -> Result<(), MemberError> {
         self.give_leadership_away().await;
         self.inner.stopping.send_replace(true);
         self.machine().stop_waiting();

@@ -1,10 +1,7 @@
 //! What a member does by itself: leases that end, checkpoints, compaction, watches that are behind, new voters.
 
 use super::{Leader, Member, MemberError};
-use crate::{
-    executor::disk::Disk,
-    planner::{command::Command, compaction::Compactor},
-};
+use crate::planner::{command::Command, compaction::Compactor};
 use etcd_proto::etcdserverpb::{
     CompactionRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseRevokeRequest,
 };
@@ -20,7 +17,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(30);
 /// A log beyond this is purged to the last checkpoint, whatever peers that are behind would like.
 const LOG_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-impl<D: Disk> Member<D> {
+impl Member {
     /// Starts all of it.
     pub(super) fn start_tasks(&self) {
         let member = self.clone();

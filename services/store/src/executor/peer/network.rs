@@ -35,25 +35,25 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Makes connections for openraft.
-pub struct Network<D> {
+pub struct Network {
     /// All connections.
     pub peers: Arc<Peers>,
     /// Where snapshots are read.
-    pub disk: Arc<D>,
+    pub disk: Arc<dyn Disk>,
 }
 
 /// One connection of openraft's.
-pub struct Connection<D> {
+pub struct Connection {
     peer: Peer,
-    disk: Arc<D>,
+    disk: Arc<dyn Disk>,
     /// It is for signs of life.
     urgent: bool,
 }
 
-impl<D: Disk> RaftNetworkFactory<TypeConfig> for Network<D> {
-    type Network = Connection<D>;
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Connection;
 
-    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> Connection<D> {
+    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> Connection {
         Connection {
             peer: self.peers.peer(target, node),
             disk: self.disk.clone(),
@@ -61,7 +61,7 @@ impl<D: Disk> RaftNetworkFactory<TypeConfig> for Network<D> {
         }
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> Connection<D> {
+    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> Connection {
         Connection {
             peer: self.peers.peer(target, node),
             disk: self.disk.clone(),
@@ -100,7 +100,7 @@ fn vote_response(
     Ok(VoteResponse::new(vote, last, response.granted))
 }
 
-impl<D> Connection<D> {
+impl Connection {
     /// Signs of life have a connection where nothing large is in their way.
     fn client(&self) -> Result<PeerClient<Transport>, Status> {
         if self.urgent {
@@ -111,7 +111,7 @@ impl<D> Connection<D> {
     }
 }
 
-impl<D: Disk> RaftNetworkV2<TypeConfig> for Connection<D> {
+impl RaftNetworkV2<TypeConfig> for Connection {
     type SnapshotData = SnapshotData;
 
     async fn append_entries(

@@ -15,7 +15,6 @@ use super::{
 };
 use crate::executor::server::hashing::hash;
 use crate::executor::{
-    disk::Disk,
     member::Member,
     raft::{
         TypeConfig,
@@ -32,27 +31,30 @@ use openraft::raft::{
     VoteResponse as RaftVoteResponse,
 };
 use std::{
+    convert::Infallible,
     pin::Pin,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{
-    Request, Response, Status, Streaming, body::Body, codegen::Service as _, metadata::MetadataMap,
+    Request, Response, Status, Streaming,
+    body::Body,
+    codegen::{BoxFuture, Service as _},
+    metadata::MetadataMap,
 };
 
 /// One member's service to its peers.
-pub struct PeerService<D: Disk> {
-    member: Member<D>,
+pub struct PeerService {
+    member: Member,
     /// There is one file for a snapshot that comes.
     installing: tokio::sync::Mutex<()>,
     misled: Sparingly,
 }
 
-impl<D: Disk> PeerService<D> {
+impl PeerService {
     /// The service of this member, as gRPC serves it, with bounds on its messages.
-    #[must_use]
-    pub fn server(member: Member<D>) -> PeerServer<Self> {
+    fn server(member: Member) -> PeerServer<Self> {
         let service = Self {
             member,
             installing: tokio::sync::Mutex::new(()),
@@ -105,27 +107,30 @@ impl Sparingly {
     }
 }
 
-/// The service as listeners serve it.
-pub struct Peering<D: Disk>(PeerServer<PeerService<D>>);
+/// The service as listeners serve it, and networks that are simulated. It takes one type of body: gRPC would be compiled for each.
+#[derive(Clone)]
+pub struct Peering(PeerServer<PeerService>);
 
-impl<D: Disk> Clone for Peering<D> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<D: Disk> Peering<D> {
+impl Peering {
     /// This member's.
-    pub fn new(member: Member<D>) -> Self {
+    pub fn new(member: Member) -> Self {
         Self(PeerService::server(member))
     }
+
+    /// Answers one call.
+    pub fn call(
+        &self,
+        request: hyper::Request<Body>,
+    ) -> BoxFuture<hyper::Response<Body>, Infallible> {
+        self.0.clone().call(request)
+    }
 }
 
-impl<D: Disk> Answer for Peering<D> {
+impl Answer for Peering {
     type Body = Body;
 
     async fn answer(&self, request: hyper::Request<Incoming>) -> hyper::Response<Body> {
-        let Ok(response) = self.0.clone().call(request).await;
+        let Ok(response) = self.call(request.map(Body::new)).await;
         response
     }
 }
@@ -158,7 +163,7 @@ fn vote_response(response: &RaftVoteResponse<TypeConfig>) -> Response<VoteRespon
 }
 
 #[tonic::async_trait]
-impl<D: Disk> peer_server::Peer for PeerService<D> {
+impl peer_server::Peer for PeerService {
     async fn vote(&self, request: Request<VoteRequest>) -> Result<Response<VoteResponse>, Status> {
         let request = vote_request(self.admit(request)?)?;
         let response = self.member.raft().vote(request).await.map_err(fatal)?;

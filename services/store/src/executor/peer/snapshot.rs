@@ -34,8 +34,8 @@ const CHUNK_MAX: Duration = Duration::from_secs(30);
 
 /// A snapshot as a stream of chunks, read as fast as they are taken. A stream that breaks off (the disk failed) has no
 /// end, and is refused by who takes it.
-pub fn send<D: Disk>(
-    disk: Arc<D>,
+pub fn send(
+    disk: Arc<dyn Disk>,
     view: View,
     position: Position,
     vote: proto::Vote,
@@ -154,8 +154,8 @@ pub type Received = (
 ///
 /// # Errors
 /// The stream breaks off or is no snapshot, or the disk's.
-pub async fn receive<D: Disk>(
-    machine: &Machine<D>,
+pub async fn receive(
+    machine: &Machine,
     mut chunks: impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin,
 ) -> Result<Received, Status> {
     let mut first = next(&mut chunks)

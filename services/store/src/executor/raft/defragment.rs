@@ -20,7 +20,7 @@ const LAST_ROUND_RECORDS: u64 = 1000;
 /// Where writes come faster than they are copied, they wait after so many rounds.
 const ROUNDS_MAX: usize = 10;
 
-impl<D: Disk> Machine<D> {
+impl Machine {
     /// Gives back the space that deleted records took. Reads and writes go on; writes wait some milliseconds at the end.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ fn round(file: &RecordFile, mut copy: Incoming) -> io::Result<(Incoming, u64)> {
 fn replace(
     from: &RecordFile,
     mut copy: Incoming,
-    disk: &impl Disk,
+    disk: &dyn Disk,
 ) -> Result<RecordFile, RecordsError> {
     let view = from.view()?;
     copy.copy(&view)?;

@@ -117,8 +117,8 @@ async fn outcome(mut writing: watch::Receiver<Outcome>) -> io::Result<()> {
 }
 
 /// The machine.
-pub struct Machine<D: Disk> {
-    pub(super) disk: Arc<D>,
+pub struct Machine {
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) settings: Settings,
     held: RwLock<Held>,
     pub(super) writer: Mutex<Writer>,
@@ -126,7 +126,7 @@ pub struct Machine<D: Disk> {
     pub(super) defragmenting: Mutex<()>,
     /// Held by who drops records, and by who needs that none are dropped.
     pub(super) dropping: Mutex<()>,
-    log: LogStorage<D>,
+    log: LogStorage,
     /// Who waits for proposals of this process.
     pub waiters: Waiters,
     /// Watch streams.
@@ -156,14 +156,14 @@ struct Batch {
     outcomes: Vec<Told>,
 }
 
-impl<D: Disk> Machine<D> {
+impl Machine {
     /// Opens the records of `disk`, and the log in `segments` beside them.
     ///
     /// # Errors
     /// The disks', or damage.
     pub fn open(
-        disk: Arc<D>,
-        segments: D,
+        disk: Arc<dyn Disk>,
+        segments: Arc<dyn Disk>,
         settings: Settings,
         mut random: Box<dyn FnMut() -> u64 + Send>,
     ) -> io::Result<Self> {
@@ -216,13 +216,13 @@ impl<D: Disk> Machine<D> {
     }
 
     /// The disk of its records.
-    pub(crate) fn disk(&self) -> &Arc<D> {
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
     }
 
     /// The log beside it.
     #[must_use]
-    pub fn log(&self) -> LogStorage<D> {
+    pub fn log(&self) -> LogStorage {
         self.log.clone()
     }
 

@@ -3,10 +3,7 @@
 use super::{
     LogId, SnapshotMeta, StoredMembership, TypeConfig, encoding::Position, machine::Machine,
 };
-use crate::executor::{
-    disk::Disk,
-    records::{RecordFile, View},
-};
+use crate::executor::records::{RecordFile, View};
 use openraft::{
     OptionalSend, RaftSnapshotBuilder, Snapshot,
     storage::{EntryResponder, RaftStateMachine},
@@ -18,7 +15,7 @@ use tokio_stream::{Stream, StreamExt};
 const BATCH_ENTRIES: usize = 256;
 
 /// The machine, as openraft sees it.
-pub struct StateMachine<D: Disk>(pub Arc<Machine<D>>);
+pub struct StateMachine(pub Arc<Machine>);
 
 /// A snapshot on its way out or in.
 pub enum SnapshotData {
@@ -28,7 +25,7 @@ pub enum SnapshotData {
     Theirs(RecordFile),
 }
 
-impl<D: Disk> StateMachine<D> {
+impl StateMachine {
     async fn snapshot(&self) -> io::Result<SnapshotOf> {
         let (view, position) = self.0.view().await?;
         Ok(Snapshot {
@@ -40,7 +37,7 @@ impl<D: Disk> StateMachine<D> {
 
 type SnapshotOf = openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotData>;
 
-impl<D: Disk> RaftSnapshotBuilder<TypeConfig> for StateMachine<D> {
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = SnapshotData;
 
     /// A snapshot is a durable checkpoint: openraft purges the log by it. What is sent to others is read from the file
@@ -52,7 +49,7 @@ impl<D: Disk> RaftSnapshotBuilder<TypeConfig> for StateMachine<D> {
     }
 }
 
-impl<D: Disk> RaftStateMachine<TypeConfig> for StateMachine<D> {
+impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = SnapshotData;
     type SnapshotBuilder = Self;
 

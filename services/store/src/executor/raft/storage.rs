@@ -37,18 +37,19 @@ const PURGED: Cell = Cell::new("purged");
 const READ_BYTES_MAX: usize = 1024 * 1024;
 
 /// The log, shared by openraft's tasks and by checkpoints.
-pub struct LogStorage<D: Disk> {
-    shared: Arc<Shared<D>>,
+#[derive(Clone)]
+pub struct LogStorage {
+    shared: Arc<Shared>,
 }
 
-struct Shared<D: Disk> {
+struct Shared {
     /// Where the cells are.
-    disk: Arc<D>,
-    log: Mutex<Log<D>>,
+    disk: Arc<dyn Disk>,
+    log: Mutex<Log>,
     /// The end of the log in memory; locked after the log, where both are.
     recent: Mutex<Recent>,
     kept: Mutex<Kept>,
-    commit: GroupCommit<D::File>,
+    commit: GroupCommit,
     patience: Patience,
 }
 
@@ -60,22 +61,15 @@ struct Kept {
     last: Option<LogId>,
 }
 
-impl<D: Disk> Clone for LogStorage<D> {
-    fn clone(&self) -> Self {
-        let shared = self.shared.clone();
-        Self { shared }
-    }
-}
-
-impl<D: Disk> LogStorage<D> {
+impl LogStorage {
     /// Opens the log in `segments`, with its cells in `disk`, beside records at `position`. A segment beyond `segment_bytes` gets a
     /// successor; `flushes` counts how long group commits take.
     ///
     /// # Errors
     /// The disks'; damage; or the log begins behind what the records hold, so that entries between are lost.
     pub fn open(
-        disk: Arc<D>,
-        segments: D,
+        disk: Arc<dyn Disk>,
+        segments: Arc<dyn Disk>,
         segment_bytes: u64,
         position: &Position,
         random: Box<dyn FnMut() -> u64 + Send>,
@@ -100,7 +94,7 @@ impl<D: Disk> LogStorage<D> {
             checkpointed: if position.installed { 0 } else { applied },
             random,
         };
-        let commit = GroupCommit::start(&segments, flushes)?;
+        let commit = GroupCommit::start(&*segments, flushes)?;
         let (mut log, recovered) = Log::open(segments, settings).map_err(io::Error::other)?;
         if recovered.cut_bytes > 0 {
             tracing::info!(
@@ -193,7 +187,7 @@ impl<D: Disk> LogStorage<D> {
         self.log().bytes()
     }
 
-    fn log(&self) -> MutexGuard<'_, Log<D>> {
+    fn log(&self) -> MutexGuard<'_, Log> {
         let log = self.shared.log.lock();
         log.unwrap_or_else(PoisonError::into_inner)
     }
@@ -214,7 +208,7 @@ impl<D: Disk> LogStorage<D> {
         first: u64,
         payloads: &[bytes::Bytes],
         entries: &mut Vec<Entry>,
-    ) -> io::Result<log::Unsynced<D::File>> {
+    ) -> io::Result<log::Unsynced> {
         let mut log = self.log();
         let unsynced = append_all(&mut log, first, payloads).map_err(io::Error::other)?;
         let mut recent = self.recent();
@@ -265,7 +259,7 @@ impl<D: Disk> LogStorage<D> {
     }
 }
 
-impl<D: Disk> RaftLogReader<TypeConfig> for LogStorage<D> {
+impl RaftLogReader<TypeConfig> for LogStorage {
     async fn try_get_log_entries<R: RangeBounds<u64> + Clone + Debug + OptionalSend>(
         &mut self,
         range: R,
@@ -296,7 +290,7 @@ impl<D: Disk> RaftLogReader<TypeConfig> for LogStorage<D> {
     }
 }
 
-impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
+impl RaftLogStorage<TypeConfig> for LogStorage {
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, io::Error> {
@@ -385,11 +379,11 @@ impl<D: Disk> RaftLogStorage<TypeConfig> for LogStorage<D> {
 }
 
 /// Appends in pieces that the log takes at once.
-fn append_all<D: Disk>(
-    log: &mut Log<D>,
+fn append_all(
+    log: &mut Log,
     first: u64,
     payloads: &[bytes::Bytes],
-) -> Result<log::Unsynced<D::File>, LogError> {
+) -> Result<log::Unsynced, LogError> {
     let mut next = first;
     let mut left = payloads;
     loop {

@@ -43,14 +43,15 @@ pub(super) fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-pub(super) fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine<Simulated>>> {
+pub(super) fn open(disk: &Simulated, segments: &Simulated) -> io::Result<Arc<Machine>> {
     let mut number = 0;
     let random = move || {
         number += 1;
         number
     };
     let disk = Arc::new(disk.clone());
-    Machine::open(disk, segments.clone(), SETTINGS, Box::new(random)).map(Arc::new)
+    let segments = Arc::new(segments.clone());
+    Machine::open(disk, segments, SETTINGS, Box::new(random)).map(Arc::new)
 }
 
 pub(super) fn put(index: u64) -> Entry {
@@ -74,8 +75,8 @@ pub(super) fn entry(index: u64, command: &Command) -> Entry {
 
 struct Stores;
 
-type Store = LogStorage<Simulated>;
-type States = StateMachine<Simulated>;
+type Store = LogStorage;
+type States = StateMachine;
 
 impl StoreBuilder<TypeConfig, Store, States> for Stores {
     async fn build(&self) -> Result<((), Store, States), openraft::StorageError<TypeConfig>> {
@@ -210,7 +211,10 @@ fn a_snapshot_that_was_installed_says_nothing_of_the_log() {
         installed: true,
         ..Position::default()
     };
-    let (disk, segments) = (Arc::new(Simulated::default()), Simulated::default());
+    let (disk, segments) = (
+        Arc::new(Simulated::default()),
+        Arc::new(Simulated::default()),
+    );
     let open = |position: &Position| {
         LogStorage::open(
             disk.clone(),

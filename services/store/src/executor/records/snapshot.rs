@@ -35,7 +35,7 @@ impl Incoming {
     ///
     /// # Errors
     /// The disk's.
-    pub fn begin(disk: &impl Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
+    pub fn begin(disk: &dyn Disk, cache: CacheBytes) -> Result<Self, RecordsError> {
         Self::create(
             disk,
             INCOMING,
@@ -45,7 +45,7 @@ impl Incoming {
     }
 
     fn create(
-        disk: &impl Disk,
+        disk: &dyn Disk,
         name: &'static str,
         page_bytes: usize,
         cache: Arc<Cache>,
@@ -197,7 +197,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// The disk's.
-    pub fn take_place(disk: &impl Disk, name: &str) -> Result<(), RecordsError> {
+    pub fn take_place(disk: &dyn Disk, name: &str) -> Result<(), RecordsError> {
         disk.rename(name, NAME).map_err(failed("replace"))
     }
 
@@ -205,11 +205,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// The disk's.
-    pub fn begin_copy(
-        &self,
-        disk: &impl Disk,
-        page_bytes: usize,
-    ) -> Result<Incoming, RecordsError> {
+    pub fn begin_copy(&self, disk: &dyn Disk, page_bytes: usize) -> Result<Incoming, RecordsError> {
         Incoming::create(disk, COPY, page_bytes, self.shared.cache.clone())
     }
 
@@ -217,7 +213,7 @@ impl RecordFile {
     ///
     /// # Errors
     /// The disk's.
-    pub fn remove_unfinished(disk: &impl Disk) -> Result<(), RecordsError> {
+    pub fn remove_unfinished(disk: &dyn Disk) -> Result<(), RecordsError> {
         remove(disk, INCOMING)?;
         remove(disk, COPY)
     }
@@ -226,12 +222,12 @@ impl RecordFile {
     ///
     /// # Errors
     /// The disk's.
-    pub fn remove_copy(disk: &impl Disk) -> Result<(), RecordsError> {
+    pub fn remove_copy(disk: &dyn Disk) -> Result<(), RecordsError> {
         remove(disk, COPY)
     }
 }
 
-fn remove(disk: &impl Disk, name: &str) -> Result<(), RecordsError> {
+fn remove(disk: &dyn Disk, name: &str) -> Result<(), RecordsError> {
     match disk.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(failed("remove what was to take the place of")(error))

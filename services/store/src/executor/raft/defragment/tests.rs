@@ -17,10 +17,8 @@ use std::{ops::ControlFlow, time::Duration};
 /// Ten times what a copy takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Simulation = Machine<Simulated>;
-
 /// Everything that a client could see: revision, hash of keys and values, and number of leases.
-fn picture(machine: &Simulation) -> (i64, u32, usize) {
+fn picture(machine: &Machine) -> (i64, u32, usize) {
     machine
         .read(|state, records| {
             let mut hash = Hash::begin(state, 0).expect("newest");
@@ -58,13 +56,13 @@ fn history() -> Vec<Entry> {
         .collect()
 }
 
-async fn append_and_apply(machine: &Simulation, entries: &[Entry]) -> io::Result<()> {
+async fn append_and_apply(machine: &Machine, entries: &[Entry]) -> io::Result<()> {
     let mut log = machine.log();
     log.blocking_append(entries.to_vec()).await?;
     machine.apply(entries).await
 }
 
-async fn grown(disk: &Simulated, segments: &Simulated) -> Arc<Simulation> {
+async fn grown(disk: &Simulated, segments: &Simulated) -> Arc<Machine> {
     let machine = open(disk, segments).expect("good disks");
     append_and_apply(&machine, &history())
         .await
