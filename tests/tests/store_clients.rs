@@ -213,7 +213,8 @@ fn three_members() {
 fn client_library(program: &Path, site: &Site, part: &str) -> String {
     let mut command = Command::new(program);
     let endpoint = site.cluster.members[0].client_url();
-    transcript::finish(command.args([endpoint, part]), "").unwrap()
+    let takes = Duration::from_secs(15);
+    transcript::finish_usually_in(takes, command.args([endpoint, part]), "").unwrap()
 }
 
 #[test]

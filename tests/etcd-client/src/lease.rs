@@ -168,9 +168,12 @@ async fn keep(client: &Client) {
 
 /// A lease whose time ends takes its keys along, in one revision. At the end: what comes meanwhile has no fixed revision.
 pub(crate) async fn expiry(client: &Client) -> Result<()> {
-    let options = LeaseGrantOptions::new().with_id(FIRST);
+    let options = || Some(LeaseGrantOptions::new().with_id(FIRST));
     // The shortest there is: more than was asked for.
-    say("grant", client.lease_client().grant(1, Some(options)).await);
+    say("grant", client.lease_client().grant(1, options()).await);
+    say("revoke", client.lease_client().revoke(FIRST).await);
+    // Long enough for two puts on a machine that stalls.
+    say("grant", client.lease_client().grant(6, options()).await);
     let watched = WatchOptions::new().with_prefix().with_prev_key();
     let mut stream = client.watch_client().watch("e/", Some(watched)).await;
     let stream = stream

@@ -10,13 +10,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A response that should come has come by then.
-const COMES: Duration = Duration::from_secs(10);
+const COMES: Duration = Duration::from_secs(20);
 /// A value of which a few are more than a client takes in one message.
 const LARGE: usize = 1024 * 1024;
 /// So many of them.
 const LARGE_KEYS: usize = 5;
 /// Time for events that must not come: those before are there at once.
 const QUIET: Duration = Duration::from_millis(200);
+/// A request for progress that was not answered by then is made again.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(client: &Client) -> Result<()> {
     let begin = live(client).await?;
@@ -108,12 +110,27 @@ async fn live(client: &Client) -> Result<i64> {
             .await,
     );
     say_events("live", &mut stream, 7).await?;
-    stream
-        .request_progress()
-        .await
-        .map_err(|error| anyhow!(failure(&error)))?;
-    say_next("progress", &mut stream).await?;
+    progress(&mut stream).await?;
     Ok(begin)
+}
+
+/// Asked for until it comes: a server answers only when each watch of the stream has all that there was.
+async fn progress(stream: &mut WatchStream) -> Result<()> {
+    let told = async {
+        loop {
+            let asked = stream.request_progress().await;
+            asked.map_err(|error| anyhow!(failure(&error)))?;
+            if let Ok(told) = tokio::time::timeout(ASKED_AGAIN, stream.message()).await {
+                let told = told.map_err(|error| anyhow!(failure(&error)))?;
+                return told.context("the stream ended");
+            }
+        }
+    };
+    let told: Result<WatchResponse> = tokio::time::timeout(COMES, told)
+        .await
+        .context("no progress comes")?;
+    println!("progress: {}", response(&told?));
+    Ok(())
 }
 
 /// What was, and what is filtered out of it.

@@ -176,6 +176,14 @@ fn etcdctl(client: &Client<'_>, words: &[String], input: &str) -> Result<String>
 /// # Errors
 /// It cannot be started or does not end in time.
 pub fn finish(command: &mut Command, input: &str) -> Result<String> {
+    finish_usually_in(TAKES, command, input)
+}
+
+/// The same of one that takes this long as a rule.
+///
+/// # Errors
+/// It cannot be started or does not end in time.
+pub fn finish_usually_in(takes: Duration, command: &mut Command, input: &str) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = Killed(
         command
@@ -202,16 +210,14 @@ pub fn finish(command: &mut Command, input: &str) -> Result<String> {
     let errors = reader(Box::new(
         child.0.stderr.take().context("its errors are piped")?,
     ));
-    let deadline = Instant::now() + TAKES * crate::wait::PATIENCE;
+    let bound = takes * crate::wait::PATIENCE;
+    let deadline = Instant::now() + bound;
     let status = loop {
         if let Some(status) = child.0.try_wait().context("wait for a command")? {
             break status;
         }
         if Instant::now() >= deadline {
-            bail!(
-                "{command:?} has not ended within {:?}",
-                TAKES * crate::wait::PATIENCE
-            );
+            bail!("{command:?} has not ended within {bound:?}");
         }
         std::thread::sleep(crate::wait::LOOK_AGAIN);
     };
