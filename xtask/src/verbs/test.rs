@@ -23,10 +23,42 @@ struct Tally {
     failed: u64,
 }
 
+/// Lines that a failed test wrote and that are shown again at the end, so that who sees only the end of a long run sees the
+/// reason.
+const REASON_LINES_MAX: usize = 40;
+
+/// What a suite's lines tell.
+#[derive(Debug, Default)]
+struct Seen {
+    tally: Tally,
+    /// The lines of failed tests under their names, each test cut after [`REASON_LINES_MAX`].
+    reasons: Vec<String>,
+    /// Lines so far of the failed test whose lines come; None: of no test.
+    of_test: Option<usize>,
+}
+
+impl Seen {
+    fn line(&mut self, line: &str) {
+        self.tally = add(self.tally, parse(line));
+        if line.starts_with("---- ") && line.ends_with(" stdout ----") {
+            self.of_test = Some(0);
+        } else if line == "failures:" {
+            self.of_test = None;
+        }
+        if let Some(count) = &mut self.of_test {
+            *count += 1;
+            if *count <= REASON_LINES_MAX && !line.is_empty() {
+                self.reasons.push(line.to_owned());
+            }
+        }
+    }
+}
+
 /// One suite's outcome.
 struct Outcome {
     suite: &'static Suite,
     tally: Tally,
+    reasons: Vec<String>,
     took: Duration,
     ended_well: bool,
 }
@@ -135,7 +167,7 @@ fn run_suite(suite: &'static Suite) -> Result<Outcome> {
         .process_group(0)
         .spawn()
         .with_context(|| format!("start suite {}", suite.name))?;
-    let (tally, in_time) = follow(&mut child, suite.budget() * HARD_FACTOR)?;
+    let (seen, in_time) = follow(&mut child, suite.budget() * HARD_FACTOR)?;
     let status = child.wait().context("wait for cargo test")?;
     if !in_time {
         println!(
@@ -145,7 +177,8 @@ fn run_suite(suite: &'static Suite) -> Result<Outcome> {
     }
     Ok(Outcome {
         suite,
-        tally,
+        tally: seen.tally,
+        reasons: seen.reasons,
         took: start.elapsed(),
         ended_well: status.success() && in_time,
     })
@@ -212,8 +245,8 @@ fn is_component(suite: &Suite, name: &str) -> bool {
     matches!(suite.runs, Runs::Component(component) if component == name)
 }
 
-/// Shows the suite's lines as they come, and counts its tests. False: it had to be killed.
-fn follow(child: &mut Child, limit: Duration) -> Result<(Tally, bool)> {
+/// Shows the suite's lines as they come, and what they tell. False: it had to be killed.
+fn follow(child: &mut Child, limit: Duration) -> Result<(Seen, bool)> {
     let output = child.stdout.take().context("the suite's output is piped")?;
     let (lines, received) = mpsc::sync_channel::<String>(1024);
     let reader = std::thread::spawn(move || {
@@ -224,18 +257,18 @@ fn follow(child: &mut Child, limit: Duration) -> Result<(Tally, bool)> {
         }
     });
     let deadline = Instant::now() + limit;
-    let mut tally = Tally::default();
+    let mut seen = Seen::default();
     loop {
         match received.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
-                tally = add(tally, parse(&line));
+                seen.line(&line);
                 if worth_showing(&line) {
                     println!("{line}");
                 }
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let _ = reader.join();
-                return Ok((tally, true));
+                return Ok((seen, true));
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 // The whole process group: cargo, the test program, and its guests.
@@ -244,7 +277,7 @@ fn follow(child: &mut Child, limit: Duration) -> Result<(Tally, bool)> {
                     "--",
                     &format!("-{}", child.id()),
                 ]))?;
-                return Ok((tally, false));
+                return Ok((seen, false));
             }
         }
     }
@@ -285,6 +318,14 @@ const fn add(left: Tally, right: Tally) -> Tally {
 }
 
 fn report(outcomes: &[Outcome]) -> Result<()> {
+    for outcome in outcomes {
+        if !outcome.reasons.is_empty() {
+            println!("\nfailed in {}:", outcome.suite.name);
+        }
+        for line in &outcome.reasons {
+            println!("  {line}");
+        }
+    }
     println!("\nsuite                      tests   seconds  budget");
     for outcome in outcomes {
         let late = if outcome.took > outcome.suite.budget() {
@@ -341,6 +382,39 @@ mod tests {
     }
 
     #[test]
+    fn why_a_test_failed_is_kept_and_bounded() {
+        let mut seen = Seen::default();
+        for line in [
+            "test one ... FAILED",
+            "failures:",
+            "",
+            "---- one stdout ----",
+            "thread 'one' panicked at lib.rs:1:1:",
+            "left is not right",
+            "",
+            "failures:",
+            "    one",
+            "test result: FAILED. 0 passed; 1 failed; 0 ignored;",
+        ] {
+            seen.line(line);
+        }
+        assert_eq!(
+            seen.reasons,
+            [
+                "---- one stdout ----",
+                "thread 'one' panicked at lib.rs:1:1:",
+                "left is not right"
+            ]
+        );
+        assert_eq!(seen.tally.failed, 1);
+        seen.line("---- two stdout ----");
+        for _ in 0..1000 {
+            seen.line("noise");
+        }
+        assert_eq!(seen.reasons.len(), 3 + REASON_LINES_MAX);
+    }
+
+    #[test]
     fn a_suite_that_hangs_is_killed_with_its_children() {
         let mut child = Command::new("sh")
             .args([
@@ -351,10 +425,10 @@ mod tests {
             .process_group(0)
             .spawn()
             .expect("sh starts");
-        let (tally, in_time) =
+        let (seen, in_time) =
             follow(&mut child, Duration::from_millis(300)).expect("it is followed");
         assert_eq!(
-            (tally, in_time),
+            (seen.tally, in_time),
             (
                 Tally {
                     passed: 1,
