@@ -6,16 +6,25 @@ use std::process::ExitCode;
 
 #[derive(Parser)]
 enum CommandLine {
+    /// What `orlop runtime` is.
+    Runtime(orlop_runtime::Args),
     /// What `orlop runtime-keeper` is.
     RuntimeKeeper(keeper::Args),
 }
 
 fn main() -> ExitCode {
-    let CommandLine::RuntimeKeeper(args) = CommandLine::parse();
-    match keeper::run(args) {
+    let done = match CommandLine::parse() {
+        CommandLine::Runtime(args) => {
+            orlop_runtime::run(args).map_err(|error| service::chain(&error))
+        }
+        CommandLine::RuntimeKeeper(args) => {
+            keeper::run(args).map_err(|error| service::chain(&error))
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{}", service::chain(&error));
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -9,6 +9,7 @@ mod full_disk;
 mod hostile_layers;
 mod hostile_registry;
 mod layers;
+mod measure;
 mod registry;
 mod straight;
 mod support;

@@ -148,7 +148,8 @@ impl Place {
             LinuxNamespaceType::Uts,
             LinuxNamespaceType::Mount,
         ];
-        let namespaces = namespaces.map(|typ| LinuxNamespaceBuilder::default().typ(typ).build().unwrap());
+        let namespaces =
+            namespaces.map(|typ| LinuxNamespaceBuilder::default().typ(typ).build().unwrap());
         let mut mounts: Vec<Mount> = get_default_mounts();
         mounts.retain(|mount| mount.destination() != Path::new("/sys/fs/cgroup"));
         mounts.push(
@@ -162,7 +163,13 @@ impl Place {
         );
         SpecBuilder::default()
             .version("1.0.2")
-            .root(RootBuilder::default().path(root).readonly(false).build().unwrap())
+            .root(
+                RootBuilder::default()
+                    .path(root)
+                    .readonly(false)
+                    .build()
+                    .unwrap(),
+            )
             .process(process)
             .hostname("test")
             .mounts(mounts)
@@ -182,7 +189,11 @@ impl Place {
         let ended = async {
             loop {
                 let known = self.keeper.list().await.unwrap();
-                if let Some(exit) = known.iter().find(|one| one.id == id).and_then(|one| one.exit) {
+                if let Some(exit) = known
+                    .iter()
+                    .find(|one| one.id == id)
+                    .and_then(|one| one.exit)
+                {
                     return exit;
                 }
                 tokio::time::sleep(LOOK_AGAIN).await;
@@ -228,8 +239,19 @@ fn process(arguments: &[&str]) -> Process {
         .set_inheritable(None)
         .set_ambient(None);
     let mut process = ProcessBuilder::default()
-        .user(UserBuilder::default().uid(0_u32).gid(0_u32).build().unwrap())
-        .args(arguments.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+        .user(
+            UserBuilder::default()
+                .uid(0_u32)
+                .gid(0_u32)
+                .build()
+                .unwrap(),
+        )
+        .args(
+            arguments
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<_>>(),
+        )
         .env(["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()])
         .cwd("/")
         .capabilities(capabilities)

@@ -231,10 +231,9 @@ impl From<RegistryError> for ImagesError {
                 _ => Self::Unavailable(said),
             },
             RegistryError::Challenge { .. } => Self::Unauthenticated(said),
-            RegistryError::Http {
-                source: HttpError::TooLong(_),
-                ..
-            } => Self::ResourceExhausted(said),
+            RegistryError::Http { source, .. } if matches!(*source, HttpError::TooLong(_)) => {
+                Self::ResourceExhausted(said)
+            }
             RegistryError::Digest { .. } | RegistryError::Length { .. } => {
                 Self::FailedPrecondition(said)
             }

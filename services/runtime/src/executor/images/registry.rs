@@ -44,7 +44,7 @@ pub enum RegistryError {
         url: String,
         /// Why.
         #[source]
-        source: HttpError,
+        source: Box<HttpError>,
     },
     /// The answer is an error.
     #[error("{url} answers {status}{said}")]
@@ -565,7 +565,7 @@ async fn refused(url: &Url, answer: Answer) -> RegistryError {
 fn broken(url: &Url, source: HttpError) -> RegistryError {
     RegistryError::Http {
         url: shown(url),
-        source,
+        source: Box::new(source),
     }
 }
 

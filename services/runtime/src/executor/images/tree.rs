@@ -73,6 +73,10 @@ pub(super) enum Gap {
     Other,
 }
 
+/// Asked where [`walk`] cannot go on: with the directory, the name in it, its real path, and what is there instead.
+pub(super) type OnGap<'a> =
+    dyn FnMut(BorrowedFd<'_>, &OsStr, &LayerPath, Gap) -> Result<bool, LayerError> + 'a;
+
 impl Tree {
     pub(super) fn new(root: OwnedFd) -> Self {
         Self {
@@ -204,7 +208,7 @@ impl Tree {
 pub(super) fn walk(
     root: BorrowedFd<'_>,
     path: &LayerPath,
-    gap: &mut dyn FnMut(BorrowedFd<'_>, &OsStr, &LayerPath, Gap) -> Result<bool, LayerError>,
+    gap: &mut OnGap<'_>,
 ) -> Result<Option<Place>, LayerError> {
     let leads = |how| LayerError::Leads {
         path: path.clone(),

@@ -54,6 +54,28 @@ pub fn write(bundle: &Path, spec: &Spec, filter: &[u8]) -> io::Result<()> {
     write_json(&path, &spec)
 }
 
+/// The process that a bundle is for, as it was before it was written, and its filter.
+///
+/// # Errors
+/// The file system's; it is not what was written.
+pub fn process(bundle: &Path) -> io::Result<(Process, Vec<u8>)> {
+    let path = bundle.join(CONFIG);
+    let spec: Spec = serde_json::from_slice(&fs::read(&path)?)?;
+    let Workload {
+        capabilities,
+        filter,
+        ..
+    } = workload(&path)?;
+    let mut process = spec
+        .process()
+        .clone()
+        .ok_or_else(|| io::Error::other("the bundle has no process"))?;
+    if capabilities.is_some() {
+        process.set_capabilities(capabilities);
+    }
+    Ok((process, filter))
+}
+
 /// Writes a process of exec and what belongs to it.
 ///
 /// # Errors

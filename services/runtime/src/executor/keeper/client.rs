@@ -7,9 +7,7 @@ use super::{
     connection::{self, Message},
     socket,
 };
-use crate::planner::keeper::frames::{
-    Answer, Event, Exit, Known, Pin, Request, Streams, VERSION,
-};
+use crate::planner::keeper::frames::{Answer, Event, Exit, Known, Pin, Request, Streams, VERSION};
 use rustix::{
     fd::{AsFd as _, BorrowedFd, OwnedFd},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
@@ -53,11 +51,16 @@ pub enum KeeperCallError {
     #[error("start the keeper")]
     Start(#[source] io::Error),
     /// It is of a release whose frames are others.
-    #[error("the keeper that runs speaks version {0} of its protocol, and this runtime speaks {VERSION}")]
+    #[error(
+        "the keeper that runs speaks version {0} of its protocol, and this runtime speaks {VERSION}"
+    )]
     Version(u32),
     /// It has no such container, or that one has ended.
     #[error("the keeper has no such container that runs")]
     Unknown,
+    /// The container is being made, or runs.
+    #[error("the container is being made, or runs")]
+    Busy,
     /// It says why.
     #[error("{0}")]
     Refused(String),
@@ -201,9 +204,12 @@ impl Keeper {
     /// Removes what is left of a container that has ended.
     ///
     /// # Errors
-    /// [`KeeperCallError`].
+    /// [`KeeperCallError`]; Busy: it has not.
     pub async fn delete(&self, id: &str) -> Result<(), KeeperCallError> {
-        done(self.call(&Request::Delete { id: id.to_owned() }, &[]).await?)
+        done(
+            self.call(&Request::Delete { id: id.to_owned() }, &[])
+                .await?,
+        )
     }
 
     /// All containers that it has.
@@ -245,7 +251,10 @@ impl Keeper {
     /// # Errors
     /// [`KeeperCallError`].
     pub async fn close_input(&self, id: &str) -> Result<(), KeeperCallError> {
-        done(self.call(&Request::CloseInput { id: id.to_owned() }, &[]).await?)
+        done(
+            self.call(&Request::CloseInput { id: id.to_owned() }, &[])
+                .await?,
+        )
     }
 
     /// Has what a container writes copied to these two, from now on.
@@ -267,7 +276,10 @@ impl Keeper {
     /// # Errors
     /// [`KeeperCallError`].
     pub async fn reopen_log(&self, id: &str) -> Result<(), KeeperCallError> {
-        done(self.call(&Request::ReopenLog { id: id.to_owned() }, &[]).await?)
+        done(
+            self.call(&Request::ReopenLog { id: id.to_owned() }, &[])
+                .await?,
+        )
     }
 
     /// Makes namespaces that stay.
@@ -346,7 +358,11 @@ impl Exec {
     /// # Errors
     /// [`KeeperCallError`].
     pub async fn ended(&self) -> Result<Exit, KeeperCallError> {
-        match self.keeper.io(self.connection.receive::<Answer>().await)?.value {
+        match self
+            .keeper
+            .io(self.connection.receive::<Answer>().await)?
+            .value
+        {
             Answer::Ended(exit) => Ok(exit),
             answer => Err(unexpected(answer)),
         }
@@ -366,7 +382,10 @@ impl Events {
     /// # Errors
     /// [`KeeperCallError`]: nobody tells any longer. What was missed is in the list.
     pub async fn next(&self) -> Result<Event, KeeperCallError> {
-        Ok(self.keeper.io(self.connection.receive::<Event>().await)?.value)
+        Ok(self
+            .keeper
+            .io(self.connection.receive::<Event>().await)?
+            .value)
     }
 }
 
@@ -418,6 +437,7 @@ fn known(answer: Answer) -> Result<Answer, KeeperCallError> {
     match answer {
         Answer::Refused(reason) => Err(KeeperCallError::Refused(reason)),
         Answer::Unknown => Err(KeeperCallError::Unknown),
+        Answer::Busy => Err(KeeperCallError::Busy),
         answer => Ok(answer),
     }
 }

@@ -415,17 +415,15 @@ impl Keeper {
                 begun
             }
             Request::Signal { id, number } => Some(self.signal(&id, number)),
-            Request::Delete { id } => match self.table.running(&id) {
-                Some(_) => Some(refused("the container runs still")),
-                None => {
-                    let act = Act::Delete { id: id.clone() };
-                    let purpose = Purpose::Delete {
-                        id,
-                        connection: token,
-                    };
-                    self.begin_act(token, act, purpose)
-                }
-            },
+            Request::Delete { id } if self.table.is_busy(&id) => Some(Answer::Busy),
+            Request::Delete { id } => {
+                let act = Act::Delete { id: id.clone() };
+                let purpose = Purpose::Delete {
+                    id,
+                    connection: token,
+                };
+                self.begin_act(token, act, purpose)
+            }
             Request::List => {
                 let known: Vec<_> = self.table.known().collect();
                 for some in known.chunks(LISTED_AT_ONCE) {
@@ -642,8 +640,12 @@ impl Keeper {
                 let started_at = now();
                 let ended = self.table.exec_made(connection, pid);
                 self.finish(connection, Answer::Running { pid, started_at });
-                if let Some(exit) = ended {
-                    self.answer(connection, Answer::Ended(exit));
+                match ended {
+                    Some(exit) => self.answer(connection, Answer::Ended(exit)),
+                    None if !self.sources.contains_key(&connection) => {
+                        self.end_exec(connection);
+                    }
+                    None => {}
                 }
             }
             (Purpose::Exec { connection }, Err(reason)) => {
@@ -744,6 +746,15 @@ impl Keeper {
         if self.sources.remove(&token).is_some() {
             self.connections = self.connections.saturating_sub(1);
         }
+        self.end_exec(token);
+    }
+
+    /// A process of exec ends with the connection of who waits for it.
+    fn end_exec(&self, connection: u64) {
+        // It was not reaped, so the number is still its own.
+        if let Some(pid) = self.table.exec(connection).and_then(Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+        }
     }
 
     fn watch(&mut self, source: Source) -> io::Result<u64> {
@@ -799,9 +810,8 @@ fn now() -> i64 {
 fn listen(path: &Path) -> io::Result<OwnedFd> {
     let address = SocketAddrUnix::new(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = || {
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-    };
+    let socket =
+        || rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
     if rustix::net::connect(socket()?, &address).is_ok() {
         return Err(io::Error::new(
             io::ErrorKind::AddrInUse,

@@ -12,6 +12,7 @@
 //! It has one thread and starts none, since it forks. It trusts the runtime, which is root as it is.
 
 pub mod bundle;
+mod cgroup;
 pub mod client;
 mod connection;
 mod event_loop;
@@ -67,8 +68,12 @@ fn oci(state: &Path) -> PathBuf {
 /// Runs until it is asked to stop and has no container, or is killed.
 ///
 /// # Errors
-/// [`KeeperError`].
+/// [`KeeperError`], already logged.
 pub fn run(args: Args) -> Result<(), KeeperError> {
     service::logs::start(&args.log_level).map_err(KeeperError::Argument)?;
-    event_loop::Keeper::begin(&args.state)?.run()
+    event_loop::Keeper::begin(&args.state)
+        .and_then(event_loop::Keeper::run)
+        .inspect_err(|error| {
+            tracing::error!(error = %service::chain(error), "the keeper ends");
+        })
 }

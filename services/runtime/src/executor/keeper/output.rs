@@ -104,7 +104,8 @@ impl Output {
         let bytes = &buffer[..count];
         self.show(stream, bytes);
         let mut entries = Vec::with_capacity(count + count / 2);
-        self.lines(stream).push(bytes, Timestamp::now(), &mut entries);
+        self.lines(stream)
+            .push(bytes, Timestamp::now(), &mut entries);
         self.write(&entries);
         Flow::More
     }

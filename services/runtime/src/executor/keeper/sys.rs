@@ -57,8 +57,7 @@ pub(super) fn signals() -> io::Result<OwnedFd> {
         if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
             return Err(io::Error::last_os_error());
         }
-        let descriptor =
-            libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        let descriptor = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -96,6 +95,35 @@ pub(super) fn next_end() -> io::Result<Option<(i32, i32)>> {
 pub(super) fn reap(pid: i32) {
     // SAFETY: no status is asked for.
     let _ = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+}
+
+/// Turns on the loopback of the network namespace that the calling process is in.
+pub(super) fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )?;
+    // SAFETY: `ifreq` is plain data, for which zeros are valid; the name is shorter than its field; SIOCSIFFLAGS reads the name and
+    // the flags.
+    let result = unsafe {
+        let mut request = std::mem::zeroed::<libc::ifreq>();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = libc::c_char::from_ne_bytes([*from]);
+        }
+        request.ifr_ifru.ifru_flags =
+            libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
+        libc::ioctl(
+            std::os::fd::AsRawFd::as_raw_fd(&socket),
+            libc::SIOCSIFFLAGS,
+            &raw const request,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Puts a filter of system calls on the calling process and all that it will start. It needs `CAP_SYS_ADMIN` or no_new_privs.

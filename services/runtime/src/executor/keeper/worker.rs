@@ -5,10 +5,12 @@
 
 use super::{
     bundle::{self, CONFIG, Workload},
+    cgroup,
     sys::{self, Fork},
 };
 use crate::planner::keeper::frames::Pin;
 use libcontainer::{
+    config::YoukiConfig,
     container::{Container, builder::ContainerBuilder},
     syscall::syscall::SyscallType,
 };
@@ -27,10 +29,17 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Longest report.
 pub(super) const REPORT_MAX: usize = 16 * 1024;
+
+/// Until a cgroup is empty.
+const DELETE_MAX: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const DELETE_AGAIN: Duration = Duration::from_millis(5);
 
 /// What came of it.
 pub(super) type Report = Result<i32, String>;
@@ -196,10 +205,22 @@ fn builder(
 
 fn delete(id: &str, oci: &Path) -> Result<i32, Box<dyn Error>> {
     let directory = oci.join(id);
-    if directory.exists() {
-        Container::load(directory)?.delete(true)?;
+    if !directory.exists() {
+        return Ok(0);
     }
-    Ok(0)
+    let begun = Instant::now();
+    loop {
+        // Without a PID namespace of its own, what it has started may outlive it; and whoever has just ended is in his cgroup for a
+        // moment more.
+        if let Ok(config) = YoukiConfig::load(&directory) {
+            cgroup::kill(&config.cgroup_path);
+        }
+        match Container::load(directory.clone()).and_then(|mut one| one.delete(true)) {
+            Ok(()) => return Ok(0),
+            Err(_) if begun.elapsed() < DELETE_MAX => thread::sleep(DELETE_AGAIN),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn make_namespaces(pin: &Pin) -> Result<(), String> {
@@ -213,11 +234,14 @@ fn make_namespaces(pin: &Pin) -> Result<(), String> {
         .filter_map(|(file, flag, name)| Some((file.as_ref()?, flag, name)));
     let flags = wanted.clone().map(|(_, flag, _)| flag).collect();
     unshare(flags).map_err(|error| format!("make namespaces: {error}"))?;
+    if pin.network.is_some() {
+        sys::loopback_up().map_err(|error| format!("turn on the loopback: {error}"))?;
+    }
     if let (Some(hostname), true) = (&pin.hostname, pin.uts.is_some()) {
         sethostname(hostname).map_err(|error| format!("set host name {hostname:?}: {error}"))?;
     }
     for (name, value) in &pin.sysctls {
-        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        let path = format!("/proc/sys/{name}");
         fs::write(&path, value).map_err(|error| format!("set sysctl {name}={value}: {error}"))?;
     }
     for (file, _, name) in wanted {

@@ -3,10 +3,7 @@
 //! It runs within the container, as its user, in a process that libcontainer has made. Whatever fails here is told to who started
 //! the container.
 
-use super::{
-    bundle::Workload,
-    sys,
-};
+use super::{bundle::Workload, sys};
 use libcontainer::{
     capabilities::CapabilityExt as _,
     workload::{Executor, ExecutorError, ExecutorValidationError},
@@ -30,7 +27,8 @@ const CAPABILITIES: u32 = 64;
 
 impl Executor for Workload {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let failed = |what: &str, error: io::Error| ExecutorError::Other(format!("{what}: {error}"));
+        let failed =
+            |what: &str, error: io::Error| ExecutorError::Other(format!("{what}: {error}"));
         let process = spec.process().as_ref().ok_or(ExecutorError::InvalidArg)?;
         let arguments = process.args().clone().unwrap_or_default();
         let environment = process.env().clone().unwrap_or_default();

@@ -48,7 +48,7 @@ pub enum Request {
         streams: Streams,
     },
     /// Runs one more process in a container that runs; its streams come along -> [`Answer::Running`], and later
-    /// [`Answer::Ended`] on the same connection.
+    /// [`Answer::Ended`] on the same connection. It is ended if the connection is closed before.
     Exec {
         /// The container's.
         id: String,
@@ -65,7 +65,7 @@ pub enum Request {
         number: i32,
     },
     /// Removes what libcontainer keeps of a container that has ended, and its cgroups -> [`Answer::Done`]. The keeper knows it
-    /// no longer.
+    /// no longer. [`Answer::Busy`] while it is being made or runs.
     Delete {
         /// The container's.
         id: String,
@@ -112,7 +112,7 @@ pub struct Pin {
     pub uts: Option<String>,
     /// Host name in the new UTS namespace.
     pub hostname: Option<String>,
-    /// sysctl(8) names with dots, and values, set in the new namespaces.
+    /// Paths below /proc/sys, and values, set in the new namespaces.
     pub sysctls: Vec<(String, String)>,
 }
 
@@ -143,6 +143,8 @@ pub enum Answer {
     Unknown,
     /// It cannot be done.
     Refused(String),
+    /// Not yet: the container is being made, or runs.
+    Busy,
 }
 
 /// How a process ended.
@@ -159,7 +161,7 @@ pub struct Exit {
 pub struct Known {
     /// Its number.
     pub id: String,
-    /// Its first process; it may have ended.
+    /// Its first process; it may have ended. 0: it is being made.
     pub pid: i32,
     /// When it was started, nanoseconds since 1970.
     pub started_at: i64,

@@ -41,8 +41,15 @@ pub enum Refusal {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Making,
-    Running { pid: i32, started_at: i64 },
-    Exited { pid: i32, started_at: i64, exit: Exit },
+    Running {
+        pid: i32,
+        started_at: i64,
+    },
+    Exited {
+        pid: i32,
+        started_at: i64,
+        exit: Exit,
+    },
 }
 
 /// Whose end it was.
@@ -138,6 +145,13 @@ impl Table {
         ended
     }
 
+    /// The process of exec with this number, if it runs.
+    #[must_use]
+    pub fn exec(&self, number: u64) -> Option<i32> {
+        let found = self.execs.iter().find(|(_, known)| **known == number);
+        found.map(|(pid, _)| *pid)
+    }
+
     /// A process has ended.
     pub fn ended(&mut self, pid: i32, exit: Exit) -> Ended {
         if let Some(number) = self.execs.remove(&pid) {
@@ -186,10 +200,13 @@ impl Table {
         }
     }
 
-    /// Whether there is such a container, in any state.
+    /// Whether it is being made, or runs.
     #[must_use]
-    pub fn has(&self, id: &str) -> bool {
-        self.containers.contains_key(id)
+    pub fn is_busy(&self, id: &str) -> bool {
+        matches!(
+            self.containers.get(id),
+            Some(State::Making | State::Running { .. })
+        )
     }
 
     /// No container, in any state.
@@ -198,11 +215,11 @@ impl Table {
         self.containers.is_empty()
     }
 
-    /// All that have been made.
+    /// All of them.
     pub fn known(&self) -> impl Iterator<Item = Known> {
-        self.containers.iter().filter_map(|(id, state)| {
+        self.containers.iter().map(|(id, state)| {
             let (pid, started_at, exit) = match state {
-                State::Making => return None,
+                State::Making => (0, 0, None),
                 State::Running { pid, started_at } => (*pid, *started_at, None),
                 State::Exited {
                     pid,
@@ -210,12 +227,12 @@ impl Table {
                     exit,
                 } => (*pid, *started_at, Some(*exit)),
             };
-            Some(Known {
+            Known {
                 id: id.clone(),
                 pid,
                 started_at,
                 exit,
-            })
+            }
         })
     }
 
@@ -249,7 +266,10 @@ mod tests {
             Ended::Container("a".to_owned(), exit(3))
         );
         assert_eq!(table.running("a"), None);
-        assert_eq!(table.known().next().and_then(|known| known.exit), Some(exit(3)));
+        assert_eq!(
+            table.known().next().and_then(|known| known.exit),
+            Some(exit(3))
+        );
         assert_eq!(table.delete("a"), Ok(()));
         assert!(table.is_empty());
         assert_eq!(table.delete("a"), Ok(()));
@@ -301,6 +321,6 @@ mod tests {
         table.make("a").expect("new again");
         table.made("a", 1, 0);
         table.failed("a");
-        assert!(table.has("a"), "one that runs has not failed");
+        assert!(table.is_busy("a"), "one that runs has not failed");
     }
 }
