@@ -2,6 +2,7 @@
 
 mod config;
 mod disk;
+mod images;
 mod memory;
 mod network;
 mod node;
@@ -231,5 +232,19 @@ pub const TARGETS: &[Target] = &[
         run: object_bytes::spliced,
         made: Vec::new,
         runs: 200_000,
+    },
+    Target {
+        name: "image_layer",
+        about: "a layer of an image, from whoever has built it",
+        run: images::image_layer,
+        made: images::layers,
+        runs: 200_000,
+    },
+    Target {
+        name: "image_documents",
+        about: "manifests, configs, challenges and tokens, from a registry; its file, and references",
+        run: images::image_documents,
+        made: images::documents,
+        runs: 100_000,
     },
 ];

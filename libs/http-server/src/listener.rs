@@ -264,12 +264,12 @@ where
     async fn run(self, stream: Stream, _slot: OwnedSemaphorePermit) {
         let mut peer = Peer::default();
         match stream {
-            Stream::Unix(stream) => self.serve(stream, peer).await,
+            Stream::Unix(stream) => self.serve(Box::new(stream), peer).await,
             Stream::Plain(stream) => {
                 // Else small answers wait for the acknowledgement of those before.
                 let _ = stream.set_nodelay(true);
                 peer.address = stream.peer_addr().ok();
-                self.serve(stream, peer).await;
+                self.serve(Box::new(stream), peer).await;
             }
             Stream::Tls(stream, config) => {
                 let _ = stream.set_nodelay(true);
@@ -281,7 +281,7 @@ where
                             peer.certificates =
                                 shown.iter().map(|one| one.clone().into_owned()).collect();
                         }
-                        self.serve(stream, peer).await;
+                        self.serve(Box::new(stream), peer).await;
                     }
                     Ok(Err(error)) => tracing::info!(%error, "TLS handshake failed"),
                     Err(_) => tracing::info!("TLS handshake took longer than {HANDSHAKE_MAX:?}"),
@@ -290,7 +290,7 @@ where
         }
     }
 
-    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+    async fn serve(self, stream: Box<dyn Wire>, peer: Peer) {
         let answers = Arc::new(self.answers.connected(peer));
         let service = service_fn(move |request: Request<Incoming>| {
             let answers = Arc::clone(&answers);
@@ -350,15 +350,20 @@ where
     }
 }
 
+/// A connection of any kind. HTTP would be compiled for each kind else, in each program that serves it.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for S {}
+
 /// Counts what came, and what went.
-struct Counted<S> {
-    stream: S,
+struct Counted {
+    stream: Box<dyn Wire>,
     /// What came on this connection.
     heard: Arc<AtomicUsize>,
     traffic: Arc<Traffic>,
 }
 
-impl<S> Counted<S> {
+impl Counted {
     fn sent(&self, polled: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = polled {
             self.traffic.sent.add(*bytes);
@@ -366,7 +371,7 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl AsyncRead for Counted {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -381,7 +386,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl AsyncWrite for Counted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

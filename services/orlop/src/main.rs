@@ -30,16 +30,16 @@ struct CommandLine<A: clap::Args> {
     service: A,
 }
 
-/// Makes the table: the crate of each line has `Args` (clap) and `run(Args)`.
+/// Makes the table: the crate or module of each line has `Args` (clap) and `run(Args)`.
 macro_rules! services {
-    ($($name:literal, $about:literal, $crate_name:ident;)+) => {
+    ($($name:literal, $about:literal, $($place:ident)::+;)+) => {
         /// The one table of services.
         const SERVICES: &[Service] = &[$(Service {
             name: $name,
             about: $about,
             run: |arguments| {
-                let line = CommandLine::<$crate_name::Args>::parse_from(arguments);
-                $crate_name::run(line.service).report()
+                let line = CommandLine::<$($place)::+::Args>::parse_from(arguments);
+                $($place)::+::run(line.service).report()
             },
         }),+];
     };
@@ -53,6 +53,8 @@ services! {
     "machine-api", "Management API: gRPC over mutual TLS on port 50000", orlop_machine_api;
     "network", "Links, addresses, routes, DHCP, resolvers, host name", orlop_network;
     "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
+    "runtime", "Container runtime: CRI v1", orlop_runtime;
+    "runtime-keeper", "Makes containers for the runtime, and keeps their logs and ends", orlop_runtime::executor::keeper;
     "store", "Cluster store: etcd v3 on Raft", orlop_store;
     "time", "NTP, clock floor", orlop_time;
 }
@@ -92,7 +94,7 @@ fn help() -> String {
         service::version()
     );
     for service in SERVICES {
-        text.push_str(&format!("  {:<12} {}\n", service.name, service.about));
+        text.push_str(&format!("  {:<14} {}\n", service.name, service.about));
     }
     text.push_str("\n`orlop <SERVICE> --help` shows a service's arguments.\n");
     text

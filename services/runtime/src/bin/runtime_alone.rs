@@ -1,0 +1,31 @@
+//! The runtime and its keeper as a program of their own, for this crate's tests: `orlop` is above it.
+
+use clap::Parser;
+use orlop_runtime::executor::keeper;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+enum CommandLine {
+    /// What `orlop runtime` is.
+    Runtime(orlop_runtime::Args),
+    /// What `orlop runtime-keeper` is.
+    RuntimeKeeper(keeper::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match CommandLine::parse() {
+        CommandLine::Runtime(args) => {
+            orlop_runtime::run(args).map_err(|error| service::chain(&error))
+        }
+        CommandLine::RuntimeKeeper(args) => {
+            keeper::run(args).map_err(|error| service::chain(&error))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

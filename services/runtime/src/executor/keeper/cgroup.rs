@@ -1,0 +1,46 @@
+//! Processes of a cgroup, by whichever version of cgroups the machine has.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Where the kernel's cgroups are.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Ends all processes in a cgroup, and in those below it.
+pub(super) fn kill(path: &Path) {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    if below.as_os_str().is_empty() {
+        return;
+    }
+    let whole = Path::new(ROOT).join(below);
+    // cgroups(7): all at once, also those that are just being made.
+    if fs::write(whole.join("cgroup.kill"), "1").is_ok() {
+        return;
+    }
+    for hierarchy in directories(Path::new(ROOT)) {
+        kill_each(&hierarchy.join(below));
+    }
+}
+
+fn kill_each(cgroup: &Path) {
+    let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    for pid in processes.lines().filter_map(|line| line.parse().ok()) {
+        if let Some(pid) = Pid::from_raw(pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+    for below in directories(cgroup) {
+        kill_each(&below);
+    }
+}
+
+fn directories(of: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(of).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}

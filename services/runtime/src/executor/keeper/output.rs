@@ -1,0 +1,185 @@
+//! What a container writes: from its pipes, or its terminal, to its log and to those who look on.
+
+use crate::planner::keeper::log::{Lines, Stream};
+use jiff::Timestamp;
+use rustix::{
+    fd::{AsFd as _, OwnedFd},
+    io::Errno,
+};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+};
+
+/// Read at once from one pipe: what a pipe holds, as a rule. Then it is the others' turn.
+const CHUNK: usize = 64 * 1024;
+/// Those who look on at one container.
+const ATTACHED_MAX: usize = 16;
+
+/// Where a stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// There may be more.
+    More,
+    /// Nothing for now.
+    Empty,
+    /// It has ended.
+    Ended,
+}
+
+/// The output of one container.
+#[derive(Debug)]
+pub(super) struct Output {
+    path: Option<PathBuf>,
+    log: Option<File>,
+    out: Lines,
+    error: Lines,
+    attached: Vec<Attached>,
+    /// Entries that the log did not take, since that was last said.
+    lost: u64,
+}
+
+#[derive(Debug)]
+struct Attached {
+    out: OwnedFd,
+    error: OwnedFd,
+}
+
+impl Output {
+    /// Into this log, which is begun if it is not there.
+    pub(super) fn new(path: Option<PathBuf>) -> io::Result<Self> {
+        let log = path.as_ref().map(open).transpose()?;
+        Ok(Self {
+            path,
+            log,
+            out: Lines::new(Stream::Out),
+            error: Lines::new(Stream::Error),
+            attached: Vec::new(),
+            lost: 0,
+        })
+    }
+
+    /// The log was moved away: a new one.
+    pub(super) fn reopen(&mut self) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            self.log = Some(open(path)?);
+        }
+        Ok(())
+    }
+
+    /// Somebody looks on from now on. What he does not take at once he does not get: no container waits for those who look.
+    pub(super) fn attach(&mut self, out: OwnedFd, error: OwnedFd) -> io::Result<()> {
+        if self.attached.len() >= ATTACHED_MAX {
+            return Err(io::Error::other(format!(
+                "{ATTACHED_MAX} are attached already"
+            )));
+        }
+        for descriptor in [&out, &error] {
+            rustix::io::ioctl_fionbio(descriptor, true)?;
+        }
+        self.attached.push(Attached { out, error });
+        Ok(())
+    }
+
+    /// Takes what there is, up to a bound.
+    pub(super) fn read(&mut self, source: &OwnedFd, stream: Stream, buffer: &mut Vec<u8>) -> Flow {
+        buffer.resize(CHUNK, 0);
+        let count = match rustix::io::read(source.as_fd(), &mut buffer[..]) {
+            // A terminal whose other end is closed reads as an error.
+            Ok(0) | Err(Errno::IO) => {
+                self.end(stream);
+                return Flow::Ended;
+            }
+            Ok(count) => count,
+            Err(Errno::AGAIN) => return Flow::Empty,
+            Err(Errno::INTR) => return Flow::More,
+            Err(error) => {
+                tracing::warn!(%error, "the output of a container cannot be read");
+                self.end(stream);
+                return Flow::Ended;
+            }
+        };
+        let bytes = &buffer[..count];
+        self.show(stream, bytes);
+        let mut entries = Vec::with_capacity(count + count / 2);
+        self.lines(stream)
+            .push(bytes, Timestamp::now(), &mut entries);
+        self.write(&entries);
+        Flow::More
+    }
+
+    fn end(&mut self, stream: Stream) {
+        let mut entries = Vec::new();
+        self.lines(stream).end(Timestamp::now(), &mut entries);
+        self.write(&entries);
+    }
+
+    const fn lines(&mut self, stream: Stream) -> &mut Lines {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Error => &mut self.error,
+        }
+    }
+
+    /// A log that takes nothing (a full disk) costs its entries, and holds up nobody.
+    fn write(&mut self, entries: &[u8]) {
+        let (Some(log), false) = (&mut self.log, entries.is_empty()) else {
+            return;
+        };
+        match append(log, entries) {
+            Ok(()) if self.lost > 0 => {
+                tracing::warn!(lost = self.lost, log = ?self.path, "a container's log takes entries again");
+                self.lost = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if self.lost == 0 {
+                    tracing::warn!(%error, log = ?self.path, "a container's log takes nothing");
+                }
+                self.lost += 1;
+            }
+        }
+    }
+
+    fn show(&mut self, stream: Stream, bytes: &[u8]) {
+        self.attached.retain(|attached| {
+            let to = match stream {
+                Stream::Out => &attached.out,
+                Stream::Error => &attached.error,
+            };
+            // Gone is who has closed; who is slow loses this.
+            !matches!(
+                rustix::io::write(to, bytes),
+                Err(Errno::PIPE | Errno::BADF | Errno::CONNRESET)
+            )
+        });
+    }
+}
+
+/// All of it or nothing: a reader of the log must not meet half an entry.
+fn append(log: &mut File, entries: &[u8]) -> io::Result<()> {
+    let mut left = entries;
+    while !left.is_empty() {
+        match log.write(left) {
+            Ok(count) => left = &left[count..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                let written = entries.len() - left.len();
+                let length = log.metadata()?.len();
+                log.set_len(length.saturating_sub(u64::try_from(written).unwrap_or(0)))?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(path)
+}

@@ -1,0 +1,273 @@
+//! What a child of the keeper does before it ends: one act of libcontainer, or new namespaces.
+//!
+//! The keeper is one thread, so its child may allocate, read files and fork again. It tells what came of it by a pipe, as one postcard
+//! value: the pid of what it has made (0 for nothing), or why it could not.
+
+use super::{
+    bundle::{self, CONFIG, Workload},
+    cgroup,
+    sys::{self, Fork},
+};
+use crate::planner::keeper::frames::Pin;
+use libcontainer::{
+    config::YoukiConfig,
+    container::{Container, builder::ContainerBuilder},
+    syscall::syscall::SyscallType,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    unistd::sethostname,
+};
+use rustix::{
+    fd::OwnedFd,
+    fs::FileType,
+    pipe::{PipeFlags, pipe_with},
+};
+use std::{
+    error::Error,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longest report.
+pub(super) const REPORT_MAX: usize = 16 * 1024;
+
+/// Until a cgroup is empty.
+const DELETE_MAX: Duration = Duration::from_secs(10);
+/// Between two attempts.
+const DELETE_AGAIN: Duration = Duration::from_millis(5);
+
+/// What came of it.
+pub(super) type Report = Result<i32, String>;
+
+/// One act.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Makes a container and starts it.
+    Run {
+        id: String,
+        bundle: PathBuf,
+        /// Standard input, output, error; none with a terminal.
+        streams: Vec<OwnedFd>,
+        console: Option<PathBuf>,
+    },
+    /// Runs a process in one that runs.
+    Exec {
+        id: String,
+        process: PathBuf,
+        streams: Vec<OwnedFd>,
+        console: Option<PathBuf>,
+    },
+    /// Removes what is left of one.
+    Delete { id: String },
+    /// Makes namespaces.
+    Pin(Pin),
+}
+
+/// A child at work.
+#[derive(Debug)]
+pub(super) struct Worker {
+    /// It.
+    pub pid: i32,
+    /// Where its report comes from; it does not block.
+    pub report: OwnedFd,
+}
+
+/// Begins an act in a child. `oci`: where libcontainer keeps what it knows.
+pub(super) fn begin(act: Act, oci: &Path) -> io::Result<Worker> {
+    let (report, written) = pipe_with(PipeFlags::CLOEXEC)?;
+    match sys::fork()? {
+        Fork::Parent(pid) => {
+            drop((act, written));
+            rustix::io::ioctl_fionbio(&report, true)?;
+            Ok(Worker { pid, report })
+        }
+        Fork::Child => {
+            drop(report);
+            sys::reset_signals();
+            // What libcontainer logs in the container's own process would go to the container's output.
+            let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
+            // A panic must not unwind into the keeper's loop.
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(act, oci)));
+            let report: Report =
+                done.unwrap_or_else(|_| Err("the child of the keeper has panicked".to_owned()));
+            let report = report.map_err(|reason| reason.chars().take(REPORT_MAX / 4).collect());
+            let told = postcard::to_stdvec::<Report>(&report)
+                .map_err(io::Error::other)
+                .and_then(|bytes| fs::File::from(written).write_all(&bytes));
+            sys::exit_now(i32::from(told.is_err()));
+        }
+    }
+}
+
+/// What a report says, of all its bytes.
+pub(super) fn report(bytes: &[u8]) -> Report {
+    postcard::from_bytes::<Report>(bytes)
+        .unwrap_or_else(|_| Err("the child of the keeper has ended without a word".to_owned()))
+}
+
+fn run(act: Act, oci: &Path) -> Report {
+    match act {
+        Act::Run {
+            id,
+            bundle,
+            streams,
+            console,
+        } => run_container(&id, &bundle, streams, console, oci).map_err(|error| chain(&*error)),
+        Act::Exec {
+            id,
+            process,
+            streams,
+            console,
+        } => exec(&id, &process, streams, console, oci).map_err(|error| chain(&*error)),
+        Act::Delete { id } => delete(&id, oci).map_err(|error| chain(&*error)),
+        Act::Pin(pin) => make_namespaces(&pin).map(|()| 0),
+    }
+}
+
+fn run_container(
+    id: &str,
+    bundle: &Path,
+    streams: Vec<OwnedFd>,
+    console: Option<PathBuf>,
+    oci: &Path,
+) -> Result<i32, Box<dyn Error>> {
+    let workload = bundle::workload(&bundle.join(CONFIG))?;
+    let made = builder(id, streams, console, workload, oci)?
+        .as_init(bundle)
+        .with_systemd(false)
+        .with_detach(true)
+        .build();
+    let mut container = made.inspect_err(|_| {
+        // libcontainer leaves its directory behind where it has failed early, and would refuse the number for ever.
+        let _ = fs::remove_dir_all(oci.join(id));
+    })?;
+    let started = container.start();
+    if let Err(error) = started {
+        let _ = container.delete(true);
+        return Err(error.into());
+    }
+    let pid = container.pid().ok_or("the container has no process")?;
+    Ok(pid.as_raw())
+}
+
+fn exec(
+    id: &str,
+    process: &Path,
+    streams: Vec<OwnedFd>,
+    console: Option<PathBuf>,
+    oci: &Path,
+) -> Result<i32, Box<dyn Error>> {
+    let workload = bundle::workload(process)?;
+    let made = builder(id, streams, console, workload, oci)?
+        .as_tenant()
+        .with_process(Some(process))
+        .with_detach(true)
+        .build()?;
+    Ok(made.as_raw())
+}
+
+fn builder(
+    id: &str,
+    streams: Vec<OwnedFd>,
+    console: Option<PathBuf>,
+    workload: Workload,
+    oci: &Path,
+) -> Result<ContainerBuilder, Box<dyn Error>> {
+    for stream in &streams {
+        // A pipe is its maker's; other things keep their owners.
+        if FileType::from_raw_mode(rustix::fs::fstat(stream)?.st_mode) == FileType::Fifo {
+            let user = rustix::fs::Uid::from_raw(workload.user);
+            rustix::fs::fchown(stream, Some(user), None)?;
+        }
+    }
+    let mut builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(oci)?
+        .with_console_socket(console)
+        .with_executor(workload)
+        .validate_id()?;
+    let mut streams = streams.into_iter();
+    if let Some(stdin) = streams.next() {
+        builder = builder.with_stdin(stdin);
+    }
+    if let Some(stdout) = streams.next() {
+        builder = builder.with_stdout(stdout);
+    }
+    if let Some(stderr) = streams.next() {
+        builder = builder.with_stderr(stderr);
+    }
+    Ok(builder)
+}
+
+fn delete(id: &str, oci: &Path) -> Result<i32, Box<dyn Error>> {
+    let directory = oci.join(id);
+    if !directory.exists() {
+        return Ok(0);
+    }
+    let begun = Instant::now();
+    loop {
+        // Without a PID namespace of its own, what it has started may outlive it; and whoever has just ended is in his cgroup for a
+        // moment more.
+        if let Ok(config) = YoukiConfig::load(&directory) {
+            cgroup::kill(&config.cgroup_path);
+        }
+        match Container::load(directory.clone()).and_then(|mut one| one.delete(true)) {
+            Ok(()) => return Ok(0),
+            Err(_) if begun.elapsed() < DELETE_MAX => thread::sleep(DELETE_AGAIN),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn make_namespaces(pin: &Pin) -> Result<(), String> {
+    let wanted = [
+        (&pin.network, CloneFlags::CLONE_NEWNET, "net"),
+        (&pin.ipc, CloneFlags::CLONE_NEWIPC, "ipc"),
+        (&pin.uts, CloneFlags::CLONE_NEWUTS, "uts"),
+    ];
+    let wanted = wanted
+        .into_iter()
+        .filter_map(|(file, flag, name)| Some((file.as_ref()?, flag, name)));
+    let flags = wanted.clone().map(|(_, flag, _)| flag).collect();
+    unshare(flags).map_err(|error| format!("make namespaces: {error}"))?;
+    if pin.network.is_some() {
+        sys::loopback_up().map_err(|error| format!("turn on the loopback: {error}"))?;
+    }
+    if let (Some(hostname), true) = (&pin.hostname, pin.uts.is_some()) {
+        sethostname(hostname).map_err(|error| format!("set host name {hostname:?}: {error}"))?;
+    }
+    for (name, value) in &pin.sysctls {
+        let path = format!("/proc/sys/{name}");
+        fs::write(&path, value).map_err(|error| format!("set sysctl {name}={value}: {error}"))?;
+    }
+    for (file, _, name) in wanted {
+        let namespace = format!("/proc/self/ns/{name}");
+        mount(
+            Some(namespace.as_str()),
+            file.as_str(),
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .map_err(|error| format!("pin a namespace at {file}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// The error and all that led to it, without saying the same twice.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = error.source();
+    }
+    text
+}

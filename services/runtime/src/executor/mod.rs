@@ -1,0 +1,9 @@
+//! What is done: files, mounts, registries, processes.
+
+mod copy;
+pub mod cri;
+pub mod images;
+pub mod keeper;
+pub mod network;
+pub mod pods;
+pub mod records;

@@ -1,0 +1,347 @@
+//! Sandboxes: run, stopped, removed, and found again.
+
+use super::{
+    super::{
+        network::{Ask, namespace_file},
+        records::{remove_directory, unmount},
+    },
+    Entry, Pods, PodsError, SANDBOXES_MAX, blocking, new_id, now, text,
+};
+use crate::planner::{
+    keeper::frames::Pin,
+    records::{ContainerRecord, SandboxRecord, SandboxState, VERSION, sandbox_name},
+    spec,
+};
+use cri_proto::runtime::{ContainerEventType, PodSandboxConfig};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+impl Pods {
+    /// Makes a sandbox; its ID.
+    ///
+    /// # Errors
+    /// [`PodsError`]; nothing of it is left.
+    pub async fn run_sandbox(
+        &self,
+        config: PodSandboxConfig,
+        handler: &str,
+    ) -> Result<String, PodsError> {
+        if !handler.is_empty() {
+            return Err(PodsError::NotFound(format!(
+                "no runtime for {handler:?} is configured"
+            )));
+        }
+        let wanted = spec::sandbox(&config)?;
+        if wanted.shared_pid {
+            return Err(PodsError::Unimplemented(
+                "NamespaceOption.pid POD is not supported: a PID namespace that containers share is made next".to_owned(),
+            ));
+        }
+        if wanted.user.is_some() {
+            return Err(PodsError::Unimplemented(
+                "UserNamespace.mode POD is not supported: user namespaces are made next".to_owned(),
+            ));
+        }
+        let record = SandboxRecord {
+            version: VERSION,
+            id: new_id()?,
+            boot: self.0.boot.clone(),
+            state: SandboxState::Making,
+            created_at: now(),
+            handler: handler.to_owned(),
+            addresses: Vec::new(),
+            attached: false,
+            config,
+        };
+        let id = record.id.clone();
+        let name = sandbox_name(&record.config);
+        let entry = Entry::new(record);
+        let _turn = entry.turn.lock().await;
+        {
+            let mut table = self.table();
+            if let Some(other) = table.names.get(&name) {
+                return Err(PodsError::AlreadyExists(format!(
+                    "name {name:?} is reserved for {other:?}"
+                )));
+            }
+            if table.sandboxes.len() >= SANDBOXES_MAX {
+                return Err(PodsError::ResourceExhausted(format!(
+                    "there are {SANDBOXES_MAX} sandboxes already"
+                )));
+            }
+            table.names.insert(name.clone(), id.clone());
+            table.sandboxes.insert(id.clone(), entry.clone());
+        }
+        match self.make_sandbox(&entry, &wanted).await {
+            Ok(()) => {
+                self.tell(&id, &id, ContainerEventType::ContainerCreatedEvent);
+                self.tell(&id, &id, ContainerEventType::ContainerStartedEvent);
+                Ok(id)
+            }
+            Err(error) => {
+                let undone = self.take_down(&entry).await;
+                if let Err(error) = undone {
+                    tracing::error!(%error, sandbox = id, "a half-made sandbox cannot be undone now");
+                }
+                self.forget_sandbox(&id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn make_sandbox(
+        &self,
+        entry: &Arc<Entry<SandboxRecord>>,
+        wanted: &spec::Sandbox,
+    ) -> Result<(), PodsError> {
+        let record = entry.record();
+        let id = &record.id;
+        self.keep_sandbox(&record)?;
+        let directory = self.0.sandbox_state(id);
+        let pin = pin(&directory, wanted)?;
+        if pin != Pin::default() {
+            self.0.keeper.pin(pin).await?;
+        }
+        let mut addresses = Vec::new();
+        if wanted.network {
+            // Before it is done: a crash in between must not leave one behind.
+            entry.lock().attached = true;
+            self.keep_sandbox(&entry.record())?;
+            addresses = self.0.network.attach(&self.ask(id)).await?;
+        }
+        let inner = Arc::clone(&self.0);
+        let (of, config, hostname, own_ipc) = (
+            id.clone(),
+            record.config.clone(),
+            wanted.hostname.clone(),
+            wanted.ipc,
+        );
+        let own = addresses.clone();
+        blocking(move || inner.write_sandbox_files(&of, &config, &hostname, own_ipc, &own)).await?;
+        {
+            let mut record = entry.lock();
+            record.addresses = addresses;
+            record.state = SandboxState::Ready;
+        }
+        self.keep_sandbox(&entry.record())
+    }
+
+    /// Stops a sandbox and its containers, and takes its network away. One that is unknown, or stopped, is none the worse for it.
+    ///
+    /// # Errors
+    /// [`PodsError`]; it can be asked for again.
+    pub async fn stop_sandbox(&self, id: &str) -> Result<(), PodsError> {
+        let Some(entry) = self.find_sandbox(id) else {
+            return Ok(());
+        };
+        let _turn = entry.turn.lock().await;
+        self.stop_all_of(&entry).await
+    }
+
+    async fn stop_all_of(&self, entry: &Arc<Entry<SandboxRecord>>) -> Result<(), PodsError> {
+        let id = entry.record().id;
+        for container in self.containers_of(&id) {
+            self.kill_container(&container).await?;
+        }
+        let before = entry.record().state;
+        self.take_down(entry).await?;
+        entry.lock().state = SandboxState::NotReady;
+        self.keep_sandbox(&entry.record())?;
+        if before == SandboxState::Ready {
+            self.tell(&id, &id, ContainerEventType::ContainerStoppedEvent);
+        }
+        Ok(())
+    }
+
+    /// Removes a sandbox with its containers. One that is unknown is gone already.
+    ///
+    /// # Errors
+    /// [`PodsError`]; it can be asked for again.
+    pub async fn remove_sandbox(&self, id: &str) -> Result<(), PodsError> {
+        let Some(entry) = self.find_sandbox(id) else {
+            return Ok(());
+        };
+        let _turn = entry.turn.lock().await;
+        let id = entry.record().id;
+        self.stop_all_of(&entry).await?;
+        for container in self.containers_of(&id) {
+            let of = container.record().id;
+            self.remove_container(&of).await?;
+        }
+        self.forget_sandbox(&id).await?;
+        self.tell(&id, &id, ContainerEventType::ContainerDeletedEvent);
+        Ok(())
+    }
+
+    /// A sandbox's record.
+    ///
+    /// # Errors
+    /// [`PodsError::NotFound`].
+    pub fn sandbox(&self, id: &str) -> Result<SandboxRecord, PodsError> {
+        self.known_sandbox(id).map(|entry| entry.record())
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn sandboxes(&self) -> Vec<SandboxRecord> {
+        let entries: Vec<_> = self.table().sandboxes.values().cloned().collect();
+        entries.iter().map(|entry| entry.record()).collect()
+    }
+
+    /// Where a sandbox's network namespace is; None: it has the node's.
+    #[must_use]
+    pub fn network_namespace(&self, record: &SandboxRecord) -> Option<PathBuf> {
+        record
+            .attached
+            .then(|| namespace_file(&self.0.sandbox_state(&record.id), "net"))
+    }
+
+    pub(super) fn known_sandbox(&self, id: &str) -> Result<Arc<Entry<SandboxRecord>>, PodsError> {
+        self.find_sandbox(id)
+            .ok_or_else(|| PodsError::NotFound(format!("sandbox {id:?} is not found")))
+    }
+
+    fn find_sandbox(&self, id: &str) -> Option<Arc<Entry<SandboxRecord>>> {
+        let table = self.table();
+        let known = table.sandboxes.keys().map(String::as_str);
+        let id = spec::find_by_prefix(known, id)?;
+        table.sandboxes.get(id).cloned()
+    }
+
+    fn containers_of(&self, sandbox: &str) -> Vec<Arc<Entry<ContainerRecord>>> {
+        let all: Vec<_> = self.table().containers.values().cloned().collect();
+        all.into_iter()
+            .filter(|entry| entry.lock().sandbox == sandbox)
+            .collect()
+    }
+
+    fn ask(&self, id: &str) -> Ask {
+        Ask {
+            sandbox: id.to_owned(),
+            namespace: namespace_file(&self.0.sandbox_state(id), "net"),
+        }
+    }
+
+    /// Everything that the kernel has of a sandbox goes.
+    async fn take_down(&self, entry: &Arc<Entry<SandboxRecord>>) -> Result<(), PodsError> {
+        let record = entry.record();
+        if record.attached {
+            self.0.network.detach(&self.ask(&record.id)).await?;
+        }
+        let directory = self.0.sandbox_state(&record.id);
+        let shm = self.0.sandbox_files(&record.id).shm;
+        blocking(move || {
+            let namespaces = ["net", "ipc", "uts"].map(|name| namespace_file(&directory, name));
+            for mounted in namespaces.iter().chain([&shm]) {
+                unmount(mounted).map_err(PodsError::at(format!("unmount {}", text(mounted))))?;
+            }
+            remove_directory(&directory)
+                .map_err(PodsError::at(format!("remove {}", text(&directory))))
+        })
+        .await
+    }
+
+    async fn forget_sandbox(&self, id: &str) -> Result<(), PodsError> {
+        let records = self.0.sandbox_records.clone();
+        let of = id.to_owned();
+        blocking(move || {
+            records
+                .remove(&of)
+                .map_err(PodsError::at("remove a sandbox's record"))
+        })
+        .await?;
+        let mut table = self.table();
+        table.sandboxes.remove(id);
+        table.names.retain(|_, named| named != id);
+        Ok(())
+    }
+
+    fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
+        self.0
+            .sandbox_records
+            .write(&record.id, record)
+            .map_err(PodsError::at("write a sandbox's record"))
+    }
+
+    pub(super) async fn recover_sandboxes(&self) -> Result<(), PodsError> {
+        let (records, rubbish) = self
+            .0
+            .sandbox_records
+            .read::<SandboxRecord>()
+            .map_err(PodsError::at("read the records of sandboxes"))?;
+        for record in records {
+            let id = record.id.clone();
+            let pinned = namespace_file(&self.0.sandbox_state(&id), "net");
+            let gone = record.boot != self.0.boot || (record.attached && !is_mounted(&pinned));
+            let entry = Entry::new(record.clone());
+            {
+                let mut table = self.table();
+                table.names.insert(sandbox_name(&record.config), id.clone());
+                table.sandboxes.insert(id.clone(), entry.clone());
+            }
+            match record.state {
+                SandboxState::Making => {
+                    tracing::warn!(sandbox = id, "a half-made sandbox is undone");
+                    self.take_down(&entry).await?;
+                    self.forget_sandbox(&id).await?;
+                }
+                SandboxState::Ready if gone => {
+                    self.take_down(&entry).await?;
+                    entry.lock().state = SandboxState::NotReady;
+                    self.keep_sandbox(&entry.record())?;
+                }
+                SandboxState::Ready => self.0.network.keep(&record),
+                SandboxState::NotReady => {}
+            }
+        }
+        for name in rubbish {
+            let directory = self.0.sandbox_state(&name);
+            for namespace in ["net", "ipc", "uts"] {
+                let _ = unmount(&namespace_file(&directory, namespace));
+            }
+            let _ = unmount(&self.0.sandbox_files(&name).shm);
+            let _ = remove_directory(&directory);
+            self.0
+                .sandbox_records
+                .remove(&name)
+                .map_err(PodsError::at("remove an unreadable record"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Files for the namespaces, which are made.
+fn pin(directory: &Path, wanted: &spec::Sandbox) -> Result<Pin, PodsError> {
+    let file = |name: &str, own: bool| -> Result<Option<String>, PodsError> {
+        if !own {
+            return Ok(None);
+        }
+        let path = namespace_file(directory, name);
+        let made = fs::create_dir_all(path.parent().unwrap_or(directory))
+            .and_then(|()| fs::write(&path, ""));
+        made.map_err(PodsError::at(format!("make {}", text(&path))))?;
+        Ok(Some(text(&path)))
+    };
+    fs::create_dir_all(directory).map_err(PodsError::at(format!("make {}", text(directory))))?;
+    Ok(Pin {
+        network: file("net", wanted.network)?,
+        ipc: file("ipc", wanted.ipc)?,
+        uts: file("uts", wanted.network)?,
+        hostname: (!wanted.hostname.is_empty()).then(|| wanted.hostname.clone()),
+        sysctls: wanted
+            .sysctls
+            .iter()
+            .map(|sysctl| (text(&sysctl.path), sysctl.value.clone()))
+            .collect(),
+    })
+}
+
+/// A namespace's file is on a file system of its own, nsfs.
+fn is_mounted(path: &Path) -> bool {
+    const NSFS_MAGIC: u64 = 0x6e73_6673;
+    rustix::fs::statfs(path)
+        .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
+}

@@ -1,0 +1,67 @@
+//! The container runtime: images, sandboxes and containers behind CRI v1.
+//!
+//! ```text
+//!   kubelet ──CRI──> executor::cri ──> executor::images ──> registries, layers on disk
+//!                          │
+//!                          └─────────> executor::pods ──> planner::spec ──> bundle
+//!                                            │                                 │
+//!                                            └──> executor::keeper::client ──> keeper ──> libcontainer
+//! ```
+//!
+//! It knows nothing of pods' specs, Services, or the API server.
+
+pub mod executor;
+pub mod planner;
+mod wiring;
+
+use std::path::PathBuf;
+
+/// Name of the service.
+pub const NAME: &str = "runtime";
+
+/// Flags of the runtime.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Flags that every service has.
+    #[command(flatten)]
+    pub service: service::Arguments,
+    /// What survives a reboot: images, what containers write, records. A file system that overlayfs takes, with extended attributes.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/orlop/runtime")]
+    pub root: PathBuf,
+    /// What does not: bundles, mounts, namespaces. A tmpfs.
+    #[arg(long, value_name = "DIR", default_value = "/run/orlop/runtime-state")]
+    pub state: PathBuf,
+    /// Where CRI is served.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "unix:///run/orlop/runtime.sock"
+    )]
+    pub listen: String,
+    /// Nameservers, for registries and for pods that bring none; resolv.conf(5).
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    pub resolv_conf: PathBuf,
+    /// Authorities that registries are verified by, in PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ssl/certs/ca-certificates.crt"
+    )]
+    pub ca_bundle: PathBuf,
+    /// Mirrors and authorities of registries, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub registries: Option<PathBuf>,
+    /// An image that is never offered for removal; may be repeated.
+    #[arg(long, value_name = "IMAGE")]
+    pub pinned: Vec<String>,
+}
+
+/// Runs the service until it is asked to stop. Containers go on.
+///
+/// # Errors
+/// [`service::RunError`], already logged.
+pub fn run(args: Args) -> Result<(), service::RunError> {
+    service::run_threaded(NAME, args.service.clone(), |context| async move {
+        wiring::serve(args, context).await
+    })
+}

@@ -1,0 +1,76 @@
+//! The runtime's parts, put together.
+
+use crate::{
+    Args,
+    executor::{
+        cri::{Api, ImageApi, RuntimeApi},
+        images::{Images, ImagesOptions},
+        keeper::client::Keeper,
+        network::Network,
+        pods::{Place, Pods},
+    },
+    planner::images::{mirrors::Registries, reference::Reference},
+};
+use http_server::{Listener, Traffic};
+use std::{error::Error, fs, path::PathBuf, sync::Arc};
+
+type Failed = Box<dyn Error + Send + Sync>;
+
+pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), Failed> {
+    let socket = args
+        .listen
+        .strip_prefix("unix://")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .ok_or_else(|| format!("--listen {}: it is no unix:///PATH", args.listen))?;
+    for directory in [&args.root, &args.state] {
+        fs::create_dir_all(directory)
+            .map_err(|error| format!("make {}: {error}", directory.display()))?;
+    }
+    let program = std::env::current_exe()?;
+    let images = Images::open(images(&args)?).await?;
+    let keeper = Keeper::find_or_start(&args.state, &program).await?;
+    let place = Place {
+        root: args.root.clone(),
+        state: args.state.clone(),
+        program,
+        resolv_conf: args.resolv_conf.clone(),
+    };
+    let pods = Pods::open(place, keeper, images.clone(), Network::none()).await?;
+    let follower = tokio::spawn({
+        let pods = pods.clone();
+        async move { pods.follow().await }
+    });
+    let api = Api::new(RuntimeApi::new(pods.clone()), ImageApi::new(images, pods));
+    let listener = Listener::unix(socket)?;
+    context.ready();
+    let stopping = {
+        let context = context.clone();
+        move || {
+            let context = context.clone();
+            async move { context.stopping().await }
+        }
+    };
+    listener
+        .serve(api, Arc::new(Traffic::default()), stopping)
+        .await;
+    follower.abort();
+    Ok(())
+}
+
+fn images(args: &Args) -> Result<ImagesOptions, Failed> {
+    let mut options = ImagesOptions::new(args.root.join("images"));
+    options.resolv_conf.clone_from(&args.resolv_conf);
+    options.ca_bundle.clone_from(&args.ca_bundle);
+    if let Some(path) = &args.registries {
+        let text = fs::read(path).map_err(|error| format!("read {}: {error}", path.display()))?;
+        options.registries = Registries::read(&text)
+            .map_err(|error| format!("{}: {}", path.display(), service::chain(&error)))?;
+    }
+    for name in &args.pinned {
+        let pinned = Reference::parse(name)
+            .map_err(|error| format!("--pinned {name}: {}", service::chain(&error)))?;
+        options.pinned.push(pinned);
+    }
+    Ok(options)
+}

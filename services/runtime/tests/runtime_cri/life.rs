@@ -1,0 +1,282 @@
+//! From an image to a container that ends, and nothing is left of it.
+
+use crate::node::{Node, PATIENCE, spec};
+use cri_proto::runtime::{
+    ContainerEventType, ContainerFilter, ContainerState, GetEventsRequest, ImageFsInfoRequest,
+    ImageStatusRequest, KeyValue, ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
+    PodSandboxState, PodSandboxStatusRequest, RemoveContainerRequest, RemoveImageRequest,
+    RemovePodSandboxRequest, ReopenContainerLogRequest, StatusRequest, StopContainerRequest,
+    StopPodSandboxRequest,
+};
+use std::{fs, time::Instant};
+
+#[tokio::test]
+async fn a_pod_lives_and_leaves_nothing() {
+    let mut node = Node::new().await;
+    let image = node.image();
+    let found = node
+        .images
+        .image_status(ImageStatusRequest {
+            image: Some(spec(&image)),
+            verbose: true,
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    let found_image = found.image.unwrap();
+    assert_eq!(found_image.repo_tags, [image.clone()]);
+    assert_eq!(found_image.uid.unwrap().value, 7);
+    assert!(found.info["imageConfig"].contains("\"diff_ids\""));
+
+    let pod = node.run_sandbox("pod").await;
+    let mut config = node.container_config(
+        "main",
+        &["sh", "-c", "id -u; id -g; cat /above; ls /below; hostname; echo $GREETING; echo bad >&2; grep Seccomp: /proc/self/status; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; exit 5"],
+    );
+    config.envs = vec![KeyValue {
+        key: "GREETING".to_owned(),
+        value: "hello".to_owned(),
+    }];
+    let id = node.create(&pod, "pod", config).await.unwrap();
+    assert_eq!(
+        node.status(&id).await.state,
+        i32::from(ContainerState::ContainerCreated)
+    );
+    node.start_container(&id).await.unwrap();
+    let status = node.exited(&id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (5, "Error"));
+    assert!(status.started_at > status.created_at && status.finished_at >= status.started_at);
+    assert_eq!(status.image.unwrap().image, image);
+    assert_eq!(status.image_id, found_image.id);
+    assert!(
+        status.image_ref.contains("app@sha256:"),
+        "{}",
+        status.image_ref
+    );
+    assert_eq!(status.user.unwrap().linux.unwrap().uid, 7);
+    let out = node.logged("pod", "main", "stdout");
+    assert_eq!(out, ["7", "8", "abovepod", "hello", "Seccomp:\t0", "0"]);
+    let complaints = node.logged("pod", "main", "stderr");
+    assert!(complaints[0].contains("/below"), "{complaints:?}");
+    assert_eq!(complaints.last().unwrap(), "bad");
+
+    let listed = node
+        .runtime_client
+        .list_containers(ListContainersRequest {
+            filter: Some(ContainerFilter {
+                pod_sandbox_id: pod.clone(),
+                ..ContainerFilter::default()
+            }),
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .containers;
+    assert_eq!(listed.len(), 1);
+    node.runtime_client
+        .remove_container(RemoveContainerRequest {
+            container_id: id.clone(),
+        })
+        .await
+        .unwrap();
+    // Twice is as once.
+    node.runtime_client
+        .remove_container(RemoveContainerRequest { container_id: id })
+        .await
+        .unwrap();
+    node.runtime_client
+        .stop_pod_sandbox(StopPodSandboxRequest {
+            pod_sandbox_id: pod.clone(),
+        })
+        .await
+        .unwrap();
+    let status = node
+        .runtime_client
+        .pod_sandbox_status(PodSandboxStatusRequest {
+            pod_sandbox_id: pod.clone(),
+            verbose: false,
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .status
+        .unwrap();
+    assert_eq!(status.state, i32::from(PodSandboxState::SandboxNotready));
+    for _ in 0..2 {
+        node.runtime_client
+            .remove_pod_sandbox(RemovePodSandboxRequest {
+                pod_sandbox_id: pod.clone(),
+            })
+            .await
+            .unwrap();
+    }
+    node.nothing_is_left();
+    node.images
+        .remove_image(RemoveImageRequest {
+            image: Some(spec(&image)),
+        })
+        .await
+        .unwrap();
+    let listed = node.images.list_images(ListImagesRequest::default()).await;
+    assert!(listed.unwrap().into_inner().images.is_empty());
+}
+
+#[tokio::test]
+async fn exec_stop_and_events() {
+    let mut node = Node::new().await;
+    let mut events = node
+        .runtime_client
+        .get_container_events(GetEventsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let pod = node.run_sandbox("pod").await;
+    // A shell that obeys SIGTERM, and one that does not.
+    let polite = node
+        .run(
+            &pod,
+            "pod",
+            "polite",
+            &[
+                "sh",
+                "-c",
+                "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done",
+            ],
+        )
+        .await;
+    let rude = node
+        .run(
+            &pod,
+            "pod",
+            "rude",
+            &[
+                "sh",
+                "-c",
+                "trap '' TERM; echo ready; while :; do sleep 1; done",
+            ],
+        )
+        .await;
+    for name in ["polite", "rude"] {
+        let begun = Instant::now();
+        while node.logged("pod", name, "stdout").is_empty() {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    let ran = node
+        .exec(
+            &polite,
+            &["sh", "-c", "echo out; echo error >&2; id -u; exit 4"],
+        )
+        .await
+        .unwrap();
+    assert_eq!(ran.exit_code, 4);
+    assert_eq!(ran.stdout, b"out\n7\n");
+    assert_eq!(ran.stderr, b"error\n");
+    let missing = node.exec(&polite, &["no-such-program"]).await.unwrap_err();
+    assert!(
+        missing
+            .message()
+            .contains("executable file not found in $PATH"),
+        "{missing}"
+    );
+    let mut request = cri_proto::runtime::ExecSyncRequest {
+        container_id: polite.clone(),
+        cmd: vec!["sleep".to_owned(), "1000".to_owned()],
+        timeout: 1,
+    };
+    let late = node
+        .runtime_client
+        .exec_sync(request.clone())
+        .await
+        .unwrap_err();
+    assert_eq!(late.code(), tonic::Code::DeadlineExceeded);
+    request.cmd = ["sh", "-c", "! pgrep -f '[s]leep 1000'"]
+        .map(str::to_owned)
+        .to_vec();
+    let gone = node.runtime_client.exec_sync(request).await.unwrap();
+    assert_eq!(gone.into_inner().exit_code, 0, "what was late was ended");
+
+    // The log is moved away, and goes on in a new one.
+    let log = node.path("logs/pod/polite.log");
+    fs::rename(&log, node.path("logs/pod/polite.log.1")).unwrap();
+    node.runtime_client
+        .reopen_container_log(ReopenContainerLogRequest {
+            container_id: polite.clone(),
+        })
+        .await
+        .unwrap();
+    let stop = |id: &str, timeout| StopContainerRequest {
+        container_id: id.to_owned(),
+        timeout,
+    };
+    let begun = Instant::now();
+    node.runtime_client
+        .stop_container(stop(&polite, 30))
+        .await
+        .unwrap();
+    assert!(begun.elapsed() < PATIENCE / 2, "it was not waited for");
+    assert_eq!(node.status(&polite).await.exit_code, 3);
+    assert_eq!(node.logged("pod", "polite", "stdout"), ["bye"]);
+    node.runtime_client
+        .stop_container(stop(&rude, 1))
+        .await
+        .unwrap();
+    assert_eq!(node.status(&rude).await.exit_code, 137);
+    node.runtime_client
+        .stop_container(stop(&rude, 1))
+        .await
+        .unwrap();
+    node.runtime_client
+        .remove_pod_sandbox(RemovePodSandboxRequest {
+            pod_sandbox_id: pod.clone(),
+        })
+        .await
+        .unwrap();
+    node.nothing_is_left();
+
+    let mut seen = Vec::new();
+    while !seen.contains(&(pod.clone(), ContainerEventType::ContainerDeletedEvent)) {
+        let event = tokio::time::timeout(PATIENCE, events.message()).await;
+        let event = event.unwrap().unwrap().unwrap();
+        seen.push((event.container_id.clone(), event.container_event_type()));
+    }
+    let of = |id: &str| -> Vec<ContainerEventType> {
+        let all = seen.iter().filter(|(of, _)| of == id);
+        all.map(|(_, kind)| *kind).collect()
+    };
+    use ContainerEventType as Event;
+    let whole = [
+        Event::ContainerCreatedEvent,
+        Event::ContainerStartedEvent,
+        Event::ContainerStoppedEvent,
+        Event::ContainerDeletedEvent,
+    ];
+    for id in [&pod, &polite, &rude] {
+        assert_eq!(of(id), whole);
+    }
+}
+
+#[tokio::test]
+async fn the_node_says_how_it_is() {
+    let mut node = Node::new().await;
+    let status = node
+        .runtime_client
+        .status(StatusRequest { verbose: true })
+        .await;
+    let conditions = status.unwrap().into_inner().status.unwrap().conditions;
+    assert!(conditions[0].r#type == "RuntimeReady" && conditions[0].status);
+    assert!(conditions[1].r#type == "NetworkReady" && !conditions[1].status);
+    let info = node
+        .images
+        .image_fs_info(ImageFsInfoRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(info.image_filesystems[0].used_bytes.unwrap().value > 0);
+    let sandboxes = node
+        .runtime_client
+        .list_pod_sandbox(ListPodSandboxRequest::default())
+        .await;
+    assert!(sandboxes.unwrap().into_inner().items.is_empty());
+}

@@ -1,0 +1,15 @@
+//! The images half of the runtime against real sockets, a real disk and real overlayfs. Needs root.
+//!
+//! Registries are servers of the tests' own (`registry`), as bad as they must be; archives are made by the crate tar and by GNU
+//! tar.
+
+mod archives;
+mod crash;
+mod full_disk;
+mod hostile_layers;
+mod hostile_registry;
+mod layers;
+mod measure;
+mod registry;
+mod straight;
+mod support;
