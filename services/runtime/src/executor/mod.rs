@@ -7,3 +7,4 @@ pub mod keeper;
 pub mod network;
 pub mod pods;
 pub mod records;
+mod stats;

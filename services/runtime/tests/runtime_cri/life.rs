@@ -4,9 +4,9 @@ use crate::node::{Node, PATIENCE, spec};
 use cri_proto::runtime::{
     ContainerEventType, ContainerFilter, ContainerState, GetEventsRequest, ImageFsInfoRequest,
     ImageStatusRequest, KeyValue, ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
-    PodSandboxState, PodSandboxStatusRequest, RemoveContainerRequest, RemoveImageRequest,
-    RemovePodSandboxRequest, ReopenContainerLogRequest, StatusRequest, StopContainerRequest,
-    StopPodSandboxRequest,
+    PodSandboxState, PodSandboxStatsRequest, PodSandboxStatusRequest, RemoveContainerRequest,
+    RemoveImageRequest, RemovePodSandboxRequest, ReopenContainerLogRequest, StatusRequest,
+    StopContainerRequest, StopPodSandboxRequest,
 };
 use std::{fs, time::Instant};
 
@@ -196,6 +196,30 @@ async fn exec_stop_and_events() {
         .to_vec();
     let gone = node.runtime_client.exec_sync(request).await.unwrap();
     assert_eq!(gone.into_inner().exit_code, 0, "what was late was ended");
+
+    let of_pod = node
+        .runtime_client
+        .pod_sandbox_stats(PodSandboxStatsRequest {
+            pod_sandbox_id: pod.clone(),
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .stats
+        .unwrap()
+        .linux
+        .unwrap();
+    assert_eq!(of_pod.containers.len(), 2);
+    for container in &of_pod.containers {
+        let cpu = container.cpu.as_ref().unwrap();
+        assert!(cpu.usage_core_nano_seconds.unwrap().value > 1_000_000);
+        let memory = container.memory.as_ref().unwrap();
+        let (all, set) = (
+            memory.usage_bytes.unwrap(),
+            memory.working_set_bytes.unwrap(),
+        );
+        assert!(all.value >= set.value && set.value > 4096);
+    }
 
     // The log is moved away, and goes on in a new one.
     let log = node.path("logs/pod/polite.log");

@@ -28,6 +28,10 @@ async fn victim() {
             .pull(&reference, &AuthConfig::default())
             .await
             .unwrap();
+        // Records are written anew each time: kills must hit that, too.
+        for _ in 0..10 {
+            images.pull(&reference, &AuthConfig::default()).await.unwrap();
+        }
         images.remove(&reference).await.unwrap();
     }
 }

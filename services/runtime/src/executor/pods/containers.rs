@@ -515,6 +515,8 @@ impl Pods {
         table.containers.remove(id);
         table.holds.remove(id);
         table.names.retain(|_, named| named != id);
+        drop(table);
+        self.forget_usage(id);
     }
 
     /// Of one that is half-made. What cannot be removed now is at the next start.

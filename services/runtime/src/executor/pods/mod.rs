@@ -13,9 +13,11 @@ mod exec;
 mod facts;
 mod files;
 mod sandboxes;
+mod statistics;
 
 pub use containers::Started;
 pub use exec::Ran;
+pub use statistics::Sample;
 
 use super::{
     images::{Images, ImagesError},
@@ -180,6 +182,7 @@ struct Inner {
     sandbox_records: Records,
     container_records: Records,
     table: Mutex<Table>,
+    seen: Mutex<statistics::Seen>,
     events: broadcast::Sender<ContainerEvent>,
 }
 
@@ -219,6 +222,7 @@ impl Pods {
             images,
             network,
             table: Mutex::default(),
+            seen: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
         }));
         pods.recover().await?;

@@ -256,6 +256,8 @@ impl Pods {
         let mut table = self.table();
         table.sandboxes.remove(id);
         table.names.retain(|_, named| named != id);
+        drop(table);
+        self.forget_usage(id);
         Ok(())
     }
 
