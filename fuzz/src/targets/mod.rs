@@ -238,7 +238,7 @@ pub const TARGETS: &[Target] = &[
         about: "a layer of an image, from whoever has built it",
         run: images::image_layer,
         made: images::layers,
-        runs: 200_000,
+        runs: 20_000,
     },
     Target {
         name: "image_documents",

@@ -55,6 +55,7 @@ services! {
     "plan", "One-shot: finds and validates the machine config for init", orlop_plan;
     "runtime", "Container runtime: CRI v1", orlop_runtime;
     "runtime-keeper", "Makes containers for the runtime, and keeps their logs and ends", orlop_runtime::executor::keeper;
+    "runtime-pause", "Holds a PID namespace that containers share", orlop_runtime::executor::pause;
     "store", "Cluster store: etcd v3 on Raft", orlop_store;
     "time", "NTP, clock floor", orlop_time;
 }

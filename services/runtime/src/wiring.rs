@@ -12,7 +12,7 @@ use crate::{
     planner::images::{mirrors::Registries, reference::Reference},
 };
 use http_server::{Listener, Traffic};
-use std::{error::Error, fs, path::PathBuf, sync::Arc};
+use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -24,7 +24,9 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         .filter(|path| path.is_absolute())
         .ok_or_else(|| format!("--listen {}: it is no unix:///PATH", args.listen))?;
     for directory in [&args.root, &args.state] {
+        // Specs have what containers keep secret in their environment.
         fs::create_dir_all(directory)
+            .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
             .map_err(|error| format!("make {}: {error}", directory.display()))?;
     }
     let program = std::env::current_exe()?;

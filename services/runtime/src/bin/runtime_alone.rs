@@ -1,7 +1,7 @@
 //! The runtime and its keeper as a program of their own, for this crate's tests: `orlop` is above it.
 
 use clap::Parser;
-use orlop_runtime::executor::keeper;
+use orlop_runtime::executor::{keeper, pause};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -10,6 +10,8 @@ enum CommandLine {
     Runtime(orlop_runtime::Args),
     /// What `orlop runtime-keeper` is.
     RuntimeKeeper(keeper::Args),
+    /// What `orlop runtime-pause` is.
+    RuntimePause(pause::Args),
 }
 
 fn main() -> ExitCode {
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         CommandLine::RuntimeKeeper(args) => {
             keeper::run(args).map_err(|error| service::chain(&error))
         }
+        CommandLine::RuntimePause(args) => pause::run(args).map_err(|error| error.to_string()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

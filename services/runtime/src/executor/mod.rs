@@ -5,5 +5,7 @@ pub mod cri;
 pub mod images;
 pub mod keeper;
 pub mod network;
+pub mod pause;
 pub mod pods;
 pub mod records;
+mod stats;

@@ -5,3 +5,4 @@ pub mod keeper;
 pub mod records;
 pub mod seccomp;
 pub mod spec;
+pub mod stats;

@@ -68,6 +68,8 @@ pub struct SandboxRecord {
     pub addresses: Vec<IpAddr>,
     /// Its network is to be taken down when it stops.
     pub attached: bool,
+    /// The process that holds the PID namespace, where its containers share one; 0: it is not known yet.
+    pub pause: Option<i32>,
 }
 
 /// Where a container stands.

@@ -4,9 +4,9 @@ use crate::node::{Node, PATIENCE, spec};
 use cri_proto::runtime::{
     ContainerEventType, ContainerFilter, ContainerState, GetEventsRequest, ImageFsInfoRequest,
     ImageStatusRequest, KeyValue, ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
-    PodSandboxState, PodSandboxStatusRequest, RemoveContainerRequest, RemoveImageRequest,
-    RemovePodSandboxRequest, ReopenContainerLogRequest, StatusRequest, StopContainerRequest,
-    StopPodSandboxRequest,
+    NamespaceOption, PodSandboxState, PodSandboxStatsRequest, PodSandboxStatusRequest,
+    RemoveContainerRequest, RemoveImageRequest, RemovePodSandboxRequest, ReopenContainerLogRequest,
+    StatusRequest, StopContainerRequest, StopPodSandboxRequest,
 };
 use std::{fs, time::Instant};
 
@@ -197,6 +197,30 @@ async fn exec_stop_and_events() {
     let gone = node.runtime_client.exec_sync(request).await.unwrap();
     assert_eq!(gone.into_inner().exit_code, 0, "what was late was ended");
 
+    let of_pod = node
+        .runtime_client
+        .pod_sandbox_stats(PodSandboxStatsRequest {
+            pod_sandbox_id: pod.clone(),
+        })
+        .await
+        .unwrap()
+        .into_inner()
+        .stats
+        .unwrap()
+        .linux
+        .unwrap();
+    assert_eq!(of_pod.containers.len(), 2);
+    for container in &of_pod.containers {
+        let cpu = container.cpu.as_ref().unwrap();
+        assert!(cpu.usage_core_nano_seconds.unwrap().value > 1_000_000);
+        let memory = container.memory.as_ref().unwrap();
+        let (all, set) = (
+            memory.usage_bytes.unwrap(),
+            memory.working_set_bytes.unwrap(),
+        );
+        assert!(all.value >= set.value && set.value > 4096);
+    }
+
     // The log is moved away, and goes on in a new one.
     let log = node.path("logs/pod/polite.log");
     fs::rename(&log, node.path("logs/pod/polite.log.1")).unwrap();
@@ -279,4 +303,74 @@ async fn the_node_says_how_it_is() {
         .list_pod_sandbox(ListPodSandboxRequest::default())
         .await;
     assert!(sandboxes.unwrap().into_inner().items.is_empty());
+}
+
+#[tokio::test]
+async fn containers_share_a_pid_namespace_if_they_are_to() {
+    let mut node = Node::new().await;
+    let mut config = node.sandbox_config("pod");
+    config
+        .linux
+        .get_or_insert_default()
+        .security_context
+        .get_or_insert_default()
+        .namespace_options = Some(NamespaceOption::default());
+    let pod = node.try_run_sandbox(config).await.unwrap();
+    let shared = |node: &Node, name: &str, script: &str| {
+        let mut config = node.container_config(name, &["sh", "-c", script]);
+        let security = config
+            .linux
+            .get_or_insert_default()
+            .security_context
+            .get_or_insert_default();
+        security.namespace_options = Some(NamespaceOption::default());
+        config
+    };
+    let config = shared(&node, "one", "sleep 1000 & sleep 1001");
+    let one = node.create(&pod, "pod", config).await.unwrap();
+    node.start_container(&one).await.unwrap();
+    let config = shared(
+        &node,
+        "two",
+        "cat /proc/1/cmdline | tr '\\0' ' '; echo; pgrep -c sleep; exec sleep 2000",
+    );
+    let two = node.create(&pod, "pod", config).await.unwrap();
+    node.start_container(&two).await.unwrap();
+    let begun = Instant::now();
+    while node.logged("pod", "two", "stdout").len() < 2 {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let out = node.logged("pod", "two", "stdout");
+    assert!(out[0].contains("runtime-pause"), "{out:?}");
+    // The runtime dies, and the namespace stays.
+    node.kill();
+    node.start().await;
+    let ran = node
+        .exec(&one, &["pgrep", "-f", "runtime-pause"])
+        .await
+        .unwrap();
+    assert_eq!(ran.stdout, b"1\n");
+    // With a container goes all that it has started.
+    let stop = StopContainerRequest {
+        container_id: one.clone(),
+        timeout: 0,
+    };
+    node.runtime_client.stop_container(stop).await.unwrap();
+    assert_eq!(node.status(&one).await.exit_code, 137);
+    let begun = Instant::now();
+    loop {
+        let ran = node.exec(&two, &["pgrep", "-f", "^sleep 100"]).await;
+        if ran.map_or(true, |ran| ran.stdout.is_empty()) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    node.runtime_client
+        .remove_pod_sandbox(RemovePodSandboxRequest {
+            pod_sandbox_id: pod,
+        })
+        .await
+        .unwrap();
+    node.nothing_is_left();
 }

@@ -28,6 +28,13 @@ async fn victim() {
             .pull(&reference, &AuthConfig::default())
             .await
             .unwrap();
+        // Records are written anew each time: kills must hit that, too.
+        for _ in 0..10 {
+            images
+                .pull(&reference, &AuthConfig::default())
+                .await
+                .unwrap();
+        }
         images.remove(&reference).await.unwrap();
     }
 }
@@ -76,7 +83,7 @@ async fn a_killed_process_leaves_nothing_half_made() {
     aws_lc_rs::rand::fill(&mut random).unwrap();
     println!("kills after {random:?}");
     let (mut with_image, mut with_layers) = (0, 0);
-    for wait in random {
+    for (round, wait) in random.into_iter().enumerate() {
         let mut victim = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "crash::victim"])
             .env(ROOT, &root)
@@ -85,7 +92,9 @@ async fn a_killed_process_leaves_nothing_half_made() {
             .spawn()
             .unwrap();
         // The moment is the point: there is no condition to wait for.
-        tokio::time::sleep(Duration::from_micros(400 * u64::from(wait) + 5000)).await;
+        // Early ones hit the first layers, late ones records and removals.
+        let unit = if round % 2 == 0 { 400 } else { 4000 };
+        tokio::time::sleep(Duration::from_micros(unit * u64::from(wait) + 5000)).await;
         victim.kill().unwrap();
         victim.wait().unwrap();
         let left = root.join("layers").exists()

@@ -2,6 +2,7 @@
 
 mod image_service;
 mod runtime_service;
+mod statistics;
 mod views;
 
 use super::{images::ImagesError, pods::PodsError};

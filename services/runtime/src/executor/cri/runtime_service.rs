@@ -1,7 +1,7 @@
 //! CRI's RuntimeService.
 
 use super::{
-    of_pods,
+    of_pods, statistics,
     views::{container, container_status, sandbox, sandbox_state, sandbox_status},
 };
 use crate::{
@@ -74,6 +74,70 @@ impl RuntimeApi {
         };
         let all = self.pods.containers().into_iter();
         all.filter(has).map(container).collect()
+    }
+
+    /// Of those that run, as kubelets expect it.
+    async fn container_stats_of(
+        &self,
+        filter: Option<cri::ContainerStatsFilter>,
+    ) -> Result<Vec<cri::ContainerStats>, Status> {
+        let filter = filter.unwrap_or_default();
+        let wanted = Wanted {
+            id: &filter.id,
+            sandbox: &filter.pod_sandbox_id,
+            state: Some(cri::ContainerState::ContainerRunning.into()),
+            labels: Some(&filter.label_selector),
+        };
+        let mut all = Vec::new();
+        for record in self.pods.containers() {
+            let has = wanted.has(&Record {
+                id: &record.id,
+                sandbox: &record.sandbox,
+                state: container_state(&record.state).into(),
+                labels: &record.config.labels,
+            });
+            if has {
+                let sample = self.pods.container_usage(&record).await.map_err(of_pods)?;
+                all.push(statistics::of_container(record, &sample));
+            }
+        }
+        Ok(all)
+    }
+
+    async fn sandbox_stats(&self, record: SandboxRecord) -> Result<cri::PodSandboxStats, Status> {
+        let sample = self.pods.sandbox_usage(&record).await.map_err(of_pods)?;
+        let within = cri::ContainerStatsFilter {
+            pod_sandbox_id: record.id.clone(),
+            ..cri::ContainerStatsFilter::default()
+        };
+        let containers = self.container_stats_of(Some(within)).await?;
+        Ok(statistics::of_sandbox(record, &sample, containers))
+    }
+
+    async fn sandbox_stats_of(
+        &self,
+        filter: Option<cri::PodSandboxStatsFilter>,
+    ) -> Result<Vec<cri::PodSandboxStats>, Status> {
+        let filter = filter.unwrap_or_default();
+        let wanted = Wanted {
+            id: &filter.id,
+            sandbox: "",
+            state: Some(cri::PodSandboxState::SandboxReady.into()),
+            labels: Some(&filter.label_selector),
+        };
+        let mut all = Vec::new();
+        for record in self.pods.sandboxes() {
+            let has = wanted.has(&Record {
+                id: &record.id,
+                sandbox: &record.id,
+                state: sandbox_state(record.state).into(),
+                labels: &record.config.labels,
+            });
+            if has {
+                all.push(self.sandbox_stats(record).await?);
+            }
+        }
+        Ok(all)
     }
 
     fn event(&self, event: ContainerEvent) -> cri::ContainerEventResponse {
@@ -370,44 +434,61 @@ impl RuntimeService for RuntimeApi {
 
     async fn container_stats(
         &self,
-        _request: Request<cri::ContainerStatsRequest>,
+        request: Request<cri::ContainerStatsRequest>,
     ) -> Result<Response<cri::ContainerStatsResponse>, Status> {
-        not_yet("ContainerStats")
+        let id = request.into_inner().container_id;
+        let record = self.pods.container(&id).map_err(of_pods)?;
+        let sample = self.pods.container_usage(&record).await.map_err(of_pods)?;
+        Ok(Response::new(cri::ContainerStatsResponse {
+            stats: Some(statistics::of_container(record, &sample)),
+        }))
     }
 
     async fn list_container_stats(
         &self,
-        _request: Request<cri::ListContainerStatsRequest>,
+        request: Request<cri::ListContainerStatsRequest>,
     ) -> Result<Response<cri::ListContainerStatsResponse>, Status> {
-        not_yet("ListContainerStats")
+        let stats = self.container_stats_of(request.into_inner().filter).await?;
+        Ok(Response::new(cri::ListContainerStatsResponse { stats }))
     }
 
     async fn stream_container_stats(
         &self,
-        _request: Request<cri::StreamContainerStatsRequest>,
+        request: Request<cri::StreamContainerStatsRequest>,
     ) -> Result<Response<Self::StreamContainerStatsStream>, Status> {
-        not_yet("StreamContainerStats")
+        let items = self.container_stats_of(request.into_inner().filter).await?;
+        Ok(parts(&items, |container_stats| {
+            cri::StreamContainerStatsResponse { container_stats }
+        }))
     }
 
     async fn pod_sandbox_stats(
         &self,
-        _request: Request<cri::PodSandboxStatsRequest>,
+        request: Request<cri::PodSandboxStatsRequest>,
     ) -> Result<Response<cri::PodSandboxStatsResponse>, Status> {
-        not_yet("PodSandboxStats")
+        let id = request.into_inner().pod_sandbox_id;
+        let record = self.pods.sandbox(&id).map_err(of_pods)?;
+        Ok(Response::new(cri::PodSandboxStatsResponse {
+            stats: Some(self.sandbox_stats(record).await?),
+        }))
     }
 
     async fn list_pod_sandbox_stats(
         &self,
-        _request: Request<cri::ListPodSandboxStatsRequest>,
+        request: Request<cri::ListPodSandboxStatsRequest>,
     ) -> Result<Response<cri::ListPodSandboxStatsResponse>, Status> {
-        not_yet("ListPodSandboxStats")
+        let stats = self.sandbox_stats_of(request.into_inner().filter).await?;
+        Ok(Response::new(cri::ListPodSandboxStatsResponse { stats }))
     }
 
     async fn stream_pod_sandbox_stats(
         &self,
-        _request: Request<cri::StreamPodSandboxStatsRequest>,
+        request: Request<cri::StreamPodSandboxStatsRequest>,
     ) -> Result<Response<Self::StreamPodSandboxStatsStream>, Status> {
-        not_yet("StreamPodSandboxStats")
+        let items = self.sandbox_stats_of(request.into_inner().filter).await?;
+        Ok(parts(&items, |pod_sandbox_stats| {
+            cri::StreamPodSandboxStatsResponse { pod_sandbox_stats }
+        }))
     }
 
     async fn update_runtime_config(

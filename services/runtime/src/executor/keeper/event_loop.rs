@@ -198,18 +198,8 @@ impl Keeper {
     // --- ends ---
 
     fn signals(&mut self, signals: &OwnedFd) {
-        let mut information = [0; 128];
-        while let Ok(count) = rustix::io::read(signals, &mut information) {
-            if count == 0 {
-                break;
-            }
-            let number = u32::from_ne_bytes([
-                information[0],
-                information[1],
-                information[2],
-                information[3],
-            ]);
-            if i32::try_from(number) == Ok(libc::SIGTERM) {
+        while let Ok(Some(number)) = sys::next_signal(signals) {
+            if number == libc::SIGTERM {
                 self.stopping = true;
             }
         }
@@ -238,6 +228,8 @@ impl Keeper {
     }
 
     fn container_ended(&mut self, id: &str, exit: Exit) {
+        // Without a PID namespace of its own, what it has started would outlive it.
+        worker::end_what_is_left(id, &self.oci);
         // What it wrote is in its log before anybody hears that it has ended.
         let streams = self.held.get(id).map(|held| held.streams.clone());
         for (token, _) in streams.unwrap_or_default() {

@@ -17,7 +17,7 @@ pub mod client;
 mod connection;
 mod event_loop;
 mod output;
-mod sys;
+pub(in crate::executor) mod sys;
 mod worker;
 mod workload;
 

@@ -5,7 +5,7 @@ use rustix::fd::{FromRawFd as _, OwnedFd};
 use std::io;
 
 /// Which side of a fork this is.
-pub(super) enum Fork {
+pub(in crate::executor) enum Fork {
     /// The new process.
     Child,
     /// The old one, with the new one's pid.
@@ -13,10 +13,10 @@ pub(super) enum Fork {
 }
 
 /// One instruction of classic BPF, as the kernel reads it: `struct sock_filter`.
-pub(super) const INSTRUCTION_BYTES: usize = 8;
+pub(in crate::executor) const INSTRUCTION_BYTES: usize = 8;
 
 /// fork(2). The keeper has one thread, so the child may do everything that the parent may.
-pub(super) fn fork() -> io::Result<Fork> {
+pub(in crate::executor) fn fork() -> io::Result<Fork> {
     // SAFETY: the process has one thread (the keeper starts none), so no lock can be held by a thread that does not exist in the
     // child.
     match unsafe { libc::fork() } {
@@ -27,13 +27,13 @@ pub(super) fn fork() -> io::Result<Fork> {
 }
 
 /// Ends the calling process without running destructors or exit handlers: for forked children only.
-pub(super) fn exit_now(code: i32) -> ! {
+pub(in crate::executor) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit is always sound; it does not return.
     unsafe { libc::_exit(code) }
 }
 
 /// Sets every disposition to its default, and unblocks all signals, as a new program expects.
-pub(super) fn reset_signals() {
+pub(in crate::executor) fn reset_signals() {
     for signal in 1..=64 {
         // SAFETY: SIG_DFL installs no code; numbers that are none give EINVAL, which is of no interest.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -47,7 +47,7 @@ pub(super) fn reset_signals() {
 }
 
 /// Blocks SIGCHLD and SIGTERM, and gives a descriptor that is readable when one of them is pending.
-pub(super) fn signals() -> io::Result<OwnedFd> {
+pub(in crate::executor) fn signals() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before it is used, and the descriptor that signalfd gives is new and ours.
     unsafe {
         let mut set = std::mem::zeroed::<libc::sigset_t>();
@@ -65,8 +65,21 @@ pub(super) fn signals() -> io::Result<OwnedFd> {
     }
 }
 
+/// The number of the next signal of [`signals`]. None: there is none now.
+pub(in crate::executor) fn next_signal(signals: &OwnedFd) -> io::Result<Option<i32>> {
+    let mut information = [0; size_of::<libc::signalfd_siginfo>()];
+    match rustix::io::read(signals, &mut information) {
+        Ok(count) if count >= 4 => {
+            let [a, b, c, d, ..] = information;
+            Ok(i32::try_from(u32::from_ne_bytes([a, b, c, d])).ok())
+        }
+        Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The end of a child that has ended and was not reaped, which stays so: pid, and exit code or 128 + signal. None: of nobody.
-pub(super) fn next_end() -> io::Result<Option<(i32, i32)>> {
+pub(in crate::executor) fn next_end() -> io::Result<Option<(i32, i32)>> {
     // SAFETY: `siginfo_t` is plain data, for which zeros are valid; waitid fills it, and then the fields of SIGCHLD are those that are
     // read.
     unsafe {
@@ -92,13 +105,13 @@ pub(super) fn next_end() -> io::Result<Option<(i32, i32)>> {
 }
 
 /// Lets a child that has ended go.
-pub(super) fn reap(pid: i32) {
+pub(in crate::executor) fn reap(pid: i32) {
     // SAFETY: no status is asked for.
     let _ = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
 }
 
 /// Turns on the loopback of the network namespace that the calling process is in.
-pub(super) fn loopback_up() -> io::Result<()> {
+pub(in crate::executor) fn loopback_up() -> io::Result<()> {
     let socket = rustix::net::socket_with(
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::DGRAM,
@@ -127,11 +140,11 @@ pub(super) fn loopback_up() -> io::Result<()> {
 }
 
 /// Puts a filter of system calls on the calling process and all that it will start. It needs `CAP_SYS_ADMIN` or no_new_privs.
-pub(super) fn filter(program: &[u8]) -> io::Result<()> {
+pub(in crate::executor) fn filter(program: &[u8]) -> io::Result<()> {
     let count = program.len() / INSTRUCTION_BYTES;
     let length = libc::c_ushort::try_from(count)
         .ok()
-        .filter(|_| program.len() % INSTRUCTION_BYTES == 0 && count > 0)
+        .filter(|_| program.len().is_multiple_of(INSTRUCTION_BYTES) && count > 0)
         .ok_or_else(|| io::Error::other("it is no filter of system calls"))?;
     // The kernel reads instructions at their alignment.
     let mut instructions = vec![0_u64; count];

@@ -210,16 +210,20 @@ fn delete(id: &str, oci: &Path) -> Result<i32, Box<dyn Error>> {
     }
     let begun = Instant::now();
     loop {
-        // Without a PID namespace of its own, what it has started may outlive it; and whoever has just ended is in his cgroup for a
-        // moment more.
-        if let Ok(config) = YoukiConfig::load(&directory) {
-            cgroup::kill(&config.cgroup_path);
-        }
+        // Whoever has just ended is in his cgroup for a moment more.
+        end_what_is_left(id, oci);
         match Container::load(directory.clone()).and_then(|mut one| one.delete(true)) {
             Ok(()) => return Ok(0),
             Err(_) if begun.elapsed() < DELETE_MAX => thread::sleep(DELETE_AGAIN),
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Ends all processes of a container's cgroup.
+pub(super) fn end_what_is_left(id: &str, oci: &Path) {
+    if let Ok(config) = YoukiConfig::load(oci.join(id)) {
+        cgroup::kill(&config.cgroup_path);
     }
 }
 

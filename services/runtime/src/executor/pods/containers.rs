@@ -163,7 +163,7 @@ impl Pods {
             let path = namespace_file(&state, name);
             path.exists().then_some(path)
         });
-        let pid = self.pid_namespace(config)?;
+        let pid = self.pid_namespace(config, &record.sandbox)?;
         let host = &self.0.host;
         let made = spec::container(
             config,
@@ -267,7 +267,7 @@ impl Pods {
                 let reason = service::chain(&error);
                 entry.lock().not_started(now(), reason.clone());
                 self.keep_container(&entry.record());
-                let _ = entry.changed.send_replace(());
+                entry.changed.send_replace(());
                 self.tell(
                     &record.id,
                     &record.sandbox,
@@ -425,24 +425,31 @@ impl Pods {
         table.containers.get(id).cloned()
     }
 
-    fn pid_namespace(&self, config: &ContainerConfig) -> Result<Option<PathBuf>, PodsError> {
+    fn pid_namespace(
+        &self,
+        config: &ContainerConfig,
+        sandbox: &str,
+    ) -> Result<Option<PathBuf>, PodsError> {
         let options = config
             .linux
             .as_ref()
             .and_then(|linux| linux.security_context.as_ref())
             .and_then(|security| security.namespace_options.clone())
             .unwrap_or_default();
-        if NamespaceMode::try_from(options.pid) != Ok(NamespaceMode::Target) {
-            return Ok(None);
-        }
-        match self.container(&options.target_id)?.state {
-            ContainerState::Running { pid, .. } => {
-                Ok(Some(PathBuf::from(format!("/proc/{pid}/ns/pid"))))
+        let of = |pid: i32| Some(PathBuf::from(format!("/proc/{pid}/ns/pid")));
+        match NamespaceMode::try_from(options.pid) {
+            Ok(NamespaceMode::Pod) => {
+                let pause = self.known_sandbox(sandbox)?.record().pause;
+                Ok(pause.and_then(of))
             }
-            _ => Err(PodsError::FailedPrecondition(format!(
-                "target container {:?} is not running",
-                options.target_id
-            ))),
+            Ok(NamespaceMode::Target) => match self.container(&options.target_id)?.state {
+                ContainerState::Running { pid, .. } => Ok(of(pid)),
+                _ => Err(PodsError::FailedPrecondition(format!(
+                    "target container {:?} is not running",
+                    options.target_id
+                ))),
+            },
+            _ => Ok(None),
         }
     }
 
@@ -482,6 +489,22 @@ impl Pods {
 
     /// What the kernel and the disk have of a container goes.
     async fn take_container_down(&self, id: &str) -> Result<(), PodsError> {
+        self.delete_from_keeper(id).await?;
+        let bundle = self.0.bundle(id);
+        let (records, of) = (self.0.container_records.clone(), id.to_owned());
+        blocking(move || {
+            let rootfs = bundle.join("rootfs");
+            unmount(&rootfs).map_err(PodsError::at(format!("unmount {}", text(&rootfs))))?;
+            remove_directory(&bundle).map_err(PodsError::at("remove a container's bundle"))?;
+            records
+                .remove(&of)
+                .map_err(PodsError::at("remove what a container has written"))
+        })
+        .await
+    }
+
+    /// Ends what the keeper and libcontainer have of a container, or a pause process.
+    pub(super) async fn delete_from_keeper(&self, id: &str) -> Result<(), PodsError> {
         let deleted = async {
             loop {
                 match self.0.keeper.delete(id).await {
@@ -496,18 +519,7 @@ impl Pods {
         };
         timeout(DIES_MAX, deleted)
             .await
-            .map_err(|_| PodsError::DeadlineExceeded(format!("container {id:?} does not end")))??;
-        let bundle = self.0.bundle(id);
-        let (records, of) = (self.0.container_records.clone(), id.to_owned());
-        blocking(move || {
-            let rootfs = bundle.join("rootfs");
-            unmount(&rootfs).map_err(PodsError::at(format!("unmount {}", text(&rootfs))))?;
-            remove_directory(&bundle).map_err(PodsError::at("remove a container's bundle"))?;
-            records
-                .remove(&of)
-                .map_err(PodsError::at("remove what a container has written"))
-        })
-        .await
+            .map_err(|_| PodsError::DeadlineExceeded(format!("container {id:?} does not end")))?
     }
 
     fn forget_container(&self, id: &str) {
@@ -515,6 +527,8 @@ impl Pods {
         table.containers.remove(id);
         table.holds.remove(id);
         table.names.retain(|_, named| named != id);
+        drop(table);
+        self.forget_usage(id);
     }
 
     /// Of one that is half-made. What cannot be removed now is at the next start.

@@ -13,9 +13,11 @@ mod exec;
 mod facts;
 mod files;
 mod sandboxes;
+mod statistics;
 
 pub use containers::Started;
 pub use exec::Ran;
+pub use statistics::Sample;
 
 use super::{
     images::{Images, ImagesError},
@@ -180,6 +182,7 @@ struct Inner {
     sandbox_records: Records,
     container_records: Records,
     table: Mutex<Table>,
+    seen: Mutex<statistics::Seen>,
     events: broadcast::Sender<ContainerEvent>,
 }
 
@@ -219,6 +222,7 @@ impl Pods {
             images,
             network,
             table: Mutex::default(),
+            seen: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
         }));
         pods.recover().await?;
@@ -318,11 +322,15 @@ impl Pods {
             .into_iter()
             .map(|known| (known.id.clone(), known))
             .collect();
-        self.recover_sandboxes().await?;
+        self.recover_sandboxes(&known).await?;
         self.recover_containers(&known).await?;
         // Of containers without a record.
         for id in known.keys() {
-            if !self.table().containers.contains_key(id) {
+            let recorded = {
+                let table = self.table();
+                table.containers.contains_key(id) || table.sandboxes.contains_key(id)
+            };
+            if !recorded {
                 tracing::warn!(
                     container = id,
                     "a container without a record: it is removed"
@@ -349,7 +357,9 @@ impl Pods {
 
     fn ended(&self, id: &str, exit: Exit) {
         let entry = self.table().containers.get(id).cloned();
-        let Some(entry) = entry else { return };
+        let Some(entry) = entry else {
+            return self.pause_ended(id);
+        };
         let out_of_memory = facts::out_of_memory(&entry.lock().cgroup, self.0.host.cgroup_v2);
         let (record, before) = {
             let mut record = entry.lock();
@@ -361,7 +371,7 @@ impl Pods {
             return;
         }
         self.keep_container(&record);
-        let _ = entry.changed.send_replace(());
+        entry.changed.send_replace(());
         self.tell(
             id,
             &record.sandbox,

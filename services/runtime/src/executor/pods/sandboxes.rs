@@ -2,18 +2,20 @@
 
 use super::{
     super::{
+        keeper::bundle,
         network::{Ask, namespace_file},
         records::{remove_directory, unmount},
     },
     Entry, Pods, PodsError, SANDBOXES_MAX, blocking, new_id, now, text,
 };
 use crate::planner::{
-    keeper::frames::Pin,
+    keeper::frames::{Known, Pin, Streams},
     records::{ContainerRecord, SandboxRecord, SandboxState, VERSION, sandbox_name},
     spec,
 };
 use cri_proto::runtime::{ContainerEventType, PodSandboxConfig};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     sync::Arc,
@@ -35,11 +37,6 @@ impl Pods {
             )));
         }
         let wanted = spec::sandbox(&config)?;
-        if wanted.shared_pid {
-            return Err(PodsError::Unimplemented(
-                "NamespaceOption.pid POD is not supported: a PID namespace that containers share is made next".to_owned(),
-            ));
-        }
         if wanted.user.is_some() {
             return Err(PodsError::Unimplemented(
                 "UserNamespace.mode POD is not supported: user namespaces are made next".to_owned(),
@@ -54,6 +51,7 @@ impl Pods {
             handler: handler.to_owned(),
             addresses: Vec::new(),
             attached: false,
+            pause: wanted.shared_pid.then_some(0),
             config,
         };
         let id = record.id.clone();
@@ -105,6 +103,9 @@ impl Pods {
         if pin != Pin::default() {
             self.0.keeper.pin(pin).await?;
         }
+        if wanted.shared_pid {
+            self.start_pause(entry, wanted).await?;
+        }
         let mut addresses = Vec::new();
         if wanted.network {
             // Before it is done: a crash in between must not leave one behind.
@@ -127,6 +128,70 @@ impl Pods {
             record.state = SandboxState::Ready;
         }
         self.keep_sandbox(&entry.record())
+    }
+
+    /// Starts the process that holds the PID namespace, as a container with the sandbox's ID.
+    async fn start_pause(
+        &self,
+        entry: &Arc<Entry<SandboxRecord>>,
+        wanted: &spec::Sandbox,
+    ) -> Result<(), PodsError> {
+        let id = entry.record().id;
+        let directory = self.0.sandbox_state(&id);
+        let (bundle, rootfs) = (directory.join("pause"), directory.join("pause/rootfs"));
+        let pinned = ["net", "ipc", "uts"].map(|name| namespace_file(&directory, name));
+        let [network, ipc, uts] = pinned
+            .each_ref()
+            .map(|path| path.exists().then_some(path.as_path()));
+        let spec = spec::pause(&spec::Pause {
+            rootfs: &rootfs,
+            program: &self.0.place.program,
+            argument: super::super::pause::NAME,
+            namespaces: spec::Namespaces {
+                network,
+                ipc,
+                uts,
+                user: None,
+                pid: None,
+            },
+            cgroup: &wanted.cgroup_parent.join(&id),
+        });
+        let made = || {
+            for name in ["proc", "dev"] {
+                fs::create_dir_all(rootfs.join(name))?;
+            }
+            fs::write(rootfs.join("orlop"), "")?;
+            bundle::write(&bundle, &spec, &[])
+        };
+        made().map_err(PodsError::at("write the bundle of the pause process"))?;
+        let streams = Streams {
+            log: None,
+            stdin: false,
+            terminal: false,
+        };
+        let running = self.0.keeper.run(&id, &bundle, streams).await?;
+        entry.lock().pause = Some(running.pid);
+        Ok(())
+    }
+
+    /// Without its pause process a sandbox has no PID namespace for new containers.
+    pub(super) fn pause_ended(&self, id: &str) {
+        let entry = self.table().sandboxes.get(id).cloned();
+        let Some(entry) = entry else { return };
+        let was_ready = {
+            let mut record = entry.lock();
+            let was_ready = record.state == SandboxState::Ready;
+            if was_ready {
+                record.state = SandboxState::NotReady;
+            }
+            was_ready
+        };
+        if was_ready {
+            if let Err(error) = self.keep_sandbox(&entry.record()) {
+                tracing::error!(%error, sandbox = id, "a record cannot be written");
+            }
+            self.tell(id, id, ContainerEventType::ContainerStoppedEvent);
+        }
     }
 
     /// Stops a sandbox and its containers, and takes its network away. One that is unknown, or stopped, is none the worse for it.
@@ -228,6 +293,9 @@ impl Pods {
     /// Everything that the kernel has of a sandbox goes.
     async fn take_down(&self, entry: &Arc<Entry<SandboxRecord>>) -> Result<(), PodsError> {
         let record = entry.record();
+        if record.pause.is_some() {
+            self.delete_from_keeper(&record.id).await?;
+        }
         if record.attached {
             self.0.network.detach(&self.ask(&record.id)).await?;
         }
@@ -256,6 +324,8 @@ impl Pods {
         let mut table = self.table();
         table.sandboxes.remove(id);
         table.names.retain(|_, named| named != id);
+        drop(table);
+        self.forget_usage(id);
         Ok(())
     }
 
@@ -266,7 +336,10 @@ impl Pods {
             .map_err(PodsError::at("write a sandbox's record"))
     }
 
-    pub(super) async fn recover_sandboxes(&self) -> Result<(), PodsError> {
+    pub(super) async fn recover_sandboxes(
+        &self,
+        known: &BTreeMap<String, Known>,
+    ) -> Result<(), PodsError> {
         let (records, rubbish) = self
             .0
             .sandbox_records
@@ -275,7 +348,10 @@ impl Pods {
         for record in records {
             let id = record.id.clone();
             let pinned = namespace_file(&self.0.sandbox_state(&id), "net");
-            let gone = record.boot != self.0.boot || (record.attached && !is_mounted(&pinned));
+            let paused = known.get(&id).is_some_and(|one| one.exit.is_none());
+            let gone = record.boot != self.0.boot
+                || (record.attached && !is_mounted(&pinned))
+                || (record.pause.is_some() && !paused);
             let entry = Entry::new(record.clone());
             {
                 let mut table = self.table();
