@@ -7,7 +7,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 enum CommandLine {
     /// What `orlop runtime` is.
-    Runtime(orlop_runtime::Args),
+    Runtime(Box<orlop_runtime::Args>),
     /// What `orlop runtime-keeper` is.
     RuntimeKeeper(keeper::Args),
     /// What `orlop runtime-pause` is.
@@ -17,7 +17,7 @@ enum CommandLine {
 fn main() -> ExitCode {
     let done = match CommandLine::parse() {
         CommandLine::Runtime(args) => {
-            orlop_runtime::run(args).map_err(|error| service::chain(&error))
+            orlop_runtime::run(*args).map_err(|error| service::chain(&error))
         }
         CommandLine::RuntimeKeeper(args) => {
             keeper::run(args).map_err(|error| service::chain(&error))

@@ -272,7 +272,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "[a-z0-9 =.\n]{0,80}") {
-            usage(&Texts {
+            let _ = usage(&Texts {
                 cpu_stat: &text,
                 cpu_pressure: &text,
                 memory_stat: &text,

@@ -24,7 +24,7 @@ async fn a_pod_lives_and_leaves_nothing() {
         .unwrap()
         .into_inner();
     let found_image = found.image.unwrap();
-    assert_eq!(found_image.repo_tags, [image.clone()]);
+    assert_eq!(found_image.repo_tags, std::slice::from_ref(&image));
     assert_eq!(found_image.uid.unwrap().value, 7);
     assert!(found.info["imageConfig"].contains("\"diff_ids\""));
 

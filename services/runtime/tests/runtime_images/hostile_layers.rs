@@ -223,7 +223,7 @@ async fn archives_that_are_cut_or_damaged() {
         noise,
     ] {
         let node = Node::new().await;
-        let error = unpack(&node, &[whole.clone()], pack)
+        let error = unpack(&node, std::slice::from_ref(&whole), pack)
             .await
             .expect_err("damaged");
         assert!(

@@ -48,7 +48,7 @@ async fn an_image_is_pulled_mounted_and_removed() {
     assert_eq!(pulled.record.repo_tags, [reference.clone()].into());
     assert_eq!(pulled.record.user, RecordUser::Uid(7));
     assert!(pulled.record.size > 3_000_000);
-    assert_eq!(node.images.list(), [pulled.clone()]);
+    assert_eq!(node.images.list(), std::slice::from_ref(&pulled));
     let repo_digest = pulled.record.repo_digests.first().unwrap();
     for name in [
         reference.as_str(),
@@ -107,7 +107,7 @@ async fn images_are_there_after_a_restart_and_asked_for_once() {
     let images = Images::open(crate::support::options(&directory.path().join("root")))
         .await
         .unwrap();
-    assert_eq!(images.list(), [first.clone()]);
+    assert_eq!(images.list(), std::slice::from_ref(&first));
     assert_eq!(images.fs_info().unwrap().usage, usage);
     let held = images.hold(&image.chain_ids).unwrap();
     assert_eq!(held.lower.len(), 3);
@@ -209,7 +209,7 @@ async fn an_index_over_tls_with_mirror_and_authority() {
             .repo_digests
             .first()
             .unwrap()
-            .ends_with(&descriptor("", index.as_bytes())["digest"].as_str().unwrap()[..])
+            .ends_with(descriptor("", index.as_bytes())["digest"].as_str().unwrap())
     );
     for asked in registry.log() {
         assert!(asked.target.ends_with("?ns=docker.io"), "{}", asked.target);

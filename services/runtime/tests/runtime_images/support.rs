@@ -27,6 +27,9 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
+/// Makes a blob of an archive.
+pub(crate) type Pack = fn(&[u8]) -> Vec<u8>;
+
 /// An image as a registry has it.
 #[derive(Debug, Clone)]
 pub(crate) struct TestImage {
@@ -38,7 +41,7 @@ pub(crate) struct TestImage {
 
 impl TestImage {
     /// Of layers that are archives, each packed by the next of these in turn.
-    pub(crate) fn new(archives: &[Vec<u8>], pack: &[fn(&[u8]) -> Vec<u8>]) -> Self {
+    pub(crate) fn new(archives: &[Vec<u8>], pack: &[Pack]) -> Self {
         let diff_ids: Vec<_> = archives.iter().map(|archive| Digest::of(archive)).collect();
         let layers: Vec<_> = archives
             .iter()

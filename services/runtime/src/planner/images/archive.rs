@@ -634,8 +634,8 @@ mod tests {
         for (key, value) in records {
             let rest = key.len() + value.len() + 3;
             let length = (1..=7).map(|digits| rest + digits);
-            let length = length.filter(|length| length.to_string().len() + rest == *length);
-            bytes.extend_from_slice(format!("{} {key}=", length.last().unwrap()).as_bytes());
+            let mut length = length.filter(|length| length.to_string().len() + rest == *length);
+            bytes.extend_from_slice(format!("{} {key}=", length.next_back().unwrap()).as_bytes());
             bytes.extend_from_slice(value);
             bytes.push(b'\n');
         }
