@@ -39,6 +39,8 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         resolv_conf: args.resolv_conf.clone(),
     };
     let pods = Pods::open(place, keeper, images.clone(), Network::none()).await?;
+    // Now that it is known which layers containers have.
+    images.collect().await?;
     let follower = tokio::spawn({
         let pods = pods.clone();
         async move { pods.follow().await }

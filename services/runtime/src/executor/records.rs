@@ -55,11 +55,16 @@ impl Records {
         let (mut records, mut rubbish) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                continue;
+            }
             let name = entry.file_name().to_string_lossy().into_owned();
             let read = fs::read(entry.path().join(RECORD))
                 .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
             match read {
                 Ok(record) => records.push(record),
+                // A disk or a limit that is at fault is no reason to remove what is there.
+                Err(error) if !is_rubbish(&error) => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, name, "a record cannot be read: it is removed");
                     rubbish.push(name);
@@ -76,6 +81,14 @@ impl Records {
     pub fn remove(&self, id: &str) -> io::Result<()> {
         remove_directory(&self.of(id))
     }
+}
+
+/// Torn, empty, or never written: nothing of it was ever answered for.
+fn is_rubbish(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+    )
 }
 
 /// Removes a directory that may be gone already.

@@ -4,9 +4,9 @@ use crate::node::{Node, PATIENCE, spec};
 use cri_proto::runtime::{
     ContainerEventType, ContainerFilter, ContainerState, GetEventsRequest, ImageFsInfoRequest,
     ImageStatusRequest, KeyValue, ListContainersRequest, ListImagesRequest, ListPodSandboxRequest,
-    NamespaceOption, PodSandboxState, PodSandboxStatsRequest, PodSandboxStatusRequest,
-    RemoveContainerRequest, RemoveImageRequest, RemovePodSandboxRequest, ReopenContainerLogRequest,
-    StatusRequest, StopContainerRequest, StopPodSandboxRequest,
+    Mount, MountPropagation, NamespaceOption, PodSandboxState, PodSandboxStatsRequest,
+    PodSandboxStatusRequest, RemoveContainerRequest, RemoveImageRequest, RemovePodSandboxRequest,
+    ReopenContainerLogRequest, StatusRequest, StopContainerRequest, StopPodSandboxRequest,
 };
 use std::{fs, time::Instant};
 
@@ -365,6 +365,39 @@ async fn containers_share_a_pid_namespace_if_they_are_to() {
             break;
         }
         assert!(begun.elapsed() < PATIENCE);
+    }
+    node.runtime_client
+        .remove_pod_sandbox(RemovePodSandboxRequest {
+            pod_sandbox_id: pod,
+        })
+        .await
+        .unwrap();
+    node.nothing_is_left();
+}
+
+/// A network agent's mounts: what the host mounts below later is seen, and it starts at all.
+#[tokio::test]
+async fn mounts_go_on_as_they_are_asked_to() {
+    let mut node = Node::new().await;
+    let pod = node.run_sandbox("pod").await;
+    for (name, propagation) in [
+        ("slave", MountPropagation::PropagationHostToContainer),
+        ("shared", MountPropagation::PropagationBidirectional),
+    ] {
+        let mut config = node.container_config(name, &["sh", "-c", "ls /data"]);
+        let data = node.path("data");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("file"), "").unwrap();
+        config.mounts.push(Mount {
+            container_path: "/data".to_owned(),
+            host_path: data.display().to_string(),
+            propagation: propagation.into(),
+            ..Mount::default()
+        });
+        let id = node.create(&pod, "pod", config).await.unwrap();
+        node.start_container(&id).await.unwrap();
+        assert_eq!(node.exited(&id).await.exit_code, 0);
+        assert_eq!(node.logged("pod", name, "stdout"), ["file"]);
     }
     node.runtime_client
         .remove_pod_sandbox(RemovePodSandboxRequest {

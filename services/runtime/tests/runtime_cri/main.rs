@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)] // names say what is shown; a failed unwrap is a failed test
 
 mod crashes;
+mod keeper_dies;
 mod life;
 mod node;
 mod refusals;

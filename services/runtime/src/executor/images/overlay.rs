@@ -83,7 +83,8 @@ pub(super) fn detached(lower: &[PathBuf], upper: Option<Upper<'_>>) -> io::Resul
     }
     fsconfig_create(context.as_fd())?;
     let attributes = match upper {
-        Some(_) => MountAttrFlags::empty(),
+        // Device nodes of an image are no devices: a container's own are in its /dev.
+        Some(_) => MountAttrFlags::MOUNT_ATTR_NODEV,
         None => MountAttrFlags::MOUNT_ATTR_RDONLY,
     };
     Ok(fsmount(

@@ -25,6 +25,18 @@ pub(super) fn kill(path: &Path) {
     }
 }
 
+/// Removes a cgroup whose processes have ended, as far as it is empty.
+pub(super) fn remove(path: &Path) {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    if below.as_os_str().is_empty() {
+        return;
+    }
+    let _ = fs::remove_dir(Path::new(ROOT).join(below));
+    for hierarchy in directories(Path::new(ROOT)) {
+        let _ = fs::remove_dir(hierarchy.join(below));
+    }
+}
+
 fn kill_each(cgroup: &Path) {
     let processes = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
     for pid in processes.lines().filter_map(|line| line.parse().ok()) {

@@ -21,7 +21,7 @@ use rustix::{
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
     pipe::{PipeFlags, pipe_with},
-    process::{Pid, Signal},
+    process::{Pid, Resource, Signal, getrlimit, setrlimit},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -47,6 +47,8 @@ enum Source {
     Listener(OwnedFd),
     Connection(Connection),
     Report {
+        /// The child that reports. When it has ended nothing more comes, though others may hold the pipe open.
+        child: i32,
         pipe: OwnedFd,
         bytes: Vec<u8>,
         purpose: Purpose,
@@ -56,9 +58,15 @@ enum Source {
         stream: Stream,
         pipe: OwnedFd,
     },
+    /// Where a container's terminal will be sent to.
     Console {
         id: String,
         listener: OwnedFd,
+    },
+    /// By which it comes.
+    Terminal {
+        id: String,
+        socket: OwnedFd,
     },
 }
 
@@ -116,6 +124,7 @@ impl Keeper {
         let _ = rustix::process::setsid();
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| fault("become the subreaper")(error.into()))?;
+        allow_descriptors();
         let signals = sys::signals().map_err(fault("watch for signals"))?;
         let oci = oci(state);
         fs::create_dir_all(&oci).map_err(fault(format!("make {}", oci.display())))?;
@@ -179,19 +188,22 @@ impl Keeper {
                 self.connection(token, flags);
             }
             Source::Report {
+                child,
                 pipe,
                 bytes,
                 purpose,
-            } => self.report(token, pipe, bytes, purpose),
+            } => self.report(token, child, pipe, bytes, purpose),
             Source::Stream { id, stream, pipe } => {
                 if self.read(&id, stream, &pipe) == Flow::Ended {
+                    self.unwatch(&pipe);
                     self.forget_stream(&id, token);
                 } else {
                     self.sources
                         .insert(token, Source::Stream { id, stream, pipe });
                 }
             }
-            Source::Console { id, listener } => self.console(&id, &listener),
+            Source::Console { id, listener } => self.console(id, &listener),
+            Source::Terminal { id, socket } => self.terminal(&id, &socket),
         }
     }
 
@@ -199,7 +211,8 @@ impl Keeper {
 
     fn signals(&mut self, signals: &OwnedFd) {
         while let Ok(Some(number)) = sys::next_signal(signals) {
-            if number == libc::SIGTERM {
+            // Who is asked to go while there are containers stays: they would be nobody's.
+            if number == libc::SIGTERM && self.table.is_empty() {
                 self.stopping = true;
             }
         }
@@ -219,12 +232,42 @@ impl Keeper {
     }
 
     fn ended(&mut self, pid: i32, code: i32) {
+        let of_child =
+            |source: &Source| matches!(source, Source::Report { child, .. } if *child == pid);
+        let token = self.sources.iter().find(|(_, source)| of_child(source));
+        if let Some(token) = token.map(|(token, _)| *token) {
+            self.child_ended(token);
+            return;
+        }
         let exit = Exit { code, at: now() };
         match self.table.ended(pid, exit) {
             Ended::Container(id, exit) => self.container_ended(&id, exit),
             Ended::Exec(connection, exit) => self.answer(connection, Answer::Ended(exit)),
             Ended::Unknown => {}
         }
+    }
+
+    /// A child of ours has ended, and has reported all that it will.
+    fn child_ended(&mut self, token: u64) {
+        let Some(Source::Report {
+            pipe,
+            mut bytes,
+            purpose,
+            ..
+        }) = self.sources.remove(&token)
+        else {
+            return;
+        };
+        self.buffer.resize(REPORT_MAX, 0);
+        while bytes.len() < REPORT_MAX {
+            match rustix::io::read(&pipe, &mut self.buffer[..]) {
+                Ok(count @ 1..) => bytes.extend_from_slice(&self.buffer[..count]),
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.unwatch(&pipe);
+        self.reported(purpose, worker::report(&bytes));
     }
 
     fn container_ended(&mut self, id: &str, exit: Exit) {
@@ -243,6 +286,7 @@ impl Keeper {
                 }
             }
             if flow == Flow::Ended {
+                self.unwatch(&pipe);
                 self.forget_stream(&id, token);
             } else {
                 self.sources
@@ -287,8 +331,26 @@ impl Keeper {
         }
     }
 
-    fn console(&mut self, id: &str, listener: &OwnedFd) {
-        match receive_terminal(listener) {
+    fn console(&mut self, id: String, listener: &OwnedFd) {
+        self.unwatch(listener);
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        // It is connected to at once, and the terminal comes when the container's root is made.
+        let watched = rustix::net::accept_with(listener, flags)
+            .map_err(io::Error::from)
+            .and_then(|socket| {
+                self.watch(Source::Terminal {
+                    id: id.clone(),
+                    socket,
+                })
+            });
+        if let Err(error) = watched {
+            tracing::warn!(container = id, %error, "no terminal will come");
+        }
+    }
+
+    fn terminal(&mut self, id: &str, socket: &OwnedFd) {
+        self.unwatch(socket);
+        match connection::receive_descriptor(socket) {
             Ok(master) => {
                 let kept = rustix::io::fcntl_dupfd_cloexec(&master, 0);
                 let watched = rustix::io::ioctl_fionbio(&master, true)
@@ -575,6 +637,7 @@ impl Keeper {
         let begun = worker::begin(act, &self.oci).and_then(|worker| {
             tracing::debug!(child = worker.pid, ?purpose, "begun");
             self.watch(Source::Report {
+                child: worker.pid,
                 pipe: worker.report,
                 bytes: Vec::new(),
                 purpose,
@@ -589,12 +652,20 @@ impl Keeper {
         }
     }
 
-    fn report(&mut self, token: u64, pipe: OwnedFd, mut bytes: Vec<u8>, purpose: Purpose) {
+    fn report(
+        &mut self,
+        token: u64,
+        child: i32,
+        pipe: OwnedFd,
+        mut bytes: Vec<u8>,
+        purpose: Purpose,
+    ) {
         self.buffer.resize(REPORT_MAX, 0);
         match rustix::io::read(&pipe, &mut self.buffer[..]) {
             Ok(count) if count > 0 && bytes.len() < REPORT_MAX => {
                 bytes.extend_from_slice(&self.buffer[..count]);
                 let source = Source::Report {
+                    child,
                     pipe,
                     bytes,
                     purpose,
@@ -603,13 +674,17 @@ impl Keeper {
             }
             Err(Errno::AGAIN | Errno::INTR) => {
                 let source = Source::Report {
+                    child,
                     pipe,
                     bytes,
                     purpose,
                 };
                 self.sources.insert(token, source);
             }
-            Ok(_) | Err(_) => self.reported(purpose, worker::report(&bytes)),
+            Ok(_) | Err(_) => {
+                self.unwatch(&pipe);
+                self.reported(purpose, worker::report(&bytes));
+            }
         }
     }
 
@@ -624,6 +699,7 @@ impl Keeper {
                 }
             }
             (Purpose::Run { id, connection }, Err(reason)) => {
+                worker::discard(&id, &self.oci);
                 self.table.failed(&id);
                 self.drop_held(&id);
                 self.finish(connection, refused(reason));
@@ -662,11 +738,30 @@ impl Keeper {
     fn drop_held(&mut self, id: &str) {
         if let Some(held) = self.held.remove(id) {
             for (token, _) in held.streams {
-                self.sources.remove(&token);
+                self.forget(token);
             }
         }
-        self.sources
-            .retain(|_, source| !matches!(source, Source::Console { id: of, .. } if of == id));
+        let of_container = |source: &Source| matches!(source, Source::Console { id: of, .. } | Source::Terminal { id: of, .. } if of == id);
+        let tokens: Vec<u64> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| of_container(source))
+            .map(|(token, _)| *token)
+            .collect();
+        for token in tokens {
+            self.forget(token);
+        }
+    }
+
+    fn forget(&mut self, token: u64) -> Option<Source> {
+        let source = self.sources.remove(&token)?;
+        self.unwatch(source.descriptor());
+        Some(source)
+    }
+
+    /// Before it is closed: children of ours may hold it open, and the kernel would go on to tell of it.
+    fn unwatch(&self, descriptor: impl AsFd) {
+        let _ = epoll::delete(&self.epoll, descriptor);
     }
 
     // --- answers ---
@@ -735,7 +830,7 @@ impl Keeper {
     }
 
     fn close(&mut self, token: u64) {
-        if self.sources.remove(&token).is_some() {
+        if self.forget(token).is_some() {
             self.connections = self.connections.saturating_sub(1);
         }
         self.end_exec(token);
@@ -770,6 +865,7 @@ impl Source {
             Self::Connection(connection) => connection.socket.as_fd(),
             Self::Report { pipe, .. } | Self::Stream { pipe, .. } => pipe.as_fd(),
             Self::Console { listener, .. } => listener.as_fd(),
+            Self::Terminal { socket, .. } => socket.as_fd(),
         }
     }
 }
@@ -792,6 +888,13 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// As many as may be: a container has four.
+fn allow_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn now() -> i64 {
@@ -839,9 +942,4 @@ fn listen_for_terminal(path: &Path) -> io::Result<OwnedFd> {
     rustix::net::bind(&listener, &SocketAddrUnix::new(short)?)?;
     rustix::net::listen(&listener, 1)?;
     Ok(listener)
-}
-
-fn receive_terminal(listener: &OwnedFd) -> io::Result<OwnedFd> {
-    let socket = rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?;
-    connection::receive_descriptor(&socket)
 }

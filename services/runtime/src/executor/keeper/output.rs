@@ -4,6 +4,7 @@ use crate::planner::keeper::log::{Lines, Stream};
 use jiff::Timestamp;
 use rustix::{
     fd::{AsFd as _, OwnedFd},
+    fs::OFlags,
     io::Errno,
 };
 use std::{
@@ -176,10 +177,17 @@ fn append(log: &mut File, entries: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// A pod may write where logs are: what is no file, or leads elsewhere, is no log.
 fn open(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new()
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o640)
-        .open(path)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("the log is no file"));
+    }
+    Ok(file)
 }

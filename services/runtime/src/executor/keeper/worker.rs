@@ -129,6 +129,15 @@ fn run(act: Act, oci: &Path) -> Report {
     }
 }
 
+/// What a child has left half-made that could not say so.
+pub(super) fn discard(id: &str, oci: &Path) {
+    end_what_is_left(id, oci);
+    if let Ok(config) = YoukiConfig::load(oci.join(id)) {
+        cgroup::remove(&config.cgroup_path);
+    }
+    let _ = fs::remove_dir_all(oci.join(id));
+}
+
 fn run_container(
     id: &str,
     bundle: &Path,
@@ -142,10 +151,8 @@ fn run_container(
         .with_systemd(false)
         .with_detach(true)
         .build();
-    let mut container = made.inspect_err(|_| {
-        // libcontainer leaves its directory behind where it has failed early, and would refuse the number for ever.
-        let _ = fs::remove_dir_all(oci.join(id));
-    })?;
+    // libcontainer leaves its directory behind where it has failed early, and would refuse the number for ever.
+    let mut container = made.inspect_err(|_| discard(id, oci))?;
     let started = container.start();
     if let Err(error) = started {
         let _ = container.delete(true);
@@ -214,6 +221,11 @@ fn delete(id: &str, oci: &Path) -> Result<i32, Box<dyn Error>> {
         end_what_is_left(id, oci);
         match Container::load(directory.clone()).and_then(|mut one| one.delete(true)) {
             Ok(()) => return Ok(0),
+            // A child that was ended at its work has left no more than that.
+            Err(_) if !directory.join("state.json").exists() => {
+                discard(id, oci);
+                return Ok(0);
+            }
             Err(_) if begun.elapsed() < DELETE_MAX => thread::sleep(DELETE_AGAIN),
             Err(error) => return Err(error.into()),
         }

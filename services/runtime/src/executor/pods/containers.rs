@@ -17,7 +17,9 @@ use crate::planner::{
 use cri_proto::runtime::{ContainerConfig, ContainerEventType, NamespaceMode, PodSandboxConfig};
 use oci_spec::{
     image::ImageConfiguration,
-    runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process},
+    runtime::{
+        Capabilities, Capability, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
+    },
 };
 use rustix::process::Pid;
 use std::{
@@ -54,7 +56,8 @@ impl Pods {
         sandbox_config: &PodSandboxConfig,
     ) -> Result<String, PodsError> {
         let sandbox = self.known_sandbox(sandbox)?;
-        // It must not be stopped or removed meanwhile; other containers are made at the same time.
+        // It must not be stopped or removed meanwhile.
+        let _sandbox_turn = sandbox.turn.lock().await;
         let within = sandbox.record();
         if !is_ready(within.state) {
             return Err(PodsError::FailedPrecondition(format!(
@@ -69,7 +72,11 @@ impl Pods {
             ));
         }
         let details = self.0.images.details(&image).await?;
-        let snapshot = self.0.images.snapshot(&image)?;
+        // By its ID: another pull may give the name to another image meanwhile.
+        let snapshot = self
+            .0
+            .images
+            .snapshot(&details.image.record.id.to_string())?;
         let image_config = ImageConfiguration::from_reader(details.config_text.as_bytes())
             .map_err(|error| {
                 PodsError::FailedPrecondition(format!("the image's config: {error}"))
@@ -203,6 +210,9 @@ impl Pods {
         let mut spec = made.spec;
         if let Some(process) = spec.process_mut() {
             lower_limits(process, host.open_files_max);
+            if host.cgroup_v2 {
+                without_mknod(process, config)?;
+            }
         }
         let mut cgroup = PathBuf::new();
         if let Some(linux) = spec.linux_mut() {
@@ -235,9 +245,11 @@ impl Pods {
     /// [`PodsError`]. One that cannot be started has ended, with the reason in its status.
     pub async fn start_container(&self, id: &str) -> Result<Started, PodsError> {
         let entry = self.known_container(id)?;
+        let sandbox = self.known_sandbox(&entry.record().sandbox)?;
+        // The sandbox's turn comes before the container's, as where it is removed.
+        let _sandbox_turn = sandbox.turn.lock().await;
         let _turn = entry.turn.lock().await;
         let record = entry.record();
-        let sandbox = self.known_sandbox(&record.sandbox)?;
         if !is_ready(sandbox.record().state) {
             return Err(PodsError::FailedPrecondition(format!(
                 "sandbox {:?} of container {:?} is not ready",
@@ -264,9 +276,13 @@ impl Pods {
         let running = match self.0.keeper.run(&record.id, &bundle, streams).await {
             Ok(running) => running,
             Err(error) => {
+                if !matches!(error, KeeperCallError::Refused(_)) {
+                    // It may run: what has no answer is no refusal.
+                    self.delete_from_keeper(&record.id).await?;
+                }
                 let reason = service::chain(&error);
                 entry.lock().not_started(now(), reason.clone());
-                self.keep_container(&entry.record());
+                self.keep_container(&entry);
                 entry.changed.send_replace(());
                 self.tell(
                     &record.id,
@@ -291,7 +307,7 @@ impl Pods {
                 *started_at = running.started_at;
             }
         }
-        self.keep_container(&entry.record());
+        self.keep_container(&entry);
         self.tell(
             &record.id,
             &record.sandbox,
@@ -576,7 +592,7 @@ impl Pods {
                     continue;
                 }
             }
-            self.keep_container(&entry.record());
+            self.keep_container(&entry);
             match self.0.images.hold(&record.layers) {
                 Ok(snapshot) => {
                     self.table().holds.insert(id, snapshot.hold);
@@ -598,7 +614,7 @@ impl Pods {
 
     /// A container whose keeper has died may run still, and nobody would log it or see its end: it is ended. It is the process that
     /// the record names only if that one was started before the record was written, and is in the container's cgroup.
-    fn end_what_is_left(&self, record: &ContainerRecord) {
+    pub(super) fn end_what_is_left(&self, record: &ContainerRecord) {
         let ContainerState::Running { pid, .. } = record.state else {
             return;
         };
@@ -615,6 +631,48 @@ impl Pods {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
+}
+
+/// With cgroup v2 the kernel asks a program of ours which devices a container may open, and there is none yet. Who can make no device nodes
+/// has only those that it is given; so nobody but privileged containers can.
+fn without_mknod(process: &mut Process, config: &ContainerConfig) -> Result<(), PodsError> {
+    let security = config
+        .linux
+        .as_ref()
+        .and_then(|linux| linux.security_context.clone())
+        .unwrap_or_default();
+    if security.privileged {
+        return Ok(());
+    }
+    let added = security.capabilities.unwrap_or_default().add_capabilities;
+    let asked = |name: &String| {
+        let name = name.to_ascii_uppercase();
+        matches!(name.trim_start_matches("CAP_"), "MKNOD" | "ALL")
+    };
+    if added.iter().any(asked) {
+        return Err(PodsError::Unimplemented(
+            "capability MKNOD is not supported with cgroup v2: which devices a container may open is not enforced yet".to_owned(),
+        ));
+    }
+    let Some(mut sets) = process.capabilities().clone() else {
+        return Ok(());
+    };
+    let without = |set: &Option<Capabilities>| {
+        set.clone().map(|mut set| {
+            set.remove(&Capability::Mknod);
+            set
+        })
+    };
+    let (bounding, effective) = (without(sets.bounding()), without(sets.effective()));
+    let (permitted, inheritable) = (without(sets.permitted()), without(sets.inheritable()));
+    let ambient = without(sets.ambient());
+    sets.set_bounding(bounding)
+        .set_effective(effective)
+        .set_permitted(permitted)
+        .set_inheritable(inheritable)
+        .set_ambient(ambient);
+    process.set_capabilities(Some(sets));
+    Ok(())
 }
 
 /// To what this machine lets us give.

@@ -4,7 +4,6 @@ use super::{Pods, PodsError, blocking};
 use crate::{executor::keeper::bundle, planner::records::ContainerState};
 use rustix::{
     fd::{AsFd as _, OwnedFd},
-    fs::{Mode, OFlags},
     pipe::{PipeFlags, pipe_with},
 };
 use std::{
@@ -82,8 +81,10 @@ impl Pods {
         .await?;
         let (stdout, out) = output()?;
         let (stderr, error) = output()?;
-        let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| PodsError::at("open /dev/null")(error.into()))?;
+        // Empty, and nobody else's: the host's /dev/null would be the process's to change.
+        let (null, written) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| PodsError::at("make a pipe")(error.into()))?;
+        drop(written);
         let streams = [null.as_fd(), out.as_fd(), error.as_fd()];
         let exec = self
             .0
@@ -91,7 +92,7 @@ impl Pods {
             .exec(&record.id, &file.0, None, &streams)
             .await?;
         drop((out, error, null));
-        let deadline = Instant::now() + takes.unwrap_or(TAKES_MAX);
+        let deadline = Instant::now() + takes.map_or(TAKES_MAX, |takes| takes.min(TAKES_MAX));
         let (stdout, stderr) = (Collector::begin(stdout), Collector::begin(stderr));
         let Ok(exit) = timeout_at(deadline, exec.ended()).await else {
             // The keeper ends what nobody waits for any longer.

@@ -21,7 +21,10 @@ pub use statistics::Sample;
 
 use super::{
     images::{Images, ImagesError},
-    keeper::client::{Keeper, KeeperCallError},
+    keeper::{
+        bundle,
+        client::{Keeper, KeeperCallError},
+    },
     network::{Network, NetworkError},
     records::Records,
 };
@@ -48,6 +51,8 @@ pub const SANDBOXES_MAX: usize = 512;
 pub const CONTAINERS_MAX: usize = 1024;
 /// Events that a reader may be behind by.
 const EVENTS_BEHIND_MAX: usize = 1024;
+/// From the begin of a container until the keeper says what became of it.
+const MAKES_MAX: Duration = Duration::from_secs(60);
 /// Until the keeper is asked again.
 const KEEPER_AGAIN: Duration = Duration::from_millis(200);
 
@@ -131,6 +136,8 @@ pub struct Entry<R> {
     record: Mutex<R>,
     /// Who does something with it.
     turn: tokio::sync::Mutex<()>,
+    /// Who writes it down: the latest record is the last that is written.
+    writing: Mutex<()>,
     /// Changes with each change of the record.
     changed: watch::Sender<()>,
 }
@@ -140,6 +147,7 @@ impl<R: Clone> Entry<R> {
         Arc::new(Self {
             record: Mutex::new(record),
             turn: tokio::sync::Mutex::new(()),
+            writing: Mutex::new(()),
             changed: watch::Sender::new(()),
         })
     }
@@ -235,11 +243,18 @@ impl Pods {
             let followed: Result<(), KeeperCallError> = async {
                 let events = self.0.keeper.events().await?;
                 // What ended before, or while nobody followed.
-                for known in self.0.keeper.list().await? {
-                    if let Some(exit) = known.exit {
-                        self.ended(&known.id, exit);
+                let ran: Vec<ContainerRecord> = self
+                    .containers()
+                    .into_iter()
+                    .filter(ContainerRecord::runs)
+                    .collect();
+                let known = self.0.keeper.list().await?;
+                for one in &known {
+                    if let Some(exit) = one.exit {
+                        self.ended(&one.id, exit);
                     }
                 }
+                self.lose_unknown(ran, &known);
                 loop {
                     let Event::Exited { id, exit } = events.next().await?;
                     self.ended(&id, exit);
@@ -248,6 +263,10 @@ impl Pods {
             .await;
             if let Err(error) = followed {
                 tracing::error!(error = %service::chain(&error), "the keeper is not followed");
+            }
+            let Place { state, program, .. } = &self.0.place;
+            if let Err(error) = Keeper::find_or_start(state, program).await {
+                tracing::error!(error = %service::chain(&error), "there is no keeper");
             }
             tokio::time::sleep(KEEPER_AGAIN).await;
         }
@@ -310,10 +329,11 @@ impl Pods {
 
     async fn recover(&self) -> Result<(), PodsError> {
         let inner = &self.0;
+        let begun = tokio::time::Instant::now();
         let known = loop {
             let known = inner.keeper.list().await?;
             // What an earlier runtime has begun ends in milliseconds, one way or the other.
-            if known.iter().all(|one| one.pid != 0) {
+            if known.iter().all(|one| one.pid != 0) || begun.elapsed() > MAKES_MAX {
                 break known;
             }
             tokio::time::sleep(KEEPER_AGAIN).await;
@@ -370,7 +390,7 @@ impl Pods {
         if record.state == before {
             return;
         }
-        self.keep_container(&record);
+        self.keep_container(&entry);
         entry.changed.send_replace(());
         self.tell(
             id,
@@ -379,9 +399,40 @@ impl Pods {
         );
     }
 
+    /// A keeper that was replaced knows nothing of what ran before it was asked: nobody logs it, and nobody will see its end.
+    fn lose_unknown(&self, ran: Vec<ContainerRecord>, known: &[Known]) {
+        for record in ran {
+            let entry = self.table().containers.get(&record.id).cloned();
+            let Some(entry) = entry.filter(|entry| entry.lock().runs()) else {
+                continue;
+            };
+            if known.iter().any(|one| one.id == record.id) {
+                continue;
+            }
+            match bundle::noted_exit(&self.0.bundle(&record.id)) {
+                Some(exit) => self.ended(&record.id, exit),
+                None => {
+                    self.end_what_is_left(&record);
+                    entry.lock().lost(now());
+                    self.keep_container(&entry);
+                    entry.changed.send_replace(());
+                    let kind = ContainerEventType::ContainerStoppedEvent;
+                    self.tell(&record.id, &record.sandbox, kind);
+                }
+            }
+        }
+        for sandbox in self.sandboxes() {
+            if sandbox.pause.is_some() && !known.iter().any(|one| one.id == sandbox.id) {
+                self.pause_ended(&sandbox.id);
+            }
+        }
+    }
+
     /// A record that cannot be written is a lie after a crash only, and is found out then.
-    fn keep_container(&self, record: &ContainerRecord) {
-        if let Err(error) = self.0.container_records.write(&record.id, record) {
+    fn keep_container(&self, entry: &Entry<ContainerRecord>) {
+        let _writing = entry.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = entry.record();
+        if let Err(error) = self.0.container_records.write(&record.id, &record) {
             tracing::error!(%error, container = record.id, "a record cannot be written");
         }
     }

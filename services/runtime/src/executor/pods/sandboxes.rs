@@ -80,11 +80,15 @@ impl Pods {
                 Ok(id)
             }
             Err(error) => {
-                let undone = self.take_down(&entry).await;
-                if let Err(error) = undone {
-                    tracing::error!(%error, sandbox = id, "a half-made sandbox cannot be undone now");
+                match self.take_down(&entry).await {
+                    Ok(()) => self.forget_sandbox(&id).await?,
+                    // It stays, so that somebody finds it and removes it.
+                    Err(error) => {
+                        tracing::error!(%error, sandbox = id, "a half-made sandbox cannot be undone now");
+                        entry.lock().state = SandboxState::NotReady;
+                        self.keep_sandbox(&entry.record())?;
+                    }
                 }
-                self.forget_sandbox(&id).await?;
                 Err(error)
             }
         }
@@ -122,6 +126,11 @@ impl Pods {
         );
         let own = addresses.clone();
         blocking(move || inner.write_sandbox_files(&of, &config, &hostname, own_ipc, &own)).await?;
+        if wanted.shared_pid && !self.keeps(id).await? {
+            return Err(PodsError::Internal(
+                "the pause process has ended".to_owned(),
+            ));
+        }
         {
             let mut record = entry.lock();
             record.addresses = addresses;
@@ -172,6 +181,12 @@ impl Pods {
         let running = self.0.keeper.run(&id, &bundle, streams).await?;
         entry.lock().pause = Some(running.pid);
         Ok(())
+    }
+
+    /// Whether the keeper has a container of this ID that runs.
+    async fn keeps(&self, id: &str) -> Result<bool, PodsError> {
+        let known = self.0.keeper.list().await?;
+        Ok(known.iter().any(|one| one.id == id && one.exit.is_none()))
     }
 
     /// Without its pause process a sandbox has no PID namespace for new containers.
@@ -329,6 +344,14 @@ impl Pods {
         Ok(())
     }
 
+    /// One that cannot be taken down now must not keep all others from being served: it is for whoever removes it.
+    fn not_ready(&self, entry: &Entry<SandboxRecord>, error: &PodsError) -> Result<(), PodsError> {
+        let id = entry.record().id;
+        tracing::error!(%error, sandbox = id, "a sandbox cannot be taken down now");
+        entry.lock().state = SandboxState::NotReady;
+        self.keep_sandbox(&entry.record())
+    }
+
     fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
         self.0
             .sandbox_records
@@ -361,14 +384,18 @@ impl Pods {
             match record.state {
                 SandboxState::Making => {
                     tracing::warn!(sandbox = id, "a half-made sandbox is undone");
-                    self.take_down(&entry).await?;
-                    self.forget_sandbox(&id).await?;
+                    match self.take_down(&entry).await {
+                        Ok(()) => self.forget_sandbox(&id).await?,
+                        Err(error) => self.not_ready(&entry, &error)?,
+                    }
                 }
-                SandboxState::Ready if gone => {
-                    self.take_down(&entry).await?;
-                    entry.lock().state = SandboxState::NotReady;
-                    self.keep_sandbox(&entry.record())?;
-                }
+                SandboxState::Ready if gone => match self.take_down(&entry).await {
+                    Ok(()) => {
+                        entry.lock().state = SandboxState::NotReady;
+                        self.keep_sandbox(&entry.record())?;
+                    }
+                    Err(error) => self.not_ready(&entry, &error)?,
+                },
                 SandboxState::Ready => self.0.network.keep(&record),
                 SandboxState::NotReady => {}
             }

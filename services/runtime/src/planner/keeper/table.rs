@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A process may end before the child that made it has said which it is: its end waits among those of unknown processes, of which
-//! there are many, since whatever a container leaves behind becomes the keeper's child.
+//! there are many, since whatever a container leaves behind becomes the keeper's child. They are remembered only while something
+//! is being made: numbers of processes come again.
 
 use super::frames::{Exit, Known};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 pub const CONTAINERS_MAX: usize = 2048;
 /// Processes of exec at one time.
 pub const EXECS_MAX: usize = 512;
-/// Ends of unknown processes that are remembered. A maker says its pid within milliseconds of its start.
-pub const UNKNOWN_MAX: usize = 1024;
+/// Ends of unknown processes that are remembered while something is being made: as many as there are numbers, by default.
+pub const UNKNOWN_MAX: usize = 32 * 1024;
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +72,8 @@ pub struct Table {
     execs: HashMap<i32, u64>,
     /// Of exec, whose pid is not known yet.
     execs_making: usize,
+    /// Containers whose pid is not known yet.
+    making: usize,
     unknown: VecDeque<(i32, Exit)>,
 }
 
@@ -87,6 +90,7 @@ impl Table {
             return Err(Refusal::TooMany);
         }
         self.containers.insert(id.to_owned(), State::Making);
+        self.making += 1;
         Ok(())
     }
 
@@ -94,6 +98,8 @@ impl Table {
     pub fn failed(&mut self, id: &str) {
         if self.containers.get(id) == Some(&State::Making) {
             self.containers.remove(id);
+            self.making = self.making.saturating_sub(1);
+            self.forget_unknown();
         }
     }
 
@@ -112,6 +118,8 @@ impl Table {
             }
         };
         self.containers.insert(id.to_owned(), state);
+        self.making = self.making.saturating_sub(1);
+        self.forget_unknown();
         ended
     }
 
@@ -133,15 +141,16 @@ impl Table {
     /// It could not be made.
     pub fn exec_failed(&mut self) {
         self.execs_making = self.execs_making.saturating_sub(1);
+        self.forget_unknown();
     }
 
     /// It was made, and has this number; Some: and has ended already.
     pub fn exec_made(&mut self, number: u64, pid: i32) -> Option<Exit> {
-        self.exec_failed();
         let ended = self.take_unknown(pid);
         if ended.is_none() {
             self.execs.insert(pid, number);
         }
+        self.exec_failed();
         ended
     }
 
@@ -169,10 +178,12 @@ impl Table {
             }
             return Ended::Container(id, exit);
         }
-        if self.unknown.len() >= UNKNOWN_MAX {
-            self.unknown.pop_front();
+        if self.making + self.execs_making > 0 {
+            if self.unknown.len() >= UNKNOWN_MAX {
+                self.unknown.pop_front();
+            }
+            self.unknown.push_back((pid, exit));
         }
-        self.unknown.push_back((pid, exit));
         Ended::Unknown
     }
 
@@ -236,6 +247,12 @@ impl Table {
         })
     }
 
+    fn forget_unknown(&mut self) {
+        if self.making + self.execs_making == 0 {
+            self.unknown = VecDeque::new();
+        }
+    }
+
     fn take_unknown(&mut self, pid: i32) -> Option<Exit> {
         // The latest of that pid: numbers come again.
         let at = self.unknown.iter().rposition(|(known, _)| *known == pid)?;
@@ -290,6 +307,10 @@ mod tests {
         table.make_exec("b").expect("it runs");
         assert_eq!(table.exec_made(6, 12), None);
         assert_eq!(table.ended(12, exit(0)), Ended::Exec(6, exit(0)));
+        // What ended before anything was being made is nobody's, though its number comes again.
+        assert_eq!(table.ended(13, exit(9)), Ended::Unknown);
+        table.make("c").expect("new");
+        assert_eq!(table.made("c", 13, 1), None);
     }
 
     #[test]
@@ -306,7 +327,7 @@ mod tests {
         assert_eq!(table.make_exec("0"), Err(Refusal::TooManyExecs));
         table.exec_failed();
         assert_eq!(table.make_exec("0"), Ok(()));
-        for pid in 0..10_000 {
+        for pid in 0..40_000 {
             table.ended(pid + 100, exit(0));
         }
         assert_eq!(table.unknown.len(), UNKNOWN_MAX);

@@ -73,6 +73,19 @@ pub fn volumes(
         .flatten()
         .map(|path| absolute("the image's Volumes", path))
         .collect::<Result<_, _>>()?;
+    let kernels = |path: &PathBuf| {
+        let below = ["/proc", "/sys", "/dev"]
+            .iter()
+            .any(|own| path.starts_with(own));
+        below || path.as_path() == Path::new("/")
+    };
+    if let Some(path) = asked.iter().find(|path| kernels(path)) {
+        return Err(Error::invalid(
+            "the image's Volumes",
+            path.display(),
+            "a volume there would hide what the container needs",
+        ));
+    }
     Ok(asked
         .into_iter()
         .filter(|path| !mounted.contains(path))
@@ -107,12 +120,12 @@ pub(super) fn mounts(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
     Ok(all)
 }
 
-/// How mounts of the root go on: as the client's widest propagation needs it.
+/// How mounts of the root go on: as the client's widest propagation needs it. libcontainer adds that it holds for all below.
 pub(super) fn rootfs_propagation(config: &ContainerConfig) -> Option<&'static str> {
     let widest = config.mounts.iter().map(|mount| mount.propagation).max()?;
     match MountPropagation::try_from(widest) {
-        Ok(MountPropagation::PropagationBidirectional) => Some("rshared"),
-        Ok(MountPropagation::PropagationHostToContainer) => Some("rslave"),
+        Ok(MountPropagation::PropagationBidirectional) => Some("shared"),
+        Ok(MountPropagation::PropagationHostToContainer) => Some("slave"),
         _ => None,
     }
 }

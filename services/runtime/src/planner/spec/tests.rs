@@ -813,12 +813,12 @@ fn mounts_in_the_order_of_depth() {
     check(
         propagation(MountPropagation::PropagationHostToContainer),
         part,
-        json!("rslave"),
+        json!("slave"),
     );
     check(
         propagation(MountPropagation::PropagationBidirectional),
         part,
-        json!("rshared"),
+        json!("shared"),
     );
 }
 
