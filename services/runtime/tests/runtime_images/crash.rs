@@ -42,11 +42,13 @@ async fn victim() {
 fn image() -> TestImage {
     let files = |n: u8| {
         let names: Vec<_> = (0..60).map(|f| format!("d{n}/f{f}")).collect();
-        let data = vec![n; 20_000];
-        let mut entries: Vec<_> = names
-            .iter()
-            .map(|name| (name.as_str(), Entry::File(&data)))
-            .collect();
+        let (data, directory) = (vec![n; 20_000], format!("d{n}/"));
+        // With the times of all directories: two pulls are compared.
+        let mut entries = vec![
+            ("./", Entry::Dir(0o755)),
+            (directory.as_str(), Entry::Dir(0o755)),
+        ];
+        entries.extend(names.iter().map(|name| (name.as_str(), Entry::File(&data))));
         entries.push(("shared/", Entry::Dir(0o700)));
         entries.push(("linked", Entry::Hard("d0/f0")));
         archive(&entries)
@@ -106,7 +108,7 @@ async fn a_killed_process_leaves_nothing_half_made() {
         let images = Images::open(options(&root)).await.unwrap();
         for name in names(&root.join("layers")) {
             let found = listing(&root.join("layers").join(&name).join("diff"));
-            assert!(expected.get(&name) == Some(&found), "{name} is not whole");
+            assert_eq!(expected.get(&name), Some(&found), "{name} is not whole");
         }
         for found in images.list() {
             with_image += 1;
