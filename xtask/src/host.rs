@@ -12,7 +12,13 @@ const PACKAGES: &[(&str, &str)] = &[
         "debian-archive-keyring",
         "apt checks the archive's signatures with it",
     ),
+    ("libcap2-bin", "tests give capabilities to files of images"),
+    (
+        "procps",
+        "tests look for processes, on this machine and in containers",
+    ),
     ("python3", "mkosi, the image builder, is a Python program"),
+    ("zstd", "tests make layers of images with it"),
 ];
 
 /// What `cargo xtask fuzz` needs besides.
@@ -88,7 +94,12 @@ mod tests {
     #[test]
     fn only_what_is_really_installed_counts() {
         let names = |installed: &str| -> Vec<&str> {
-            let missing = missing(PACKAGES, installed);
+            const WANTED: &[(&str, &str)] = &[
+                ("ca-certificates", ""),
+                ("debian-archive-keyring", ""),
+                ("python3", ""),
+            ];
+            let missing = missing(WANTED, installed);
             missing.iter().map(|(name, _)| *name).collect()
         };
         assert_eq!(

@@ -1,8 +1,8 @@
 //! The runtime is killed, and containers do not notice: they run on, log on, and how they end is known.
 
-use crate::node::Node;
+use crate::node::{Node, PATIENCE};
 use cri_proto::runtime::{ContainerState, RemovePodSandboxRequest};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Containers that log and end while the runtime dies.
 const CONTAINERS: usize = 50;
@@ -38,7 +38,12 @@ async fn containers_outlive_the_runtime() {
     let waiting = node.container_config("waiting", &["true"]);
     let waiting = node.create(&pod, "pod", waiting).await.unwrap();
     node.kill();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // It ends while there is no runtime.
+    let begun = Instant::now();
+    while node.logged("pod", "short", "stdout").is_empty() {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     node.start().await;
     let status = node.exited(&short).await;
     assert_eq!(status.exit_code, 6);
