@@ -1,9 +1,9 @@
 //! Programs that ours are compared with, in tests and benchmarks: the locked set `[peers]`, unpacked as it stands.
 //!
 //! ```text
-//!   <cache>/peers/<name>/tree/usr/bin/{etcd,etcdctl,etcdutl,kubectl}
+//!   <cache>/peers/<name>/tree/usr/...
 //! ```
-//! They run on the host as they are: they need a C library as old as Debian 12's and nothing else. Nothing is installed,
+//! Most run on the host as they are: they need a C library as old as Debian 12's and nothing else. Nothing is installed,
 //! and no daemon is started.
 
 use crate::command;
@@ -16,6 +16,28 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+/// Container runtimes and what they call, with the C library that they want and the host may not have.
+const CONTAINERS: &[&str] = &[
+    "containerd",
+    "containernetworking-plugins",
+    "crun",
+    "docker-registry",
+    "iptables",
+    "libc6",
+    "libcap2",
+    "libgcc-s1",
+    "libip4tc2",
+    "libip6tc2",
+    "libmnl0",
+    "libnetfilter-conntrack3",
+    "libnfnetlink0",
+    "libnftnl11",
+    "libseccomp2",
+    "libsystemd0",
+    "libxtables12",
+    "libyajl2",
+    "runc",
+];
 /// The packages of etcd within the set.
 const ETCD: &[&str] = &["etcd-client", "etcd-server"];
 /// That of kubectl.
@@ -40,6 +62,15 @@ const PYTHON: &[&str] = &[
     "python3-websocket",
     "python3-yaml",
 ];
+
+/// A tree with containerd 1.7, runc 1.1, crun 1.21, docker-registry 2.8 and the CNI plugins (`usr/lib/cni`), fetched and unpacked
+/// if it is not there yet. All but crun and runc run as they are; these two want the C library of the tree.
+///
+/// # Errors
+/// As [`etcd`].
+pub fn containers() -> Result<PathBuf> {
+    unpacked(CONTAINERS)
+}
 
 /// The directory with `etcd`, `etcdctl` and `etcdutl` 3.5, fetched and unpacked if they are not there yet.
 ///
