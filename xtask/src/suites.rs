@@ -131,6 +131,11 @@ pub const SUITES: &[Suite] = &[
         )
     },
     programs(
+        "runtime_peers",
+        "the container runtime beside Debian's containerd, whose answers it gives, and with a locked docker-registry",
+        60,
+    ),
+    programs(
         "store_faults",
         "the store is killed 200 times, stopped, its log damaged, its disk full: nothing is lost",
         150,

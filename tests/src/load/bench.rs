@@ -45,7 +45,7 @@ impl Bench {
         }
         on_a_disk(&self.directory)?;
         let start = Instant::now();
-        print!("{}", table::head());
+        print!("{}", table::head("etcd"));
         for scenario in SCENARIOS {
             if names.is_empty() || names.iter().any(|name| name == scenario.name) {
                 println!("{}: {}", scenario.name, scenario.about);

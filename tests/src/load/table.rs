@@ -41,11 +41,11 @@ impl Unit {
 /// What the project has set itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Goal {
-    /// Ours is at most this many times etcd's.
+    /// Ours is at most this many times the peer's.
     AtMost(f64),
-    /// Ours is at least this many times etcd's.
+    /// Ours is at least this many times the peer's.
     AtLeast(f64),
-    /// Ours is at most this, in the figure's unit, whatever etcd's is.
+    /// Ours is at most this, in the figure's unit, whatever the peer's is.
     Within(f64),
     /// It is there to understand the others.
     None,
@@ -77,12 +77,12 @@ impl Figure {
     }
 }
 
-/// What stands above the columns.
+/// What stands above the columns; `peer` is what ours is held against.
 #[must_use]
-pub fn head() -> String {
+pub fn head(peer: &str) -> String {
     format!(
         "{:<44} {:>12} {:>12} {:>8}  {:<16} {}\n",
-        "", "etcd", "orlop", "ratio", "rounds", "goal"
+        "", peer, "orlop", "ratio", "rounds", "goal"
     )
 }
 
@@ -107,15 +107,16 @@ pub fn lines(runs: &[(Kind, Vec<Figure>)]) -> String {
     text
 }
 
-fn line(figure: &Figure, etcd: &[f64], orlop: &[f64]) -> String {
+/// One line: the medians of both, their ratio, and how it spreads where there are several.
+pub(super) fn line(figure: &Figure, peer: &[f64], orlop: &[f64]) -> String {
     let shown = |values: &[f64]| median(values).map(|value| figure.unit.show(value));
     let ratio = median(orlop)
-        .zip(median(etcd))
-        .map(|(orlop, etcd)| orlop / etcd);
-    let mut ratios: Vec<f64> = etcd
+        .zip(median(peer))
+        .map(|(orlop, peer)| orlop / peer);
+    let mut ratios: Vec<f64> = peer
         .iter()
         .zip(orlop)
-        .map(|(etcd, orlop)| orlop / etcd)
+        .map(|(peer, orlop)| orlop / peer)
         .collect();
     ratios.sort_by(f64::total_cmp);
     let spread = match *ratios {
@@ -126,7 +127,7 @@ fn line(figure: &Figure, etcd: &[f64], orlop: &[f64]) -> String {
     format!(
         "{:<44} {:>12} {:>12} {:>8}  {:<16} {}\n",
         figure.what,
-        shown(etcd).unwrap_or_else(missing),
+        shown(peer).unwrap_or_else(missing),
         shown(orlop).unwrap_or_else(missing),
         ratio.map_or_else(missing, |ratio| format!("{ratio:.2}")),
         spread,

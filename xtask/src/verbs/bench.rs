@@ -1,6 +1,6 @@
 //! `cargo xtask bench image` measures the release; `cargo xtask bench store` runs `orlop-store-load`, which measures the
-//! store against etcd, and `cargo xtask bench apiserver` runs `orlop-api-load`, which measures the API server over the store:
-//! both are programs of the crate `tests`, so that this one stays quick to build.
+//! store against etcd, and `cargo xtask bench apiserver` runs `orlop-api-load`, which measures the API server over the store, and
+//! `cargo xtask bench runtime` runs `orlop-runtime-load`, which measures the container runtime against containerd and crun: all are programs of the crate `tests`, so that this one stays quick to build.
 
 use crate::image::{self, Artifacts, Flavour};
 use crate::machine::{self, Machine};
@@ -40,6 +40,13 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// The container runtime against containerd, crun and runc: `bench runtime --help` says more.
+    #[command(disable_help_flag = true)]
+    Runtime {
+        /// Handed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The API server over the store: `bench apiserver --help` says more.
     #[command(disable_help_flag = true)]
     Apiserver {
@@ -57,15 +64,25 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let name = "cargo xtask bench".to_string();
     match Arguments::parse_from(std::iter::once(&name).chain(arguments)).what {
         What::Image => image(),
-        What::Store { arguments } => load("orlop-store-load", &arguments),
-        What::Apiserver { arguments } => load("orlop-api-load", &arguments),
+        What::Store { arguments } => {
+            peers::etcd()?;
+            load("orlop-store-load", &[], &arguments)
+        }
+        What::Apiserver { arguments } => {
+            peers::etcd()?;
+            load("orlop-api-load", &[], &arguments)
+        }
+        What::Runtime { arguments } => {
+            peers::containers()?;
+            load("orlop-runtime-load", &["contained"], &arguments)
+        }
     }
 }
 
-/// Builds the programs and runs the one that measures.
-fn load(program: &str, arguments: &[String]) -> Result<()> {
-    cargo::build(&["orlop", "orlop-guard", program], None)?;
-    peers::etcd()?;
+/// Builds the programs, those that it needs `besides` as well, and runs the one that measures.
+fn load(program: &str, besides: &[&str], arguments: &[String]) -> Result<()> {
+    let programs = [&["orlop", "orlop-guard", program], besides].concat();
+    cargo::build(&programs, None)?;
     let program = workspace::release_directory().join(program);
     command::show(Command::new(program).args(arguments))
 }
