@@ -11,6 +11,9 @@ const TIMES: &[&str] = &["created_at", "started_at", "finished_at", "timestamp"]
 /// Counts that no two programs share.
 const COUNTS: &[&str] = &["value", "usage_nano_cores", "size"];
 
+/// Digits of an ID, and of a digest.
+const ID: usize = 64;
+
 /// What is known by other names in each run, as it is written in answers: the longer ones first.
 #[derive(Debug, Default, Clone)]
 pub struct Names(Vec<(String, String)>);
@@ -19,15 +22,17 @@ impl Names {
     /// From now on `what` is written as `<name>`.
     pub fn add(&mut self, what: impl Into<String>, name: &str) {
         self.0.push((what.into(), format!("<{name}>")));
-        self.0.sort_by_key(|(what, _)| std::cmp::Reverse(what.len()));
+        self.0
+            .sort_by_key(|(what, _)| std::cmp::Reverse(what.len()));
     }
 
     /// A text with these names.
     #[must_use]
     pub fn of(&self, text: &str) -> String {
-        self.0
-            .iter()
-            .fold(text.to_owned(), |text, (what, name)| text.replace(what, name))
+        let named = self.0.iter().fold(text.to_owned(), |text, (what, name)| {
+            text.replace(what, name)
+        });
+        without_ids(&named)
     }
 
     /// An answer or an error, as lines.
@@ -82,6 +87,22 @@ impl Names {
     }
 }
 
+/// An ID that has no name is only that: one of another run is another.
+fn without_ids(text: &str) -> String {
+    let mut out = String::new();
+    let mut hex = String::new();
+    for character in text.chars().map(Some).chain([None]) {
+        if let Some(digit) = character.filter(char::is_ascii_hexdigit) {
+            hex.push(digit);
+            continue;
+        }
+        out.push_str(if hex.len() == ID { "<id>" } else { &hex });
+        hex.clear();
+        out.extend(character);
+    }
+    out
+}
+
 const fn code(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -129,6 +150,11 @@ mod tests {
     fn fields_have_what_they_are_in_before_them() {
         let mut names = Names::default();
         names.add("abc", "sandbox");
+        assert_eq!(
+            names.of(&format!("is {} it", "0f".repeat(32))),
+            "is <id> it"
+        );
+        assert_eq!(names.of(&"0f".repeat(33)), "0f".repeat(33));
         let outer = Outer {
             id: "abc",
             inner: Some(Inner {
@@ -139,7 +165,10 @@ mod tests {
             none: None,
         };
         let lines = names.lines(&Ok(outer));
-        let lines: Vec<String> = lines.iter().map(|(path, value)| format!("{path}={value}")).collect();
+        let lines: Vec<String> = lines
+            .iter()
+            .map(|(path, value)| format!("{path}={value}"))
+            .collect();
         assert_eq!(
             lines,
             [

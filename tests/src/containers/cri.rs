@@ -39,8 +39,7 @@ impl Cri {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        let channel =
-            Endpoint::from_static("http://runtime").connect_with_connector_lazy(connect);
+        let channel = Endpoint::from_static("http://runtime").connect_with_connector_lazy(connect);
         Self {
             runtime: RuntimeServiceClient::new(channel.clone()),
             images: ImageServiceClient::new(channel),
@@ -49,7 +48,12 @@ impl Cri {
 
     /// Waits until it answers.
     pub async fn answers(mut self) {
-        while self.runtime.version(VersionRequest::default()).await.is_err() {
+        while self
+            .runtime
+            .version(VersionRequest::default())
+            .await
+            .is_err()
+        {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
@@ -98,7 +102,10 @@ impl Cri {
             sandbox_config: Some(pod.clone()),
         };
         let made = self.runtime.create_container(request).await;
-        let id = made.context("create a container")?.into_inner().container_id;
+        let id = made
+            .context("create a container")?
+            .into_inner()
+            .container_id;
         let request = StartContainerRequest {
             container_id: id.clone(),
         };

@@ -125,14 +125,25 @@ impl Registry {
     }
 
     fn url(&self) -> String {
-        let scheme = if self.locked.is_some() { "https" } else { "http" };
+        let scheme = if self.locked.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         format!("{scheme}://{}", self.host())
     }
 
     /// One request; what curl writes.
     fn curl(&self, url: &str, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new("curl");
-        command.args(["-sS", "--fail-with-body", "--noproxy", "*", "--max-time", "120"]);
+        command.args([
+            "-sS",
+            "--fail-with-body",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "120",
+        ]);
         if let Some(locked) = &self.locked {
             command.arg("--cacert").arg(&locked.certificate);
             command.arg("-u").arg(&locked.credentials);

@@ -19,7 +19,8 @@ const STARTS: Duration = Duration::from_secs(5);
 /// Runs the rest with cgroups of version 2 alone, whatever this host has.
 const UNIFIED: &str = r#"mount -t cgroup2 none /sys/fs/cgroup && exec "$@""#;
 
-/// Makes a root of the tree `$1` at `$2`, in which `$3` is where it is, and runs the rest in it.
+/// Makes a root of the tree `$1` at `$2`, in which `$3` is where it is, and runs the rest in it. The old one goes: whoever
+/// enters a mount namespace made below a chroot finds himself outside of it.
 const ROOT: &str = r#"
 set -eu
 tree=$1 place=$2 shared=$3; shift 3
@@ -34,7 +35,12 @@ mount -t tmpfs none run
 mount --rbind "$shared" ".$shared"
 [ -e etc/hosts ] || echo "127.0.0.1 localhost" > etc/hosts
 [ -e etc/resolv.conf ] || : > etc/resolv.conf
-PATH=/usr/sbin:/usr/bin exec chroot . "$@"
+mkdir old
+pivot_root . old
+cd /
+PATH=/usr/sbin:/usr/bin
+export PATH
+exec "$@"
 "#;
 
 /// Which runtime.
@@ -106,7 +112,9 @@ impl Site {
                 command.arg(programs::built("orlop")?).arg("runtime");
                 command.arg("--root").arg(directory.join("root"));
                 command.arg("--state").arg(directory.join("state"));
-                command.arg("--listen").arg(format!("unix://{}", socket.display()));
+                command
+                    .arg("--listen")
+                    .arg(format!("unix://{}", socket.display()));
                 command.args(flags);
             }
         }
@@ -162,7 +170,9 @@ impl Site {
             let line = String::from_utf8_lossy(&line);
             let program = line.split('\0').next().unwrap_or_default();
             let ours = ["containerd", "containerd-shim-runc-v2", "orlop"];
-            let named = Path::new(program).file_name().and_then(|name| name.to_str());
+            let named = Path::new(program)
+                .file_name()
+                .and_then(|name| name.to_str());
             if named.is_some_and(|name| ours.contains(&name)) && line.contains(&directory) {
                 found.push(pid);
             }
@@ -175,7 +185,13 @@ impl Site {
 #[must_use]
 pub fn apart(cgroups: Cgroups) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]);
+    command.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child=KILL",
+        "--mount-proc",
+    ]);
     command.args(["--propagation", "private", "--"]);
     if cgroups == Cgroups::Unified {
         command.args(["sh", "-c", UNIFIED, "sh"]);

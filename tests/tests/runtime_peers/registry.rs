@@ -32,7 +32,9 @@ fn locked(directory: &Path) -> Result<Locked> {
 
 #[test]
 fn a_locked_registry_is_opened_by_authority_and_password() -> Result<()> {
-    let directory = tempfile::Builder::new().prefix("orlop-registry-").tempdir()?;
+    let directory = tempfile::Builder::new()
+        .prefix("orlop-registry-")
+        .tempdir()?;
     let locked = locked(directory.path())?;
     let registry = Registry::start(&directory.path().join("registry"), Some(locked.clone()))?;
     let app = Image::of_contained(&directory.path().join("image"), &["pause"])?;
@@ -52,11 +54,15 @@ fn a_locked_registry_is_opened_by_authority_and_password() -> Result<()> {
     };
     runtime()?.block_on(async {
         let flags = ["--registries".to_owned(), file.display().to_string()];
-        let mut site = Site::start(Kind::Orlop, directory.path(), Cgroups::Host, "", &flags).await?;
+        let mut site =
+            Site::start(Kind::Orlop, directory.path(), Cgroups::Host, "", &flags).await?;
         let cri = &mut site.cri;
         for (password, what) in [(None, "without"), (auth("another"), "with a wrong one")] {
             let refused = cri.pull(&name, password).await;
-            let error = format!("{:#}", refused.err().with_context(|| format!("pulled {what}"))?);
+            let error = format!(
+                "{:#}",
+                refused.err().with_context(|| format!("pulled {what}"))?
+            );
             assert!(error.contains("401"), "{what}: {error}");
             let status = ImageStatusRequest {
                 image: Some(image(&name)),
@@ -68,7 +74,10 @@ fn a_locked_registry_is_opened_by_authority_and_password() -> Result<()> {
         let pulled = cri.pull(&name, auth("a password")).await?;
         assert!(pulled.starts_with("sha256:"), "{pulled}");
         // By digest as well, which the registry has told.
-        let digest = format!("sha256:{}", xtask::digest::of_bytes(app.manifest.as_bytes()));
+        let digest = format!(
+            "sha256:{}",
+            xtask::digest::of_bytes(app.manifest.as_bytes())
+        );
         let by_digest = registry.name(&format!("team/app@{digest}"));
         assert_eq!(cri.pull(&by_digest, auth("a password")).await?, pulled);
 

@@ -44,17 +44,56 @@ pub(super) fn run(bench: &Bench, place: &Place) -> Result<String> {
             }
         }
         let figure = |what, goal, peer: &[f64], ours: &[f64]| {
-            line(&Figure::new(what, Unit::Microseconds, goal, 0.0), peer, ours)
+            line(
+                &Figure::new(what, Unit::Microseconds, goal, 0.0),
+                peer,
+                ours,
+            )
         };
         let [[crun_started, crun_whole], [runc_started, runc_whole]] = &programs;
         Ok([
-            figure("  sandbox, create, start (containerd)", Goal::AtMost(0.5), &peer.pod, &own.pod),
-            figure("  create, start (containerd)", Goal::None, &peer.started, &own.started),
-            figure("  create to removed (containerd)", Goal::None, &peer.whole, &own.whole),
-            figure("  create, start (crun)", Goal::AtMost(1.0), crun_started, &unified.started),
-            figure("  create to removed (crun)", Goal::AtMost(1.2), crun_whole, &unified.whole),
-            figure("  create, start (runc)", Goal::None, runc_started, &unified.started),
-            figure("  create to removed (runc)", Goal::None, runc_whole, &unified.whole),
+            figure(
+                "  sandbox, create, start (containerd)",
+                Goal::AtMost(0.5),
+                &peer.pod,
+                &own.pod,
+            ),
+            figure(
+                "  create, start (containerd)",
+                Goal::None,
+                &peer.started,
+                &own.started,
+            ),
+            figure(
+                "  create to removed (containerd)",
+                Goal::None,
+                &peer.whole,
+                &own.whole,
+            ),
+            figure(
+                "  create, start (crun)",
+                Goal::AtMost(1.0),
+                crun_started,
+                &unified.started,
+            ),
+            figure(
+                "  create to removed (crun)",
+                Goal::AtMost(1.2),
+                crun_whole,
+                &unified.whole,
+            ),
+            figure(
+                "  create, start (runc)",
+                Goal::None,
+                runc_started,
+                &unified.started,
+            ),
+            figure(
+                "  create to removed (runc)",
+                Goal::None,
+                runc_whole,
+                &unified.whole,
+            ),
         ]
         .concat())
     })
@@ -68,15 +107,22 @@ async fn turn(site: &mut Site, place: &Place, number: usize, took: &mut Took) ->
 
 async fn once(site: &mut Site, place: &Place, number: usize, took: &mut Took) -> Result<()> {
     let name = format!("{}{number}", site.kind().name());
-    let pod = pod(&name, &site.directory().join("logs"), &format!("{}/{name}", place.cgroup));
+    let pod = pod(
+        &name,
+        &site.directory().join("logs"),
+        &format!("{}/{name}", place.cgroup),
+    );
     let cri = &mut site.cri;
     let began = Instant::now();
     let sandbox = cri.run_sandbox(&pod).await?;
-    cri.run(&sandbox, &pod, &container("first", &place.app, &[])).await?;
+    cri.run(&sandbox, &pod, &container("first", &place.app, &[]))
+        .await?;
     let whole_pod = began.elapsed();
 
     let began = Instant::now();
-    let second = cri.run(&sandbox, &pod, &container("second", &place.app, &[])).await?;
+    let second = cri
+        .run(&sandbox, &pod, &container("second", &place.app, &[]))
+        .await?;
     let started = began.elapsed();
     cri.remove(&second).await?;
 

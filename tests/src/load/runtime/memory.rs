@@ -17,7 +17,10 @@ pub(super) fn run(bench: &Bench, place: &Place) -> Result<String> {
     let peer = runtime.block_on(measure(bench, place, Kind::Containerd))?;
     let ours = runtime.block_on(measure(bench, place, Kind::Orlop))?;
     let figures = [
-        ("  RSS after the start, all its processes", Goal::Within(REST_MAX)),
+        (
+            "  RSS after the start, all its processes",
+            Goal::Within(REST_MAX),
+        ),
         ("  RSS after a pull", Goal::None),
         ("  PSS after a pull", Goal::None),
         ("  PSS for each running container", Goal::Within(EACH_MAX)),
@@ -25,7 +28,11 @@ pub(super) fn run(bench: &Bench, place: &Place) -> Result<String> {
     let lines = figures.iter().zip(peer).zip(ours);
     Ok(lines
         .map(|(((what, goal), peer), ours)| {
-            line(&Figure::new(what, Unit::Bytes, *goal, ours), &[peer], &[ours])
+            line(
+                &Figure::new(what, Unit::Bytes, *goal, ours),
+                &[peer],
+                &[ours],
+            )
         })
         .collect())
 }
@@ -33,13 +40,24 @@ pub(super) fn run(bench: &Bench, place: &Place) -> Result<String> {
 async fn measure(bench: &Bench, place: &Place, kind: Kind) -> Result<[f64; 4]> {
     let mut site = place.site(kind, Cgroups::Host).await?;
     let started = sum(&site, "status", "VmRSS:")?;
-    site.cri.pull(&place.app, None).await.with_context(|| site.log())?;
+    site.cri
+        .pull(&place.app, None)
+        .await
+        .with_context(|| site.log())?;
     let pulled = sum(&site, "status", "VmRSS:")?;
     let before = sum(&site, "smaps_rollup", "Pss:")?;
     for number in 0..bench.pods {
         let name = format!("m{number}");
-        let pod = pod(&name, &site.directory().join("logs"), &format!("{}/{name}", place.cgroup));
-        let sandbox = site.cri.run_sandbox(&pod).await.with_context(|| site.log())?;
+        let pod = pod(
+            &name,
+            &site.directory().join("logs"),
+            &format!("{}/{name}", place.cgroup),
+        );
+        let sandbox = site
+            .cri
+            .run_sandbox(&pod)
+            .await
+            .with_context(|| site.log())?;
         let config = container("app", &place.app, &[]);
         let container = site.cri.run(&sandbox, &pod, &config).await;
         container.with_context(|| site.log())?;

@@ -116,7 +116,11 @@ impl Place {
 impl Drop for Place {
     /// Cgroups of a runtime that was killed are left; they are empty then.
     fn drop(&mut self) {
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        for hierarchy in std::fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             remove_cgroups(&hierarchy.path().join(self.cgroup.trim_start_matches('/')));
         }
         remove_cgroups(Path::new(&format!("/sys/fs/cgroup{}", self.cgroup)));

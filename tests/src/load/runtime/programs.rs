@@ -73,7 +73,10 @@ impl Program {
         writeln!(self.say, "{what}").context("tell a worker")?;
         let mut answer = String::new();
         self.hear.read_line(&mut answer).context("hear a worker")?;
-        answer.trim().parse().with_context(|| format!("a worker said {answer:?}"))
+        answer
+            .trim()
+            .parse()
+            .with_context(|| format!("a worker said {answer:?}"))
     }
 }
 
@@ -158,9 +161,7 @@ fn spec(arguments: &[&str], cgroup: &str) -> Value {
         "CAP_KILL",
         "CAP_AUDIT_WRITE",
     ];
-    let mount = |to: &str, kind: &str, options: &[&str]| {
-        json!({"destination": to, "type": kind, "source": kind, "options": options})
-    };
+    let mount = |to: &str, kind: &str, options: &[&str]| json!({"destination": to, "type": kind, "source": kind, "options": options});
     json!({
         "ociVersion": "1.0.2",
         "process": {

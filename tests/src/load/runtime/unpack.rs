@@ -30,7 +30,10 @@ pub(super) fn run(bench: &Bench, place: &Place) -> Result<String> {
             took.push(runtime.block_on(async {
                 let mut site = place.site(kind, Cgroups::Host).await?;
                 let began = Instant::now();
-                site.cri.pull(&name, None).await.with_context(|| site.log())?;
+                site.cri
+                    .pull(&name, None)
+                    .await
+                    .with_context(|| site.log())?;
                 let took = began.elapsed().as_secs_f64();
                 let data = site.directory().to_owned();
                 drop(site);
@@ -53,10 +56,14 @@ fn archives(size: usize) -> Result<Vec<Vec<u8>>> {
             continue;
         };
         if found.is_dir() {
-            let entries = fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?;
+            let entries =
+                fs::read_dir(&path).with_context(|| format!("list {}", path.display()))?;
             pending.extend(entries.flatten().map(|entry| entry.path()));
         } else if found.is_file() && found.len() < FILE_MAX {
-            if archives.last().is_some_and(|last| last.get_ref().len() > size) {
+            if archives
+                .last()
+                .is_some_and(|last| last.get_ref().len() > size)
+            {
                 if archives.len() == LAYERS {
                     break;
                 }

@@ -61,15 +61,15 @@ pub(super) fn sandbox_status(record: SandboxRecord) -> PodSandboxStatus {
         .and_then(|linux| linux.security_context.as_ref())
         .and_then(|security| security.namespace_options.clone());
     let mut addresses = record.addresses.iter().map(ToString::to_string);
-    let network = record.attached.then(|| PodSandboxNetworkStatus {
+    let network = PodSandboxNetworkStatus {
         ip: addresses.next().unwrap_or_default(),
         additional_ips: addresses.map(|ip| PodIp { ip }).collect(),
-    });
+    };
     PodSandboxStatus {
         id: record.id,
         state: sandbox_state(record.state).into(),
         created_at: record.created_at,
-        network,
+        network: Some(network),
         linux: Some(LinuxPodSandboxStatus {
             namespaces: Some(Namespace { options }),
         }),
@@ -141,8 +141,9 @@ pub(super) fn container_status(record: ContainerRecord, pods: &Pods) -> Containe
             .log
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
-        resources: resources.map(|linux| ContainerResources {
-            linux: Some(linux),
+        // Where none are asked for, there are none: containerd says so with zeros.
+        resources: Some(ContainerResources {
+            linux: Some(resources.unwrap_or_default()),
             windows: None,
         }),
         image_id: record.image.to_string(),
