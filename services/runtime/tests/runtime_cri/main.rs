@@ -11,6 +11,7 @@ mod refusals;
 #[allow(dead_code, reason = "another test program uses all of it")]
 #[path = "../runtime_images/registry.rs"]
 mod registry;
+mod rotation;
 #[allow(dead_code, reason = "another test program uses all of it")]
 #[path = "../runtime_images/support.rs"]
 mod support;
