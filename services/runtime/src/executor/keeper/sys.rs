@@ -1,7 +1,7 @@
 //! The only place of the runtime with `unsafe`: what rustix and nix offer as unsafe calls or not at all.
-#![allow(unsafe_code)] // fork, seccomp(2) and waitid(2) have no safe form
+#![allow(unsafe_code)] // fork, seccomp(2), bpf(2) and waitid(2) have no safe form
 
-use rustix::fd::{FromRawFd as _, OwnedFd};
+use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::io;
 
 /// Which side of a fork this is.
@@ -12,7 +12,7 @@ pub(in crate::executor) enum Fork {
     Parent(i32),
 }
 
-/// One instruction of classic BPF, as the kernel reads it: `struct sock_filter`.
+/// One instruction of BPF, as the kernel reads it: `struct sock_filter` of the classic one, `struct bpf_insn` of the other.
 pub(in crate::executor) const INSTRUCTION_BYTES: usize = 8;
 
 /// fork(2). The keeper has one thread, so the child may do everything that the parent may.
@@ -128,7 +128,7 @@ pub(in crate::executor) fn loopback_up() -> io::Result<()> {
         request.ifr_ifru.ifru_flags =
             libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
         libc::ioctl(
-            std::os::fd::AsRawFd::as_raw_fd(&socket),
+            socket.as_raw_fd(),
             libc::SIOCSIFFLAGS,
             &raw const request,
         )
@@ -147,13 +147,7 @@ pub(in crate::executor) fn filter(program: &[u8]) -> io::Result<()> {
         .filter(|_| program.len().is_multiple_of(INSTRUCTION_BYTES) && count > 0)
         .ok_or_else(|| io::Error::other("it is no filter of system calls"))?;
     // The kernel reads instructions at their alignment.
-    let mut instructions = vec![0_u64; count];
-    for (instruction, bytes) in instructions
-        .iter_mut()
-        .zip(program.as_chunks::<INSTRUCTION_BYTES>().0)
-    {
-        *instruction = u64::from_ne_bytes(*bytes);
-    }
+    let mut instructions = words(program);
     let filter = libc::sock_fprog {
         len: length,
         filter: instructions.as_mut_ptr().cast(),
@@ -172,4 +166,119 @@ pub(in crate::executor) fn filter(program: &[u8]) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::last_os_error())
+}
+
+/// Loads a program of `BPF_PROG_TYPE_CGROUP_DEVICE`. Its licence is this program's: it calls nothing that wants another.
+pub(in crate::executor) fn load_device_program(program: &[u8]) -> io::Result<OwnedFd> {
+    /// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`; what follows is zero for the kernel.
+    #[repr(C)]
+    struct Load {
+        program_type: u32,
+        count: u32,
+        instructions: u64,
+        licence: u64,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+        kernel_version: u32,
+        flags: u32,
+    }
+    const BPF_PROG_LOAD: libc::c_int = 5;
+    const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+    let count = program.len() / INSTRUCTION_BYTES;
+    let instructions = words(program);
+    let load = Load {
+        program_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: u32::try_from(count).map_err(io::Error::other)?,
+        instructions: u64::try_from(instructions.as_ptr().addr()).map_err(io::Error::other)?,
+        licence: u64::try_from(c"Apache-2.0".as_ptr().addr()).map_err(io::Error::other)?,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+    };
+    // SAFETY: `load` is as long as is said and names `count` instructions of eight bytes and a string with its end; all live until
+    // the call has returned. The kernel copies and checks them. The descriptor that it gives is new and ours.
+    unsafe {
+        let descriptor = bpf(BPF_PROG_LOAD, (&raw const load).cast(), size_of::<Load>())?;
+        Ok(OwnedFd::from_raw_fd(descriptor))
+    }
+}
+
+/// Attaches it to a cgroup (version 2), beside others that are there: all must allow. It stays as long as the cgroup does.
+pub(in crate::executor) fn attach_device_program(
+    program: &OwnedFd,
+    cgroup: &OwnedFd,
+) -> io::Result<()> {
+    /// The beginning of `union bpf_attr` for `BPF_PROG_ATTACH`.
+    #[repr(C)]
+    struct Attach {
+        cgroup: i32,
+        program: i32,
+        attach_type: u32,
+        flags: u32,
+    }
+    const BPF_PROG_ATTACH: libc::c_int = 8;
+    const BPF_CGROUP_DEVICE: u32 = 6;
+    const BPF_F_ALLOW_MULTI: u32 = 2;
+    let attach = Attach {
+        cgroup: cgroup.as_raw_fd(),
+        program: program.as_raw_fd(),
+        attach_type: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+    };
+    // SAFETY: `attach` is as long as is said and lives until the call has returned; it has numbers only.
+    unsafe { bpf(BPF_PROG_ATTACH, (&raw const attach).cast(), size_of::<Attach>()) }.map(drop)
+}
+
+/// bpf(2).
+///
+/// # Safety
+/// `attributes` names so many bytes as the command wants them, and what they name lives until the call has returned.
+unsafe fn bpf(
+    command: libc::c_int,
+    attributes: *const libc::c_void,
+    length: usize,
+) -> io::Result<i32> {
+    // SAFETY: as the caller has it.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, length) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
+
+/// Instructions at their alignment.
+fn words(program: &[u8]) -> Vec<u64> {
+    let chunks = program.as_chunks::<INSTRUCTION_BYTES>().0;
+    chunks.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::devices;
+    use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
+
+    fn rule(allow: bool, minor: i64) -> LinuxDeviceCgroup {
+        LinuxDeviceCgroupBuilder::default()
+            .allow(allow)
+            .typ(LinuxDeviceType::C)
+            .major(1_i64)
+            .minor(minor)
+            .access("rw")
+            .build()
+            .expect("a rule")
+    }
+
+    #[test]
+    fn the_kernel_takes_the_longest_program_and_none_that_is_none() {
+        let count = i64::try_from(devices::RULES_MAX).expect("small");
+        let rules: Vec<_> = (0..count).map(|minor| rule(minor % 2 == 0, minor)).collect();
+        let program = devices::compile(&rules).expect("rules").expect("a program");
+        load_device_program(&program.to_bytes()).expect("the kernel takes it");
+        let refused = load_device_program(&[0; 16]).expect_err("no program");
+        assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
+    }
 }

@@ -146,6 +146,7 @@ fn run_container(
     oci: &Path,
 ) -> Result<i32, Box<dyn Error>> {
     let workload = bundle::workload(&bundle.join(CONFIG))?;
+    let devices = workload.devices.clone();
     let made = builder(id, streams, console, workload, oci)?
         .as_init(bundle)
         .with_systemd(false)
@@ -153,13 +154,25 @@ fn run_container(
         .build();
     // libcontainer leaves its directory behind where it has failed early, and would refuse the number for ever.
     let mut container = made.inspect_err(|_| discard(id, oci))?;
-    let started = container.start();
+    // Until it is started, all that runs in the cgroup is libcontainer, which waits.
+    let guarded = guard_devices(id, &devices, oci);
+    let started = guarded.and_then(|()| Ok(container.start()?));
     if let Err(error) = started {
         let _ = container.delete(true);
-        return Err(error.into());
+        return Err(error);
     }
     let pid = container.pid().ok_or("the container has no process")?;
     Ok(pid.as_raw())
+}
+
+/// Has the kernel ask a program about the devices of the container's cgroup. The program stays as long as the cgroup does.
+fn guard_devices(id: &str, program: &[u8], oci: &Path) -> Result<(), Box<dyn Error>> {
+    if program.is_empty() {
+        return Ok(());
+    }
+    let config = YoukiConfig::load(oci.join(id))?;
+    cgroup::guard_devices(&config.cgroup_path, program)
+        .map_err(|error| format!("put the device rules on the container's cgroup: {error}").into())
 }
 
 fn exec(

@@ -17,9 +17,7 @@ use crate::planner::{
 use cri_proto::runtime::{ContainerConfig, ContainerEventType, NamespaceMode, PodSandboxConfig};
 use oci_spec::{
     image::ImageConfiguration,
-    runtime::{
-        Capabilities, Capability, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
-    },
+    runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process},
 };
 use rustix::process::Pid;
 use std::{
@@ -207,12 +205,10 @@ impl Pods {
             },
         )?;
         let filter = made.filter.map(|program| program.to_bytes());
+        let device_program = made.devices.map(|program| program.to_bytes());
         let mut spec = made.spec;
         if let Some(process) = spec.process_mut() {
             lower_limits(process, host.open_files_max);
-            if host.cgroup_v2 {
-                without_mknod(process, config)?;
-            }
         }
         let mut cgroup = PathBuf::new();
         if let Some(linux) = spec.linux_mut() {
@@ -221,7 +217,11 @@ impl Pods {
             cgroup = linux.cgroups_path().clone().unwrap_or_default();
         }
         blocking(move || {
-            bundle::write(&bundle, &spec, &filter.unwrap_or_default())
+            let (filter, devices) = (
+                filter.unwrap_or_default(),
+                device_program.unwrap_or_default(),
+            );
+            bundle::write(&bundle, &spec, &filter, &devices)
                 .map_err(PodsError::at("write a container's bundle"))
         })
         .await?;
@@ -496,7 +496,7 @@ impl Pods {
         .await
     }
 
-    fn write_container(&self, record: &ContainerRecord) -> Result<(), PodsError> {
+    pub(super) fn write_container(&self, record: &ContainerRecord) -> Result<(), PodsError> {
         self.0
             .container_records
             .write(&record.id, record)
@@ -631,48 +631,6 @@ impl Pods {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
-}
-
-/// With cgroup v2 the kernel asks a program of ours which devices a container may open, and there is none yet. Who can make no device nodes
-/// has only those that it is given; so nobody but privileged containers can.
-fn without_mknod(process: &mut Process, config: &ContainerConfig) -> Result<(), PodsError> {
-    let security = config
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.security_context.clone())
-        .unwrap_or_default();
-    if security.privileged {
-        return Ok(());
-    }
-    let added = security.capabilities.unwrap_or_default().add_capabilities;
-    let asked = |name: &String| {
-        let name = name.to_ascii_uppercase();
-        matches!(name.trim_start_matches("CAP_"), "MKNOD" | "ALL")
-    };
-    if added.iter().any(asked) {
-        return Err(PodsError::Unimplemented(
-            "capability MKNOD is not supported with cgroup v2: which devices a container may open is not enforced yet".to_owned(),
-        ));
-    }
-    let Some(mut sets) = process.capabilities().clone() else {
-        return Ok(());
-    };
-    let without = |set: &Option<Capabilities>| {
-        set.clone().map(|mut set| {
-            set.remove(&Capability::Mknod);
-            set
-        })
-    };
-    let (bounding, effective) = (without(sets.bounding()), without(sets.effective()));
-    let (permitted, inheritable) = (without(sets.permitted()), without(sets.inheritable()));
-    let ambient = without(sets.ambient());
-    sets.set_bounding(bounding)
-        .set_effective(effective)
-        .set_permitted(permitted)
-        .set_inheritable(inheritable)
-        .set_ambient(ambient);
-    process.set_capabilities(Some(sets));
-    Ok(())
 }
 
 /// To what this machine lets us give.

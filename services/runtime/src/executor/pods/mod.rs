@@ -12,6 +12,7 @@ mod containers;
 mod exec;
 mod facts;
 mod files;
+mod resources;
 mod sandboxes;
 mod statistics;
 

@@ -170,7 +170,7 @@ impl Pods {
                 fs::create_dir_all(rootfs.join(name))?;
             }
             fs::write(rootfs.join("orlop"), "")?;
-            bundle::write(&bundle, &spec, &[])
+            bundle::write(&bundle, &spec, &[], &[])
         };
         made().map_err(PodsError::at("write the bundle of the pause process"))?;
         let streams = Streams {
@@ -352,7 +352,7 @@ impl Pods {
         self.keep_sandbox(&entry.record())
     }
 
-    fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
+    pub(super) fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
         self.0
             .sandbox_records
             .write(&record.id, record)

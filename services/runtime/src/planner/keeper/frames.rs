@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Of this protocol. A runtime that meets another one says so and does not go on.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Largest message, either way. Requests carry paths, not specs.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 /// Descriptors that come with one message: standard input, output and error.

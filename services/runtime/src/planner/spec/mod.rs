@@ -29,7 +29,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-pub use cgroups::limits;
+pub use cgroups::{limits, update};
 pub use devices::{HostDevice, Kind};
 pub use filter::{Record, Wanted, find_by_prefix};
 pub use mounts::{MountSource, SandboxFiles, Volume, volumes};
@@ -38,7 +38,10 @@ pub use sandbox::{Sandbox, Sysctl, UserMappings, sandbox};
 pub use security::seccomp_path;
 pub use signals::{signal_number, stop_signal};
 
-use super::seccomp::{self, Kernel, Program};
+use super::{
+    devices as device_program,
+    seccomp::{self, Kernel, Program},
+};
 use cri_proto::runtime::{
     ContainerConfig, LinuxContainerSecurityContext, LinuxContainerUser, NamespaceMode,
     NamespaceOption, PodSandboxConfig, Signal,
@@ -120,6 +123,9 @@ pub struct Container {
     pub spec: Spec,
     /// The filter of system calls; none for "unconfined" and privileged containers.
     pub filter: Option<Program>,
+    /// What the kernel asks before a device is opened or made, with cgroup v2; none for privileged containers, and with
+    /// cgroup v1, where libcontainer writes the rules.
+    pub devices: Option<device_program::Program>,
     /// Who its first process is.
     pub user: LinuxContainerUser,
     /// What asks it to stop; never `RuntimeDefault`.
@@ -161,6 +167,9 @@ pub enum Error {
     /// A profile that cannot be used.
     #[error("container's seccomp profile")]
     Seccomp(#[from] seccomp::Error),
+    /// Rules that are none.
+    #[error("container's devices")]
+    Devices(#[from] device_program::Error),
 }
 
 impl Error {
@@ -200,6 +209,10 @@ pub fn container(
     let mounts = mounts::mounts(&ask)?;
     let propagation = mounts::rootfs_propagation(config);
     let (devices, device_rules) = devices::devices(&ask)?;
+    let device_program = match facts.cgroup_v2 {
+        true => device_program::compile(&device_rules)?,
+        false => None,
+    };
 
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(&ask)?)
@@ -242,6 +255,7 @@ pub fn container(
     Ok(Container {
         spec,
         filter,
+        devices: device_program,
         user: user.into_cri(),
         stop_signal: stop_signal(config, facts.image)?,
     })
