@@ -67,7 +67,16 @@ impl Program {
             .flat_map(|instruction| {
                 let [low, high] = instruction.offset.to_ne_bytes();
                 let [a, b, c, d] = instruction.immediate.to_ne_bytes();
-                [instruction.code, instruction.registers, low, high, a, b, c, d]
+                [
+                    instruction.code,
+                    instruction.registers,
+                    low,
+                    high,
+                    a,
+                    b,
+                    c,
+                    d,
+                ]
             })
             .collect()
     }
@@ -126,10 +135,7 @@ struct Rule {
 impl Rule {
     /// It decides about everything.
     const fn is_last_word(self) -> bool {
-        self.kind.is_none()
-            && self.major.is_none()
-            && self.minor.is_none()
-            && self.access == ALL
+        self.kind.is_none() && self.major.is_none() && self.minor.is_none() && self.access == ALL
     }
 }
 
@@ -319,7 +325,8 @@ mod tests {
             match instruction.code {
                 code::LOAD => {
                     assert_eq!(from, usize::from(CONTEXT));
-                    registers[to] = context[usize::try_from(instruction.offset / 4).expect("in it")];
+                    registers[to] =
+                        context[usize::try_from(instruction.offset / 4).expect("in it")];
                 }
                 code::MOVE => registers[to] = value,
                 code::COPY => registers[to] = registers[from],
@@ -340,7 +347,9 @@ mod tests {
 
     /// The rules themselves, bit by bit.
     fn decide(rules: &[LinuxDeviceCgroup], (kind, major, minor, access): Asked) -> bool {
-        let same = |wanted: Option<i32>, is: u32| wanted.is_none_or(|wanted| i64::from(wanted) == i64::from(is));
+        let same = |wanted: Option<i32>, is: u32| {
+            wanted.is_none_or(|wanted| i64::from(wanted) == i64::from(is))
+        };
         let of = |bit: i32| {
             let fits = |rule: &Rule| {
                 rule.kind.is_none_or(|wanted| wanted == kind)
@@ -390,14 +399,29 @@ mod tests {
         check(&holes, (CHARACTER, 1, 3, READ), true);
         check(&holes, (CHARACTER, 1, 3, READ | WRITE), false);
         check(&holes, (BLOCK, 1, 3, WRITE), true);
-        check(&["allow a *:* rwm", "deny a *:* rwm"], (BLOCK, 1, 1, READ), false);
-        check(&["deny a *:* rwm", "allow c -1:3 r"], (CHARACTER, 9, 3, READ), true);
+        check(
+            &["allow a *:* rwm", "deny a *:* rwm"],
+            (BLOCK, 1, 1, READ),
+            false,
+        );
+        check(
+            &["deny a *:* rwm", "allow c -1:3 r"],
+            (CHARACTER, 9, 3, READ),
+            true,
+        );
     }
 
     #[test]
     fn what_allows_everything_is_no_program() {
-        assert_eq!(compile(&[parse("deny a *:* rwm"), parse("allow a *:* rwm")]), Ok(None));
-        assert!(compile(&[parse("allow a *:* rw")]).expect("a program").is_some());
+        assert_eq!(
+            compile(&[parse("deny a *:* rwm"), parse("allow a *:* rwm")]),
+            Ok(None)
+        );
+        assert!(
+            compile(&[parse("allow a *:* rw")])
+                .expect("a program")
+                .is_some()
+        );
     }
 
     #[test]
@@ -417,16 +441,15 @@ mod tests {
         let number = || prop_oneof![Just("*"), Just("0"), Just("1"), Just("2")];
         let verb = prop_oneof![Just("allow"), Just("deny")];
         let kind = prop_oneof![Just("a"), Just("b"), Just("c")];
-        (verb, kind, number(), number(), 1..8)
-            .prop_map(|(verb, kind, major, minor, bits)| {
-                let access: String = "mrw"
-                    .chars()
-                    .enumerate()
-                    .filter(|(at, _)| bits & (1 << at) != 0)
-                    .map(|(_, letter)| letter)
-                    .collect();
-                format!("{verb} {kind} {major}:{minor} {access}")
-            })
+        (verb, kind, number(), number(), 1..8).prop_map(|(verb, kind, major, minor, bits)| {
+            let access: String = "mrw"
+                .chars()
+                .enumerate()
+                .filter(|(at, _)| bits & (1 << at) != 0)
+                .map(|(_, letter)| letter)
+                .collect();
+            format!("{verb} {kind} {major}:{minor} {access}")
+        })
     }
 
     proptest! {

@@ -48,7 +48,11 @@ pub fn writes_v2(limits: &LinuxResources, period: Option<u64>) -> Vec<Write> {
     let mut all = Vec::new();
     if let Some(memory) = limits.memory() {
         all.extend(swap_alone(memory).map(|swap| write("memory", "swap.max", swap)));
-        all.extend(memory.limit().map(|limit| write("memory", "max", or_max(limit))));
+        all.extend(
+            memory
+                .limit()
+                .map(|limit| write("memory", "max", or_max(limit))),
+        );
     }
     if let Some(cpu) = limits.cpu() {
         let shares = cpu.shares().filter(|shares| *shares > 0);
@@ -99,7 +103,9 @@ pub fn writes_v1(limits: &LinuxResources, now: Now) -> Vec<Write> {
         let shares = cpu.shares().filter(|shares| *shares > 0);
         all.extend(shares.map(|shares| write("cpu", "shares", shares)));
         let quota = cpu.quota().map(|quota| write("cpu", "cfs_quota_us", quota));
-        let period = cpu.period().map(|period| write("cpu", "cfs_period_us", period));
+        let period = cpu
+            .period()
+            .map(|period| write("cpu", "cfs_period_us", period));
         // At no time may the quotient be above the pod's: a longer period makes it smaller.
         if cpu.period() >= now.cpu_period {
             all.extend(period.into_iter().chain(quota));
@@ -137,7 +143,11 @@ fn or_max(value: i64) -> String {
 /// Shares (2 to 262144, usually 1024) as a weight (1 to 10000, usually 100), by the curve that runc, crun and libcontainer have
 /// agreed on: it meets all three pairs. (The straight line that was there before gave the usual share a weight of 39.)
 #[must_use]
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // between 1 and 10000
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)] // between 1 and 10000
 pub fn weight(shares: u64) -> u64 {
     match shares {
         0..=2 => 1,
@@ -153,7 +163,9 @@ pub fn weight(shares: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use oci_spec::runtime::{LinuxCpuBuilder, LinuxHugepageLimitBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder};
+    use oci_spec::runtime::{
+        LinuxCpuBuilder, LinuxHugepageLimitBuilder, LinuxMemoryBuilder, LinuxResourcesBuilder,
+    };
 
     const MIB: i64 = 1024 * 1024;
 
@@ -190,7 +202,11 @@ mod tests {
             assert_eq!(texts(writes_v2(&memory(limit, swap), None)), expect);
         };
         check(MIB, MIB, &["memory.swap.max=0", "memory.max=1048576"]);
-        check(MIB, 3 * MIB, &["memory.swap.max=2097152", "memory.max=1048576"]);
+        check(
+            MIB,
+            3 * MIB,
+            &["memory.swap.max=2097152", "memory.max=1048576"],
+        );
         check(MIB, -1, &["memory.swap.max=max", "memory.max=1048576"]);
         check(-1, -1, &["memory.swap.max=max", "memory.max=max"]);
     }
@@ -198,14 +214,22 @@ mod tests {
     #[test]
     fn memory_by_version_one_never_passes_the_sum() {
         let check = |limit, swap, now: Option<u64>, expect: &[&str]| {
-            let now = Now { memory_and_swap: now, ..Now::default() };
+            let now = Now {
+                memory_and_swap: now,
+                ..Now::default()
+            };
             assert_eq!(texts(writes_v1(&memory(limit, swap), now)), expect);
         };
         let [memory, both] = ["memory.limit_in_bytes=2", "memory.memsw.limit_in_bytes=4"];
         check(2, 4, Some(3), &[both, memory]);
         check(2, 4, Some(5), &[memory, both]);
         check(2, 4, None, &[memory]);
-        check(-1, -1, Some(5), &["memory.memsw.limit_in_bytes=-1", "memory.limit_in_bytes=-1"]);
+        check(
+            -1,
+            -1,
+            Some(5),
+            &["memory.memsw.limit_in_bytes=-1", "memory.limit_in_bytes=-1"],
+        );
     }
 
     #[test]
@@ -218,13 +242,30 @@ mod tests {
         two(Some(-1), Some(100_000), &["cpu.max=max 100000"]);
         two(None, None, &[]);
         let one = |quota, period, expect: &[&str]| {
-            let now = Now { cpu_period: Some(50_000), ..Now::default() };
+            let now = Now {
+                cpu_period: Some(50_000),
+                ..Now::default()
+            };
             assert_eq!(texts(writes_v1(&cpu(quota, period), now)), expect);
         };
-        one(Some(10), Some(60_000), &["cpu.cfs_period_us=60000", "cpu.cfs_quota_us=10"]);
-        one(Some(10), Some(40_000), &["cpu.cfs_quota_us=10", "cpu.cfs_period_us=40000"]);
+        one(
+            Some(10),
+            Some(60_000),
+            &["cpu.cfs_period_us=60000", "cpu.cfs_quota_us=10"],
+        );
+        one(
+            Some(10),
+            Some(40_000),
+            &["cpu.cfs_quota_us=10", "cpu.cfs_period_us=40000"],
+        );
         one(Some(10), None, &["cpu.cfs_quota_us=10"]);
-        for (shares, expect) in [(0, 1), (2, 1), (1024, 100), (262_144, 10_000), (u64::MAX, 10_000)] {
+        for (shares, expect) in [
+            (0, 1),
+            (2, 1),
+            (1024, 100),
+            (262_144, 10_000),
+            (u64::MAX, 10_000),
+        ] {
             assert_eq!(weight(shares), expect, "{shares}");
         }
     }
@@ -237,18 +278,40 @@ mod tests {
             .build()
             .expect("a limit");
         let limits = LinuxResourcesBuilder::default()
-            .cpu(LinuxCpuBuilder::default().cpus("0-1").mems("0").shares(1024_u64).build().expect("limits"))
+            .cpu(
+                LinuxCpuBuilder::default()
+                    .cpus("0-1")
+                    .mems("0")
+                    .shares(1024_u64)
+                    .build()
+                    .expect("limits"),
+            )
             .hugepage_limits([huge])
-            .unified([("pids.max", "7"), ("memory.high", "9")].map(|(a, b)| (a.to_owned(), b.to_owned())))
+            .unified(
+                [("pids.max", "7"), ("memory.high", "9")]
+                    .map(|(a, b)| (a.to_owned(), b.to_owned())),
+            )
             .build()
             .expect("limits");
         assert_eq!(
             texts(writes_v2(&limits, None)),
-            ["cpu.weight=100", "cpuset.mems=0", "cpuset.cpus=0-1", "hugetlb.2MB.max=5", "memory.high=9", "pids.max=7"]
+            [
+                "cpu.weight=100",
+                "cpuset.mems=0",
+                "cpuset.cpus=0-1",
+                "hugetlb.2MB.max=5",
+                "memory.high=9",
+                "pids.max=7"
+            ]
         );
         assert_eq!(
             texts(writes_v1(&limits, Now::default())),
-            ["cpu.shares=1024", "cpuset.mems=0", "cpuset.cpus=0-1", "hugetlb.2MB.limit_in_bytes=5"]
+            [
+                "cpu.shares=1024",
+                "cpuset.mems=0",
+                "cpuset.cpus=0-1",
+                "hugetlb.2MB.limit_in_bytes=5"
+            ]
         );
     }
 }

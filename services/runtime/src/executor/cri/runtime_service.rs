@@ -630,11 +630,7 @@ impl RuntimeService for RuntimeApi {
     ) -> Result<Response<cri::UpdatePodSandboxResourcesResponse>, Status> {
         let request = request.into_inner();
         self.pods
-            .update_sandbox(
-                &request.pod_sandbox_id,
-                request.overhead,
-                request.resources,
-            )
+            .update_sandbox(&request.pod_sandbox_id, request.overhead, request.resources)
             .await
             .map_err(of_pods)?;
         Ok(Response::new(cri::UpdatePodSandboxResourcesResponse {}))

@@ -127,11 +127,7 @@ pub(in crate::executor) fn loopback_up() -> io::Result<()> {
         }
         request.ifr_ifru.ifru_flags =
             libc::c_short::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or_default();
-        libc::ioctl(
-            socket.as_raw_fd(),
-            libc::SIOCSIFFLAGS,
-            &raw const request,
-        )
+        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
     };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -229,7 +225,14 @@ pub(in crate::executor) fn attach_device_program(
         flags: BPF_F_ALLOW_MULTI,
     };
     // SAFETY: `attach` is as long as is said and lives until the call has returned; it has numbers only.
-    unsafe { bpf(BPF_PROG_ATTACH, (&raw const attach).cast(), size_of::<Attach>()) }.map(drop)
+    unsafe {
+        bpf(
+            BPF_PROG_ATTACH,
+            (&raw const attach).cast(),
+            size_of::<Attach>(),
+        )
+    }
+    .map(drop)
 }
 
 /// bpf(2).
@@ -252,7 +255,10 @@ unsafe fn bpf(
 /// Instructions at their alignment.
 fn words(program: &[u8]) -> Vec<u64> {
     let chunks = program.as_chunks::<INSTRUCTION_BYTES>().0;
-    chunks.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect()
+    chunks
+        .iter()
+        .map(|bytes| u64::from_ne_bytes(*bytes))
+        .collect()
 }
 
 #[cfg(test)]
@@ -275,7 +281,9 @@ mod tests {
     #[test]
     fn the_kernel_takes_the_longest_program_and_none_that_is_none() {
         let count = i64::try_from(devices::RULES_MAX).expect("small");
-        let rules: Vec<_> = (0..count).map(|minor| rule(minor % 2 == 0, minor)).collect();
+        let rules: Vec<_> = (0..count)
+            .map(|minor| rule(minor % 2 == 0, minor))
+            .collect();
         let program = devices::compile(&rules).expect("rules").expect("a program");
         load_device_program(&program.to_bytes()).expect("the kernel takes it");
         let refused = load_device_program(&[0; 16]).expect_err("no program");
