@@ -6,10 +6,12 @@
 //!   r1 ──> { access << 16 | kind, major, minor }        struct bpf_cgroup_dev_ctx
 //!   r2  what is asked and not granted yet               r3 kind   r4 major   r5 minor
 //!
-//!   from the last rule to the first, for one that fits the device:
+//!   devices with rules of their own: a tree by kind, major and minor; at its leaves 1 where all that is asked is allowed, else 0
+//!
+//!   other devices: from the last rule to the first, for one that fits:
 //!     allow   r2 loses the rule's bits; none is left: 1, it may
 //!     deny    r2 has one of the rule's bits: 0, it may not
-//!   at the end: 0
+//!   at the end: what the last rule for everything says, else 0
 //! ```
 //!
 //! So of each of reading, writing and making, the last rule that fits decides, and all that is asked must be allowed. That is
@@ -19,9 +21,12 @@
 //! It knows nothing of cgroups or files. Sources: linux/bpf.h, and the kernel's "eBPF Instruction Set Specification".
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
+use std::collections::BTreeMap;
 
 /// Rules of a program: as many devices as a container can be given, and some for all.
 pub const RULES_MAX: usize = 4096 + 64;
+/// Rules for more than one device. Each makes the kernel's work on the program longer for each major number in it.
+const GENERAL_MAX: usize = 32;
 /// One instruction, as the kernel reads it: `struct bpf_insn`.
 pub const INSTRUCTION_BYTES: usize = 8;
 
@@ -133,6 +138,11 @@ struct Rule {
 }
 
 impl Rule {
+    /// The one device that it is about.
+    fn device(self) -> Option<(i32, i32, i32)> {
+        Some((self.kind?, self.major?, self.minor?))
+    }
+
     /// It decides about everything.
     const fn is_last_word(self) -> bool {
         self.kind.is_none() && self.major.is_none() && self.minor.is_none() && self.access == ALL
@@ -148,6 +158,22 @@ pub fn compile(rules: &[LinuxDeviceCgroup]) -> Result<Option<Program>, Error> {
         return Err(Error::TooMany(rules.len()));
     }
     let rules = rules.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
+    // What comes before a rule for everything decides nothing, and the kernel takes no instruction that is never reached.
+    let (default, rules) = match rules.iter().rposition(|rule| rule.is_last_word()) {
+        Some(at) => (rules[at].allow, &rules[at + 1..]),
+        None => (false, &rules[..]),
+    };
+    if default && rules.is_empty() {
+        return Ok(None);
+    }
+    let general: Vec<Rule> = rules
+        .iter()
+        .filter(|rule| rule.device().is_none())
+        .copied()
+        .collect();
+    if general.len() > GENERAL_MAX {
+        return Err(Error::TooMany(general.len()));
+    }
     let mut program = vec![
         load(KIND, 0),
         copy(ASKED, KIND),
@@ -156,19 +182,87 @@ pub fn compile(rules: &[LinuxDeviceCgroup]) -> Result<Option<Program>, Error> {
         load(MAJOR, 4),
         load(MINOR, 8),
     ];
-    for (number, rule) in rules.iter().rev().enumerate() {
-        if rule.is_last_word() {
-            if rule.allow && number == 0 {
-                return Ok(None);
-            }
-            // What comes before it decides nothing, and the kernel takes no instruction that is never reached.
-            program.extend(answer(rule.allow));
-            return Ok(Some(Program(program)));
-        }
+    program.extend(single(rules, default)?);
+    for rule in general.iter().rev() {
         program.extend(block(*rule));
     }
-    program.extend(answer(false));
+    program.extend(answer(default));
     Ok(Some(Program(program)))
+}
+
+/// Devices that have rules of their own, each with all that the rules come to for it. They are a tree, for the kernel follows each way through a
+/// program: one after the other, it would go through all that follow with each that it knows, and give up at some thousands.
+fn single(rules: &[Rule], default: bool) -> Result<Vec<Instruction>, Error> {
+    let mut kinds: BTreeMap<i32, BTreeMap<i32, BTreeMap<i32, i32>>> = BTreeMap::new();
+    for (kind, major, minor) in rules.iter().filter_map(|rule| rule.device()) {
+        let minors = kinds.entry(kind).or_default().entry(major).or_default();
+        minors
+            .entry(minor)
+            .or_insert_with(|| allowed(rules, default, (kind, major, minor)));
+    }
+    let too_long = |_| Error::TooMany(rules.len());
+    let mut all = Vec::new();
+    let (mut to_verdict, mut to_general, mut of_kinds) = (Vec::new(), Vec::new(), Vec::new());
+    for (kind, majors) in kinds {
+        let of_kind = all.len();
+        all.push(jump(code::UNEQUAL, KIND, kind, 0));
+        for (major, minors) in majors {
+            let of_major = all.len();
+            all.push(jump(code::UNEQUAL, MAJOR, major, 0));
+            for (minor, allowed) in minors {
+                all.push(jump(code::UNEQUAL, MINOR, minor, 2));
+                all.push(immediate(code::AND, ASKED, ALL & !allowed));
+                to_verdict.push(all.len());
+                all.push(jump(code::JUMP, 0, 0, 0));
+            }
+            to_general.push(all.len());
+            all.push(jump(code::JUMP, 0, 0, 0));
+            let past = i16::try_from(all.len() - of_major - 1).map_err(too_long)?;
+            all[of_major].offset = past;
+        }
+        to_general.push(all.len());
+        all.push(jump(code::JUMP, 0, 0, 0));
+        // The next kind, or past the verdict.
+        of_kinds.push((of_kind, all.len()));
+    }
+    if all.is_empty() {
+        return Ok(all);
+    }
+    let verdict = all.len();
+    all.extend([
+        immediate(code::MOVE, ANSWER, 0),
+        jump(code::UNEQUAL, ASKED, 0, 1),
+        immediate(code::MOVE, ANSWER, 1),
+        jump(code::EXIT, 0, 0, 0),
+    ]);
+    let general = all.len();
+    for (at, next) in of_kinds {
+        let next = if next == verdict { general } else { next };
+        all[at].offset = i16::try_from(next - at - 1).map_err(too_long)?;
+    }
+    for (places, end) in [(to_verdict, verdict), (to_general, general)] {
+        for at in places {
+            all[at].offset = i16::try_from(end - at - 1).map_err(too_long)?;
+        }
+    }
+    Ok(all)
+}
+
+/// What may be done with one device.
+fn allowed(rules: &[Rule], default: bool, (kind, major, minor): (i32, i32, i32)) -> i32 {
+    let fits = |rule: &&Rule| {
+        rule.kind.is_none_or(|wanted| wanted == kind)
+            && rule.major.is_none_or(|wanted| wanted == major)
+            && rule.minor.is_none_or(|wanted| wanted == minor)
+    };
+    let (mut allowed, mut left) = (0, ALL);
+    for rule in rules.iter().rev().filter(fits) {
+        if rule.allow {
+            allowed |= left & rule.access;
+        }
+        left &= !rule.access;
+    }
+    if default { allowed | left } else { allowed }
 }
 
 fn block(rule: Rule) -> Vec<Instruction> {
@@ -432,6 +526,8 @@ mod tests {
         check("allow c 4294967296:0 r", Error::Number(4_294_967_296));
         check("allow c 1:-2 r", Error::Number(-2));
         check("allow c 1:3 rx", Error::Access("rx".to_owned()));
+        let general = vec![parse("allow c 1:* r"); GENERAL_MAX + 1];
+        assert_eq!(compile(&general), Err(Error::TooMany(GENERAL_MAX + 1)));
         let many = vec![parse("allow c 1:3 r"); RULES_MAX + 1];
         assert_eq!(compile(&many), Err(Error::TooMany(RULES_MAX + 1)));
         assert!(compile(&many[1..]).is_ok());

@@ -545,7 +545,7 @@ impl RuntimeService for RuntimeApi {
                 name: String::new(),
                 features: Some(cri::RuntimeHandlerFeatures {
                     recursive_read_only_mounts: true,
-                    user_namespaces: false,
+                    user_namespaces: self.pods.user_namespaces(),
                 }),
             }],
             features: Some(cri::RuntimeFeatures {

@@ -15,7 +15,7 @@
 
 use crate::planner::keeper::frames::Exit;
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxCapabilities, LinuxResources, Process, Spec,
+    Capabilities, Capability, LinuxCapabilities, LinuxIdMapping, LinuxResources, Process, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -39,7 +39,7 @@ pub struct Workload {
     pub filter: Vec<u8>,
     /// What the container's cgroup asks about devices: BPF, eight bytes for each instruction. Empty: nothing.
     pub devices: Vec<u8>,
-    /// Whose the pipes of its streams become: it could not open `/dev/stdout` otherwise. A user of the host.
+    /// Whose the pipes of its streams become: it could not open `/dev/stdout` otherwise. A user of its user namespace.
     pub user: u32,
 }
 
@@ -125,6 +125,36 @@ pub fn remove_process(path: &Path) {
 /// The file system's; it is not what was written.
 pub fn workload(path: &Path) -> io::Result<Workload> {
     Ok(serde_json::from_slice(&fs::read(beside(path))?)?)
+}
+
+/// Who a user of the container is on the host.
+///
+/// # Errors
+/// The file system's; it is nobody there.
+pub(super) fn user_of_host(bundle: &Path, user: u32) -> io::Result<u32> {
+    /// The part of a spec that says so.
+    #[derive(Deserialize)]
+    struct Part {
+        linux: Linux,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Linux {
+        #[serde(default)]
+        uid_mappings: Vec<LinuxIdMapping>,
+    }
+    let part: Part = serde_json::from_slice(&fs::read(bundle.join(CONFIG))?)?;
+    let mappings = part.linux.uid_mappings;
+    if mappings.is_empty() {
+        return Ok(user);
+    }
+    mappings
+        .iter()
+        .find_map(|mapping| {
+            let above = user.checked_sub(mapping.container_id())?;
+            (above < mapping.size()).then(|| mapping.host_id().checked_add(above))?
+        })
+        .ok_or_else(|| io::Error::other(format!("user {user} is not in the user namespace")))
 }
 
 /// Notes how a container ended. It is read after a crash of the keeper only.

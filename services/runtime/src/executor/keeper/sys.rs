@@ -1,5 +1,5 @@
 //! The only place of the runtime with `unsafe`: what rustix and nix offer as unsafe calls or not at all.
-#![allow(unsafe_code)] // fork, seccomp(2), bpf(2) and waitid(2) have no safe form
+#![allow(unsafe_code)] // fork, seccomp(2), bpf(2), mount_setattr(2) and waitid(2) have no safe form
 
 use rustix::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::io;
@@ -108,6 +108,12 @@ pub(in crate::executor) fn next_end() -> io::Result<Option<(i32, i32)>> {
 pub(in crate::executor) fn reap(pid: i32) {
     // SAFETY: no status is asked for.
     let _ = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG) };
+}
+
+/// Waits until a child has ended, and lets it go.
+pub(in crate::executor) fn reap_when_ended(pid: i32) {
+    // SAFETY: no status is asked for.
+    let _ = unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
 }
 
 /// Turns on the loopback of the network namespace that the calling process is in.
@@ -252,6 +258,40 @@ unsafe fn bpf(
     i32::try_from(result).map_err(io::Error::other)
 }
 
+/// Has a mount that is attached nowhere show its files' owners as a user namespace maps them. What is mounted below stays as it is.
+pub(in crate::executor) fn map_owners(mounted: &OwnedFd, users: &OwnedFd) -> io::Result<()> {
+    /// `struct mount_attr`.
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        users: u64,
+    }
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let attributes = Attributes {
+        set: MOUNT_ATTR_IDMAP,
+        clear: 0,
+        propagation: 0,
+        users: u64::try_from(users.as_raw_fd()).map_err(io::Error::other)?,
+    };
+    // SAFETY: the path is empty and has its end, `attributes` is as long as is said, and both live until the call has returned.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mounted.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<Attributes>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Instructions at their alignment.
 fn words(program: &[u8]) -> Vec<u64> {
     let chunks = program.as_chunks::<INSTRUCTION_BYTES>().0;
@@ -267,25 +307,31 @@ mod tests {
     use crate::planner::devices;
     use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
 
-    fn rule(allow: bool, minor: i64) -> LinuxDeviceCgroup {
-        LinuxDeviceCgroupBuilder::default()
-            .allow(allow)
+    fn rule(major: i64, minor: Option<i64>) -> LinuxDeviceCgroup {
+        let rule = LinuxDeviceCgroupBuilder::default()
+            .allow(major % 2 == 0)
             .typ(LinuxDeviceType::C)
-            .major(1_i64)
-            .minor(minor)
-            .access("rw")
-            .build()
-            .expect("a rule")
+            .major(major)
+            .access("rw");
+        let rule = match minor {
+            Some(minor) => rule.minor(minor),
+            None => rule,
+        };
+        rule.build().expect("a rule")
     }
 
     #[test]
-    fn the_kernel_takes_the_longest_program_and_none_that_is_none() {
-        let count = i64::try_from(devices::RULES_MAX).expect("small");
-        let rules: Vec<_> = (0..count)
-            .map(|minor| rule(minor % 2 == 0, minor))
-            .collect();
-        let program = devices::compile(&rules).expect("rules").expect("a program");
-        load_device_program(&program.to_bytes()).expect("the kernel takes it");
+    fn the_kernel_takes_the_longest_programs_and_none_that_is_none() {
+        let count = i64::try_from(devices::RULES_MAX).expect("small") - 32;
+        let general = (0..32).map(|major| rule(major, None));
+        for each in [
+            &(|number| rule(1, Some(number))) as &dyn Fn(i64) -> LinuxDeviceCgroup,
+            &|number| rule(number, Some(number % 7)),
+        ] {
+            let rules: Vec<_> = general.clone().chain((0..count).map(each)).collect();
+            let program = devices::compile(&rules).expect("rules").expect("a program");
+            load_device_program(&program.to_bytes()).expect("the kernel takes it");
+        }
         let refused = load_device_program(&[0; 16]).expect_err("no program");
         assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
     }

@@ -7,7 +7,10 @@ use super::{
         network::namespace_file,
         records::{remove_directory, unmount},
     },
-    CONTAINERS_MAX, Entry, Pods, PodsError, blocking, facts, is_ready, new_id, now, text,
+    CONTAINERS_MAX, Entry, Pods, PodsError, blocking, facts, is_ready, new_id, now,
+    sandboxes::NAMESPACES,
+    text,
+    users::{self, Users},
 };
 use crate::planner::{
     keeper::frames::{Exit, Known, Streams},
@@ -148,10 +151,12 @@ impl Pods {
         self.write_container(&record)?;
         let bundle = self.0.bundle(&id);
         let rootfs = bundle.join("rootfs");
+        let state = self.0.sandbox_state(&record.sandbox);
+        let users = self.users(&record.sandbox)?;
         {
-            let (directory, rootfs) = (self.0.container_records.of(&id), rootfs.clone());
-            let lower = snapshot.lower.clone();
-            blocking(move || mount_root(&directory, &rootfs, &lower)).await?;
+            let (directory, bundle) = (self.0.container_records.of(&id), bundle.clone());
+            let (lower, users) = (snapshot.lower.clone(), users.clone());
+            blocking(move || mount_root(&directory, &bundle, &lower, users.as_ref())).await?;
         }
         self.table().holds.insert(id.clone(), snapshot.hold);
         let databases = facts::databases(rootfs.clone()).await?;
@@ -163,8 +168,7 @@ impl Pods {
         };
         let volumes = self.make_volumes(&id, &rootfs, config, image).await?;
         let files = self.0.sandbox_files(&record.sandbox);
-        let state = self.0.sandbox_state(&record.sandbox);
-        let [network, ipc, uts] = ["net", "ipc", "uts"].map(|name| {
+        let [network, ipc, uts, user] = NAMESPACES.map(|name| {
             let path = namespace_file(&state, name);
             path.exists().then_some(path)
         });
@@ -183,7 +187,7 @@ impl Pods {
                     network: network.as_deref(),
                     ipc: ipc.as_deref(),
                     uts: uts.as_deref(),
-                    user: None,
+                    user: user.as_deref(),
                     pid: pid.as_deref(),
                 },
                 files: SandboxFiles {
@@ -217,6 +221,9 @@ impl Pods {
             cgroup = linux.cgroups_path().clone().unwrap_or_default();
         }
         blocking(move || {
+            if let Some(users) = users {
+                users::bind_mounts(&mut spec, &bundle, &users)?;
+            }
             let (filter, devices) = (
                 filter.unwrap_or_default(),
                 device_program.unwrap_or_default(),
@@ -509,6 +516,7 @@ impl Pods {
         let bundle = self.0.bundle(id);
         let (records, of) = (self.0.container_records.clone(), id.to_owned());
         blocking(move || {
+            users::unbind_mounts(&bundle)?;
             let rootfs = bundle.join("rootfs");
             unmount(&rootfs).map_err(PodsError::at(format!("unmount {}", text(&rootfs))))?;
             remove_directory(&bundle).map_err(PodsError::at("remove a container's bundle"))?;
@@ -657,11 +665,19 @@ async fn wait_for_end(entry: &Entry<ContainerRecord>) {
 }
 
 /// Layers, and what the container writes over them.
-fn mount_root(directory: &Path, rootfs: &Path, lower: &[PathBuf]) -> Result<(), PodsError> {
+fn mount_root(
+    directory: &Path,
+    bundle: &Path,
+    lower: &[PathBuf],
+    users: Option<&Users>,
+) -> Result<(), PodsError> {
     let (upper, work) = (directory.join("upper"), directory.join("work"));
-    for made in [&upper, &work, rootfs] {
+    let rootfs = bundle.join("rootfs");
+    for made in [&upper, &work, &rootfs] {
         fs::create_dir_all(made).map_err(PodsError::at(format!("make {}", text(made))))?;
     }
+    users::let_in(bundle, users.map(|users| users.root))
+        .map_err(PodsError::at("make a container's bundle"))?;
     let empty = directory.join("empty");
     let lower = if lower.is_empty() {
         // overlayfs wants one.
@@ -674,5 +690,9 @@ fn mount_root(directory: &Path, rootfs: &Path, lower: &[PathBuf]) -> Result<(), 
         upper: &upper,
         work: &work,
     };
-    overlay::mount(&lower, Some(upper), rootfs).map_err(PodsError::at("mount the container's root"))
+    if let Some(users) = users {
+        return users::mount_root(&lower, upper, bundle, users);
+    }
+    overlay::mount(&lower, Some(upper), &rootfs)
+        .map_err(PodsError::at("mount the container's root"))
 }

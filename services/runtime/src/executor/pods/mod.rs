@@ -15,6 +15,7 @@ mod files;
 mod resources;
 mod sandboxes;
 mod statistics;
+mod users;
 
 pub use containers::Started;
 pub use exec::Ran;

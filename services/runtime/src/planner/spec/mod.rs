@@ -199,7 +199,7 @@ pub fn container(
     facts: &Facts<'_>,
 ) -> Result<Container, Error> {
     refuse_what_is_not_there(config)?;
-    let ask = Ask::new(config, sandbox, facts);
+    let ask = Ask::new(config, sandbox, facts)?;
     let user = user::resolve(&ask)?;
     let capabilities = process::capabilities(&ask)?;
     let profile = security::profile(&ask, &capabilities)?;
@@ -231,6 +231,9 @@ pub fn container(
     linux = linux.masked_paths(masked).readonly_paths(readonly);
     if let Some(profile) = profile {
         linux = linux.seccomp(profile);
+    }
+    if let Some(users) = ask.users.clone() {
+        linux = linux.uid_mappings(users.uids).gid_mappings(users.gids);
     }
     if let Some(propagation) = propagation {
         linux = linux.rootfs_propagation(propagation);
@@ -267,6 +270,8 @@ struct Ask<'a> {
     sandbox: &'a PodSandboxConfig,
     security: LinuxContainerSecurityContext,
     namespaces: NamespaceOption,
+    /// Of the pod's own user namespace.
+    users: Option<UserMappings>,
     image: Config,
     facts: &'a Facts<'a>,
 }
@@ -276,20 +281,29 @@ impl<'a> Ask<'a> {
         config: &'a ContainerConfig,
         sandbox: &'a PodSandboxConfig,
         facts: &'a Facts<'a>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let security = config
             .linux
             .as_ref()
             .and_then(|linux| linux.security_context.clone())
             .unwrap_or_default();
-        Self {
+        let namespaces = security.namespace_options.clone().unwrap_or_default();
+        let users = sandbox::user_mappings(&namespaces)?;
+        if users != sandbox::user(sandbox)? {
+            return Err(Error::unsupported(
+                "NamespaceOption.userns_options",
+                "it is not the sandbox's",
+            ));
+        }
+        Ok(Self {
             config,
             sandbox,
-            namespaces: security.namespace_options.clone().unwrap_or_default(),
+            namespaces,
+            users,
             security,
             image: facts.image.config().clone().unwrap_or_default(),
             facts,
-        }
+        })
     }
 }
 
@@ -368,7 +382,7 @@ fn namespaces(ask: &Ask<'_>) -> Result<Vec<LinuxNamespace>, Error> {
             )?);
         }
     }
-    if sandbox::user_mappings(&ask.namespaces)?.is_some() {
+    if ask.users.is_some() {
         all.push(pinned(
             "the sandbox's user namespace",
             given.user,
