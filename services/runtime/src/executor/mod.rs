@@ -4,6 +4,7 @@ mod copy;
 pub mod cri;
 pub mod images;
 pub mod keeper;
+mod limits;
 pub mod network;
 pub mod pause;
 pub mod pods;

@@ -1,7 +1,9 @@
 //! What is to be done: pure, without input or output.
 
+pub mod devices;
 pub mod images;
 pub mod keeper;
+pub mod limits;
 pub mod records;
 pub mod seccomp;
 pub mod spec;

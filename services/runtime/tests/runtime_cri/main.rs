@@ -6,6 +6,7 @@
 mod crashes;
 mod keeper_dies;
 mod life;
+mod limits;
 mod node;
 mod refusals;
 #[allow(dead_code, reason = "another test program uses all of it")]
@@ -15,3 +16,4 @@ mod rotation;
 #[allow(dead_code, reason = "another test program uses all of it")]
 #[path = "../runtime_images/support.rs"]
 mod support;
+mod users;

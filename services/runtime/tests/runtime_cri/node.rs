@@ -238,6 +238,22 @@ impl Node {
         Ok(made.into_inner().container_id)
     }
 
+    /// Of a sandbox that was made with this config.
+    pub(crate) async fn create_with(
+        &mut self,
+        sandbox: &str,
+        sandbox_config: PodSandboxConfig,
+        config: ContainerConfig,
+    ) -> Result<String, Status> {
+        let request = CreateContainerRequest {
+            pod_sandbox_id: sandbox.to_owned(),
+            config: Some(config),
+            sandbox_config: Some(sandbox_config),
+        };
+        let made = self.runtime_client.create_container(request).await?;
+        Ok(made.into_inner().container_id)
+    }
+
     pub(crate) async fn start_container(&mut self, id: &str) -> Result<(), Status> {
         let request = StartContainerRequest {
             container_id: id.to_owned(),
@@ -312,6 +328,23 @@ impl Node {
                 (words.next().unwrap() == stream).then(|| words.nth(1).unwrap().to_owned())
             })
             .collect()
+    }
+
+    /// What a container has written to its standard output up to a line.
+    pub(crate) async fn logs(&self, pod: &str, name: &str, last: &str) -> Vec<String> {
+        let begun = Instant::now();
+        loop {
+            let path = self.path("logs").join(pod).join(format!("{name}.log"));
+            if path.exists() {
+                let lines = self.logged(pod, name, "stdout");
+                if lines.iter().any(|line| line == last) {
+                    return lines;
+                }
+                let errors = self.logged(pod, name, "stderr");
+                assert!(begun.elapsed() < PATIENCE, "{lines:?} {errors:?}");
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// No mount, bundle, namespace, cgroup or written file of any container or sandbox.

@@ -137,7 +137,7 @@ impl Place {
         for name in ["bin", "lib", "lib64", "sbin"] {
             let _ = symlink(format!("usr/{name}"), root.join(name));
         }
-        bundle::write(&bundle, &self.spec(id, &root, process), filter).unwrap();
+        bundle::write(&bundle, &self.spec(id, &root, process), filter, &[]).unwrap();
     }
 
     fn spec(&self, id: &str, root: &Path, process: Process) -> Spec {

@@ -380,9 +380,21 @@ impl RuntimeService for RuntimeApi {
 
     async fn update_container_resources(
         &self,
-        _request: Request<cri::UpdateContainerResourcesRequest>,
+        request: Request<cri::UpdateContainerResourcesRequest>,
     ) -> Result<Response<cri::UpdateContainerResourcesResponse>, Status> {
-        not_yet("UpdateContainerResources")
+        let request = request.into_inner();
+        if request.windows.is_some() {
+            return Err(Status::invalid_argument(
+                "UpdateContainerResourcesRequest.windows is not supported: this is a Linux node",
+            ));
+        }
+        let pods = self.pods.clone();
+        let updated = tokio::spawn(async move {
+            let asked = request.linux.unwrap_or_default();
+            pods.update_container(&request.container_id, &asked).await
+        });
+        whole(updated).await?;
+        Ok(Response::new(cri::UpdateContainerResourcesResponse {}))
     }
 
     async fn reopen_container_log(
@@ -533,7 +545,7 @@ impl RuntimeService for RuntimeApi {
                 name: String::new(),
                 features: Some(cri::RuntimeHandlerFeatures {
                     recursive_read_only_mounts: true,
-                    user_namespaces: false,
+                    user_namespaces: self.pods.user_namespaces(),
                 }),
             }],
             features: Some(cri::RuntimeFeatures {
@@ -614,9 +626,13 @@ impl RuntimeService for RuntimeApi {
 
     async fn update_pod_sandbox_resources(
         &self,
-        _request: Request<cri::UpdatePodSandboxResourcesRequest>,
+        request: Request<cri::UpdatePodSandboxResourcesRequest>,
     ) -> Result<Response<cri::UpdatePodSandboxResourcesResponse>, Status> {
-        // A notice: the pod's cgroup is the kubelet's, and nothing here depends on it.
+        let request = request.into_inner();
+        self.pods
+            .update_sandbox(&request.pod_sandbox_id, request.overhead, request.resources)
+            .await
+            .map_err(of_pods)?;
         Ok(Response::new(cri::UpdatePodSandboxResourcesResponse {}))
     }
 }

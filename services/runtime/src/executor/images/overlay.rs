@@ -83,8 +83,8 @@ pub(super) fn detached(lower: &[PathBuf], upper: Option<Upper<'_>>) -> io::Resul
     }
     fsconfig_create(context.as_fd())?;
     let attributes = match upper {
-        // Device nodes of an image are no devices: a container's own are in its /dev.
-        Some(_) => MountAttrFlags::MOUNT_ATTR_NODEV,
+        // Device nodes are devices there, as in other runtimes: which of them may be opened is the cgroup's to say.
+        Some(_) => MountAttrFlags::empty(),
         None => MountAttrFlags::MOUNT_ATTR_RDONLY,
     };
     Ok(fsmount(

@@ -14,7 +14,9 @@
 //! workload takes them away itself, last.
 
 use crate::planner::keeper::frames::Exit;
-use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec};
+use oci_spec::runtime::{
+    Capabilities, Capability, LinuxCapabilities, LinuxIdMapping, LinuxResources, Process, Spec,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -35,7 +37,9 @@ pub struct Workload {
     pub capabilities: Option<LinuxCapabilities>,
     /// Classic BPF, eight bytes for each instruction. Empty: no filter.
     pub filter: Vec<u8>,
-    /// Whose the pipes of its streams become: it could not open `/dev/stdout` otherwise. A user of the host.
+    /// What the container's cgroup asks about devices: BPF, eight bytes for each instruction. Empty: nothing.
+    pub devices: Vec<u8>,
+    /// Whose the pipes of its streams become: it could not open `/dev/stdout` otherwise. A user of its user namespace.
     pub user: u32,
 }
 
@@ -43,15 +47,36 @@ pub struct Workload {
 ///
 /// # Errors
 /// The file system's.
-pub fn write(bundle: &Path, spec: &Spec, filter: &[u8]) -> io::Result<()> {
+pub fn write(bundle: &Path, spec: &Spec, filter: &[u8], devices: &[u8]) -> io::Result<()> {
     let mut spec = spec.clone();
     let mut workload = Workload::default();
     if let Some(process) = spec.process_mut() {
         workload = widen(process, filter);
     }
+    workload.devices = devices.to_vec();
     let path = bundle.join(CONFIG);
     write_json(&beside(&path), &workload)?;
     write_json(&path, &spec)
+}
+
+/// Changes the limits of a container that was not started yet. Its devices stay.
+///
+/// # Errors
+/// The file system's; it is not what was written.
+pub fn set_limits(bundle: &Path, limits: &LinuxResources) -> io::Result<()> {
+    let path = bundle.join(CONFIG);
+    let mut spec: Spec = serde_json::from_slice(&fs::read(&path)?)?;
+    let linux = spec
+        .linux_mut()
+        .as_mut()
+        .ok_or_else(|| io::Error::other("the bundle is of no container"))?;
+    let mut limits = limits.clone();
+    let devices = linux.resources().as_ref();
+    limits.set_devices(devices.and_then(|before| before.devices().clone()));
+    linux.set_resources(Some(limits));
+    let scratch = bundle.join("config.new");
+    write_json(&scratch, &spec)?;
+    fs::rename(scratch, path)
 }
 
 /// The process that a bundle is for, as it was before it was written, and its filter.
@@ -102,6 +127,36 @@ pub fn workload(path: &Path) -> io::Result<Workload> {
     Ok(serde_json::from_slice(&fs::read(beside(path))?)?)
 }
 
+/// Who a user of the container is on the host.
+///
+/// # Errors
+/// The file system's; it is nobody there.
+pub(super) fn user_of_host(bundle: &Path, user: u32) -> io::Result<u32> {
+    /// The part of a spec that says so.
+    #[derive(Deserialize)]
+    struct Part {
+        linux: Linux,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Linux {
+        #[serde(default)]
+        uid_mappings: Vec<LinuxIdMapping>,
+    }
+    let part: Part = serde_json::from_slice(&fs::read(bundle.join(CONFIG))?)?;
+    let mappings = part.linux.uid_mappings;
+    if mappings.is_empty() {
+        return Ok(user);
+    }
+    mappings
+        .iter()
+        .find_map(|mapping| {
+            let above = user.checked_sub(mapping.container_id())?;
+            (above < mapping.size()).then(|| mapping.host_id().checked_add(above))?
+        })
+        .ok_or_else(|| io::Error::other(format!("user {user} is not in the user namespace")))
+}
+
 /// Notes how a container ended. It is read after a crash of the keeper only.
 pub(super) fn note_exit(bundle: &Path, exit: Exit) -> io::Result<()> {
     let bytes = postcard::to_stdvec(&exit).map_err(io::Error::other)?;
@@ -122,6 +177,7 @@ fn widen(process: &mut Process, filter: &[u8]) -> Workload {
         return Workload {
             capabilities: None,
             filter: filter.to_vec(),
+            devices: Vec::new(),
             user,
         };
     }
@@ -141,6 +197,7 @@ fn widen(process: &mut Process, filter: &[u8]) -> Workload {
     Workload {
         capabilities: Some(kept),
         filter: filter.to_vec(),
+        devices: Vec::new(),
         user,
     }
 }

@@ -1,8 +1,12 @@
 //! Processes of a cgroup, by whichever version of cgroups the machine has.
 
-use rustix::process::{Pid, Signal, kill_process};
+use super::sys;
+use rustix::{
+    fs::{Mode, OFlags},
+    process::{Pid, Signal, kill_process},
+};
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -35,6 +39,18 @@ pub(super) fn remove(path: &Path) {
     for hierarchy in directories(Path::new(ROOT)) {
         let _ = fs::remove_dir(hierarchy.join(below));
     }
+}
+
+/// Has the kernel ask a program of [`crate::planner::devices`] before a process of this cgroup (version 2) opens or makes a device.
+pub(super) fn guard_devices(path: &Path, program: &[u8]) -> io::Result<()> {
+    let below = path.strip_prefix("/").unwrap_or(path);
+    let cgroup = rustix::fs::open(
+        Path::new(ROOT).join(below),
+        OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let program = sys::load_device_program(program)?;
+    sys::attach_device_program(&program, &cgroup)
 }
 
 fn kill_each(cgroup: &Path) {

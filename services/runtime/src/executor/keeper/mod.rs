@@ -16,6 +16,7 @@ mod cgroup;
 pub mod client;
 mod connection;
 mod event_loop;
+mod namespaces;
 mod output;
 pub(in crate::executor) mod sys;
 mod worker;

@@ -5,7 +5,7 @@
 
 use super::{
     bundle::{self, CONFIG, Workload},
-    cgroup,
+    cgroup, namespaces,
     sys::{self, Fork},
 };
 use crate::planner::keeper::frames::Pin;
@@ -13,11 +13,6 @@ use libcontainer::{
     config::YoukiConfig,
     container::{Container, builder::ContainerBuilder},
     syscall::syscall::SyscallType,
-};
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-    unistd::sethostname,
 };
 use rustix::{
     fd::OwnedFd,
@@ -125,7 +120,7 @@ fn run(act: Act, oci: &Path) -> Report {
             console,
         } => exec(&id, &process, streams, console, oci).map_err(|error| chain(&*error)),
         Act::Delete { id } => delete(&id, oci).map_err(|error| chain(&*error)),
-        Act::Pin(pin) => make_namespaces(&pin).map(|()| 0),
+        Act::Pin(pin) => namespaces::make(&pin).map(|()| 0),
     }
 }
 
@@ -146,20 +141,33 @@ fn run_container(
     oci: &Path,
 ) -> Result<i32, Box<dyn Error>> {
     let workload = bundle::workload(&bundle.join(CONFIG))?;
-    let made = builder(id, streams, console, workload, oci)?
+    let devices = workload.devices.clone();
+    let made = builder(id, streams, console, workload, bundle, oci)?
         .as_init(bundle)
         .with_systemd(false)
         .with_detach(true)
         .build();
     // libcontainer leaves its directory behind where it has failed early, and would refuse the number for ever.
     let mut container = made.inspect_err(|_| discard(id, oci))?;
-    let started = container.start();
+    // Until it is started, all that runs in the cgroup is libcontainer, which waits.
+    let guarded = guard_devices(id, &devices, oci);
+    let started = guarded.and_then(|()| Ok(container.start()?));
     if let Err(error) = started {
         let _ = container.delete(true);
-        return Err(error.into());
+        return Err(error);
     }
     let pid = container.pid().ok_or("the container has no process")?;
     Ok(pid.as_raw())
+}
+
+/// Has the kernel ask a program about the devices of the container's cgroup. The program stays as long as the cgroup does.
+fn guard_devices(id: &str, program: &[u8], oci: &Path) -> Result<(), Box<dyn Error>> {
+    if program.is_empty() {
+        return Ok(());
+    }
+    let config = YoukiConfig::load(oci.join(id))?;
+    cgroup::guard_devices(&config.cgroup_path, program)
+        .map_err(|error| format!("put the device rules on the container's cgroup: {error}").into())
 }
 
 fn exec(
@@ -170,7 +178,8 @@ fn exec(
     oci: &Path,
 ) -> Result<i32, Box<dyn Error>> {
     let workload = bundle::workload(process)?;
-    let made = builder(id, streams, console, workload, oci)?
+    let bundle = process.parent().ok_or("the process is of no bundle")?;
+    let made = builder(id, streams, console, workload, bundle, oci)?
         .as_tenant()
         .with_process(Some(process))
         .with_detach(true)
@@ -183,12 +192,14 @@ fn builder(
     streams: Vec<OwnedFd>,
     console: Option<PathBuf>,
     workload: Workload,
+    bundle: &Path,
     oci: &Path,
 ) -> Result<ContainerBuilder, Box<dyn Error>> {
+    let owner = bundle::user_of_host(bundle, workload.user)?;
     for stream in &streams {
         // A pipe is its maker's; other things keep their owners.
         if FileType::from_raw_mode(rustix::fs::fstat(stream)?.st_mode) == FileType::Fifo {
-            let user = rustix::fs::Uid::from_raw(workload.user);
+            let user = rustix::fs::Uid::from_raw(owner);
             rustix::fs::fchown(stream, Some(user), None)?;
         }
     }
@@ -237,41 +248,6 @@ pub(super) fn end_what_is_left(id: &str, oci: &Path) {
     if let Ok(config) = YoukiConfig::load(oci.join(id)) {
         cgroup::kill(&config.cgroup_path);
     }
-}
-
-fn make_namespaces(pin: &Pin) -> Result<(), String> {
-    let wanted = [
-        (&pin.network, CloneFlags::CLONE_NEWNET, "net"),
-        (&pin.ipc, CloneFlags::CLONE_NEWIPC, "ipc"),
-        (&pin.uts, CloneFlags::CLONE_NEWUTS, "uts"),
-    ];
-    let wanted = wanted
-        .into_iter()
-        .filter_map(|(file, flag, name)| Some((file.as_ref()?, flag, name)));
-    let flags = wanted.clone().map(|(_, flag, _)| flag).collect();
-    unshare(flags).map_err(|error| format!("make namespaces: {error}"))?;
-    if pin.network.is_some() {
-        sys::loopback_up().map_err(|error| format!("turn on the loopback: {error}"))?;
-    }
-    if let (Some(hostname), true) = (&pin.hostname, pin.uts.is_some()) {
-        sethostname(hostname).map_err(|error| format!("set host name {hostname:?}: {error}"))?;
-    }
-    for (name, value) in &pin.sysctls {
-        let path = format!("/proc/sys/{name}");
-        fs::write(&path, value).map_err(|error| format!("set sysctl {name}={value}: {error}"))?;
-    }
-    for (file, _, name) in wanted {
-        let namespace = format!("/proc/self/ns/{name}");
-        mount(
-            Some(namespace.as_str()),
-            file.as_str(),
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
-        )
-        .map_err(|error| format!("pin a namespace at {file}: {error}"))?;
-    }
-    Ok(())
 }
 
 /// The error and all that led to it, without saying the same twice.

@@ -7,7 +7,10 @@ use super::{
         network::namespace_file,
         records::{remove_directory, unmount},
     },
-    CONTAINERS_MAX, Entry, Pods, PodsError, blocking, facts, is_ready, new_id, now, text,
+    CONTAINERS_MAX, Entry, Pods, PodsError, blocking, facts, is_ready, new_id, now,
+    sandboxes::NAMESPACES,
+    text,
+    users::{self, Users},
 };
 use crate::planner::{
     keeper::frames::{Exit, Known, Streams},
@@ -17,9 +20,7 @@ use crate::planner::{
 use cri_proto::runtime::{ContainerConfig, ContainerEventType, NamespaceMode, PodSandboxConfig};
 use oci_spec::{
     image::ImageConfiguration,
-    runtime::{
-        Capabilities, Capability, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
-    },
+    runtime::{PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process},
 };
 use rustix::process::Pid;
 use std::{
@@ -150,10 +151,12 @@ impl Pods {
         self.write_container(&record)?;
         let bundle = self.0.bundle(&id);
         let rootfs = bundle.join("rootfs");
+        let state = self.0.sandbox_state(&record.sandbox);
+        let users = self.users(&record.sandbox)?;
         {
-            let (directory, rootfs) = (self.0.container_records.of(&id), rootfs.clone());
-            let lower = snapshot.lower.clone();
-            blocking(move || mount_root(&directory, &rootfs, &lower)).await?;
+            let (directory, bundle) = (self.0.container_records.of(&id), bundle.clone());
+            let (lower, users) = (snapshot.lower.clone(), users.clone());
+            blocking(move || mount_root(&directory, &bundle, &lower, users.as_ref())).await?;
         }
         self.table().holds.insert(id.clone(), snapshot.hold);
         let databases = facts::databases(rootfs.clone()).await?;
@@ -165,8 +168,7 @@ impl Pods {
         };
         let volumes = self.make_volumes(&id, &rootfs, config, image).await?;
         let files = self.0.sandbox_files(&record.sandbox);
-        let state = self.0.sandbox_state(&record.sandbox);
-        let [network, ipc, uts] = ["net", "ipc", "uts"].map(|name| {
+        let [network, ipc, uts, user] = NAMESPACES.map(|name| {
             let path = namespace_file(&state, name);
             path.exists().then_some(path)
         });
@@ -185,7 +187,7 @@ impl Pods {
                     network: network.as_deref(),
                     ipc: ipc.as_deref(),
                     uts: uts.as_deref(),
-                    user: None,
+                    user: user.as_deref(),
                     pid: pid.as_deref(),
                 },
                 files: SandboxFiles {
@@ -207,12 +209,10 @@ impl Pods {
             },
         )?;
         let filter = made.filter.map(|program| program.to_bytes());
+        let device_program = made.devices.map(|program| program.to_bytes());
         let mut spec = made.spec;
         if let Some(process) = spec.process_mut() {
             lower_limits(process, host.open_files_max);
-            if host.cgroup_v2 {
-                without_mknod(process, config)?;
-            }
         }
         let mut cgroup = PathBuf::new();
         if let Some(linux) = spec.linux_mut() {
@@ -221,7 +221,14 @@ impl Pods {
             cgroup = linux.cgroups_path().clone().unwrap_or_default();
         }
         blocking(move || {
-            bundle::write(&bundle, &spec, &filter.unwrap_or_default())
+            if let Some(users) = users {
+                users::bind_mounts(&mut spec, &bundle, &users)?;
+            }
+            let (filter, devices) = (
+                filter.unwrap_or_default(),
+                device_program.unwrap_or_default(),
+            );
+            bundle::write(&bundle, &spec, &filter, &devices)
                 .map_err(PodsError::at("write a container's bundle"))
         })
         .await?;
@@ -496,7 +503,7 @@ impl Pods {
         .await
     }
 
-    fn write_container(&self, record: &ContainerRecord) -> Result<(), PodsError> {
+    pub(super) fn write_container(&self, record: &ContainerRecord) -> Result<(), PodsError> {
         self.0
             .container_records
             .write(&record.id, record)
@@ -509,6 +516,7 @@ impl Pods {
         let bundle = self.0.bundle(id);
         let (records, of) = (self.0.container_records.clone(), id.to_owned());
         blocking(move || {
+            users::unbind_mounts(&bundle)?;
             let rootfs = bundle.join("rootfs");
             unmount(&rootfs).map_err(PodsError::at(format!("unmount {}", text(&rootfs))))?;
             remove_directory(&bundle).map_err(PodsError::at("remove a container's bundle"))?;
@@ -633,48 +641,6 @@ impl Pods {
     }
 }
 
-/// With cgroup v2 the kernel asks a program of ours which devices a container may open, and there is none yet. Who can make no device nodes
-/// has only those that it is given; so nobody but privileged containers can.
-fn without_mknod(process: &mut Process, config: &ContainerConfig) -> Result<(), PodsError> {
-    let security = config
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.security_context.clone())
-        .unwrap_or_default();
-    if security.privileged {
-        return Ok(());
-    }
-    let added = security.capabilities.unwrap_or_default().add_capabilities;
-    let asked = |name: &String| {
-        let name = name.to_ascii_uppercase();
-        matches!(name.trim_start_matches("CAP_"), "MKNOD" | "ALL")
-    };
-    if added.iter().any(asked) {
-        return Err(PodsError::Unimplemented(
-            "capability MKNOD is not supported with cgroup v2: which devices a container may open is not enforced yet".to_owned(),
-        ));
-    }
-    let Some(mut sets) = process.capabilities().clone() else {
-        return Ok(());
-    };
-    let without = |set: &Option<Capabilities>| {
-        set.clone().map(|mut set| {
-            set.remove(&Capability::Mknod);
-            set
-        })
-    };
-    let (bounding, effective) = (without(sets.bounding()), without(sets.effective()));
-    let (permitted, inheritable) = (without(sets.permitted()), without(sets.inheritable()));
-    let ambient = without(sets.ambient());
-    sets.set_bounding(bounding)
-        .set_effective(effective)
-        .set_permitted(permitted)
-        .set_inheritable(inheritable)
-        .set_ambient(ambient);
-    process.set_capabilities(Some(sets));
-    Ok(())
-}
-
 /// To what this machine lets us give.
 fn lower_limits(process: &mut Process, open_files_max: u64) {
     let lowered = |limit: &PosixRlimit| match limit.typ() {
@@ -699,11 +665,19 @@ async fn wait_for_end(entry: &Entry<ContainerRecord>) {
 }
 
 /// Layers, and what the container writes over them.
-fn mount_root(directory: &Path, rootfs: &Path, lower: &[PathBuf]) -> Result<(), PodsError> {
+fn mount_root(
+    directory: &Path,
+    bundle: &Path,
+    lower: &[PathBuf],
+    users: Option<&Users>,
+) -> Result<(), PodsError> {
     let (upper, work) = (directory.join("upper"), directory.join("work"));
-    for made in [&upper, &work, rootfs] {
+    let rootfs = bundle.join("rootfs");
+    for made in [&upper, &work, &rootfs] {
         fs::create_dir_all(made).map_err(PodsError::at(format!("make {}", text(made))))?;
     }
+    users::let_in(bundle, users.map(|users| users.root))
+        .map_err(PodsError::at("make a container's bundle"))?;
     let empty = directory.join("empty");
     let lower = if lower.is_empty() {
         // overlayfs wants one.
@@ -716,5 +690,9 @@ fn mount_root(directory: &Path, rootfs: &Path, lower: &[PathBuf]) -> Result<(), 
         upper: &upper,
         work: &work,
     };
-    overlay::mount(&lower, Some(upper), rootfs).map_err(PodsError::at("mount the container's root"))
+    if let Some(users) = users {
+        return users::mount_root(&lower, upper, bundle, users);
+    }
+    overlay::mount(&lower, Some(upper), &rootfs)
+        .map_err(PodsError::at("mount the container's root"))
 }

@@ -12,8 +12,10 @@ mod containers;
 mod exec;
 mod facts;
 mod files;
+mod resources;
 mod sandboxes;
 mod statistics;
+mod users;
 
 pub use containers::Started;
 pub use exec::Ran;

@@ -6,20 +6,25 @@ use super::{
         network::{Ask, namespace_file},
         records::{remove_directory, unmount},
     },
-    Entry, Pods, PodsError, SANDBOXES_MAX, blocking, new_id, now, text,
+    Entry, Pods, PodsError, SANDBOXES_MAX, blocking, new_id, now, text, users,
 };
 use crate::planner::{
-    keeper::frames::{Known, Pin, Streams},
+    keeper::frames::{Known, Pin, PinUser, Streams},
     records::{ContainerRecord, SandboxRecord, SandboxState, VERSION, sandbox_name},
     spec,
 };
 use cri_proto::runtime::{ContainerEventType, PodSandboxConfig};
+use oci_spec::runtime::LinuxIdMapping;
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// Those that a sandbox may have of its own, by the names of their files.
+pub(super) const NAMESPACES: [&str; 4] = ["net", "ipc", "uts", "user"];
 
 impl Pods {
     /// Makes a sandbox; its ID.
@@ -37,11 +42,6 @@ impl Pods {
             )));
         }
         let wanted = spec::sandbox(&config)?;
-        if wanted.user.is_some() {
-            return Err(PodsError::Unimplemented(
-                "UserNamespace.mode POD is not supported: user namespaces are made next".to_owned(),
-            ));
-        }
         let record = SandboxRecord {
             version: VERSION,
             id: new_id()?,
@@ -148,8 +148,8 @@ impl Pods {
         let id = entry.record().id;
         let directory = self.0.sandbox_state(&id);
         let (bundle, rootfs) = (directory.join("pause"), directory.join("pause/rootfs"));
-        let pinned = ["net", "ipc", "uts"].map(|name| namespace_file(&directory, name));
-        let [network, ipc, uts] = pinned
+        let pinned = NAMESPACES.map(|name| namespace_file(&directory, name));
+        let [network, ipc, uts, user] = pinned
             .each_ref()
             .map(|path| path.exists().then_some(path.as_path()));
         let spec = spec::pause(&spec::Pause {
@@ -160,17 +160,24 @@ impl Pods {
                 network,
                 ipc,
                 uts,
-                user: None,
+                user,
                 pid: None,
             },
             cgroup: &wanted.cgroup_parent.join(&id),
         });
+        let root = wanted
+            .user
+            .as_ref()
+            .map(spec::UserMappings::root)
+            .transpose()?;
         let made = || {
             for name in ["proc", "dev"] {
                 fs::create_dir_all(rootfs.join(name))?;
             }
+            // Who is root there has to reach it, and the program.
+            users::let_in(&bundle, root)?;
             fs::write(rootfs.join("orlop"), "")?;
-            bundle::write(&bundle, &spec, &[])
+            bundle::write(&bundle, &spec, &[], &[])
         };
         made().map_err(PodsError::at("write the bundle of the pause process"))?;
         let streams = Streams {
@@ -317,7 +324,7 @@ impl Pods {
         let directory = self.0.sandbox_state(&record.id);
         let shm = self.0.sandbox_files(&record.id).shm;
         blocking(move || {
-            let namespaces = ["net", "ipc", "uts"].map(|name| namespace_file(&directory, name));
+            let namespaces = NAMESPACES.map(|name| namespace_file(&directory, name));
             for mounted in namespaces.iter().chain([&shm]) {
                 unmount(mounted).map_err(PodsError::at(format!("unmount {}", text(mounted))))?;
             }
@@ -352,7 +359,7 @@ impl Pods {
         self.keep_sandbox(&entry.record())
     }
 
-    fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
+    pub(super) fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
         self.0
             .sandbox_records
             .write(&record.id, record)
@@ -402,7 +409,7 @@ impl Pods {
         }
         for name in rubbish {
             let directory = self.0.sandbox_state(&name);
-            for namespace in ["net", "ipc", "uts"] {
+            for namespace in NAMESPACES {
                 let _ = unmount(&namespace_file(&directory, namespace));
             }
             let _ = unmount(&self.0.sandbox_files(&name).shm);
@@ -428,7 +435,10 @@ fn pin(directory: &Path, wanted: &spec::Sandbox) -> Result<Pin, PodsError> {
         made.map_err(PodsError::at(format!("make {}", text(&path))))?;
         Ok(Some(text(&path)))
     };
-    fs::create_dir_all(directory).map_err(PodsError::at(format!("make {}", text(directory))))?;
+    // The pause process is in it, and may be of another user; nothing in it is secret.
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(0o711)))
+        .map_err(PodsError::at(format!("make {}", text(directory))))?;
     Ok(Pin {
         network: file("net", wanted.network)?,
         ipc: file("ipc", wanted.ipc)?,
@@ -439,7 +449,20 @@ fn pin(directory: &Path, wanted: &spec::Sandbox) -> Result<Pin, PodsError> {
             .iter()
             .map(|sysctl| (text(&sysctl.path), sysctl.value.clone()))
             .collect(),
+        user: match &wanted.user {
+            None => None,
+            Some(users) => file("user", true)?.map(|file| PinUser {
+                file,
+                uids: triples(&users.uids),
+                gids: triples(&users.gids),
+            }),
+        },
     })
+}
+
+fn triples(mappings: &[LinuxIdMapping]) -> Vec<(u32, u32, u32)> {
+    let triple = |one: &LinuxIdMapping| (one.container_id(), one.host_id(), one.size());
+    mappings.iter().map(triple).collect()
 }
 
 /// A namespace's file is on a file system of its own, nsfs.

@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Of this protocol. A runtime that meets another one says so and does not go on.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Largest message, either way. Requests carry paths, not specs.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 /// Descriptors that come with one message: standard input, output and error.
@@ -114,6 +114,19 @@ pub struct Pin {
     pub hostname: Option<String>,
     /// Paths below /proc/sys, and values, set in the new namespaces.
     pub sysctls: Vec<(String, String)>,
+    /// The user namespace that the others belong to. None: the keeper's own.
+    pub user: Option<PinUser>,
+}
+
+/// A new user namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinUser {
+    /// File for it, which exists and is empty.
+    pub file: String,
+    /// Users: first ID inside, first ID outside, how many.
+    pub uids: Vec<(u32, u32, u32)>,
+    /// Groups.
+    pub gids: Vec<(u32, u32, u32)>,
 }
 
 /// What the keeper says.

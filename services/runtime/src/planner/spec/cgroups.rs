@@ -103,6 +103,12 @@ pub fn limits(
             "it counts memory too, and is below the memory's limit",
         ));
     }
+    if cgroup_v2 && swap > 0 && limit == 0 {
+        // It is the difference that the kernel has a file for.
+        return Err(Error::Missing(
+            "LinuxContainerResources.memory_limit_in_bytes, which the limit of swap counts in,",
+        ));
+    }
     if limit != 0 {
         memory = memory.limit(limit);
     }
@@ -134,6 +140,46 @@ pub fn limits(
         built = built.unified(unified(asked, cgroup_v2)?);
     }
     Ok(built.build().expect("no field of it is required"))
+}
+
+/// What holds for a container after a change: each value that is given, in place of the one before. Swap is counted with memory, so
+/// a new limit of memory without one of swap means none of it, as for a new container.
+#[must_use]
+pub fn update(
+    before: &LinuxContainerResources,
+    asked: &LinuxContainerResources,
+) -> LinuxContainerResources {
+    let mut after = before.clone();
+    let pairs = [
+        (&mut after.cpu_period, asked.cpu_period),
+        (&mut after.cpu_quota, asked.cpu_quota),
+        (&mut after.cpu_shares, asked.cpu_shares),
+    ];
+    for (value, asked) in pairs {
+        if asked != 0 {
+            *value = asked;
+        }
+    }
+    if asked.memory_limit_in_bytes != 0 {
+        after.memory_limit_in_bytes = asked.memory_limit_in_bytes;
+        after.memory_swap_limit_in_bytes = asked.memory_swap_limit_in_bytes;
+    } else if asked.memory_swap_limit_in_bytes != 0 {
+        after.memory_swap_limit_in_bytes = asked.memory_swap_limit_in_bytes;
+    }
+    if !asked.cpuset_cpus.is_empty() {
+        after.cpuset_cpus.clone_from(&asked.cpuset_cpus);
+    }
+    if !asked.cpuset_mems.is_empty() {
+        after.cpuset_mems.clone_from(&asked.cpuset_mems);
+    }
+    for limit in &asked.hugepage_limits {
+        after
+            .hugepage_limits
+            .retain(|before| before.page_size != limit.page_size);
+        after.hugepage_limits.push(limit.clone());
+    }
+    after.unified.extend(asked.unified.clone());
+    after
 }
 
 fn positive(field: &'static str, value: i64) -> Result<Option<u64>, Error> {

@@ -110,6 +110,13 @@ pub(super) fn devices(ask: &Ask<'_>) -> Result<(Vec<LinuxDevice>, Vec<LinuxDevic
             } else {
                 to.join(below)
             };
+            if ask.users.is_some() && path != device.path {
+                // Nobody there may make nodes: the host's are mounted, each at its own path.
+                return Err(Error::unsupported(
+                    "Device.container_path",
+                    "in a user namespace a device has the path that it has on the node",
+                ));
+            }
             // Two for one path: the later one, as with mounts.
             nodes.retain(|node| *node.path() != path);
             nodes.push(node(device, path));

@@ -29,7 +29,7 @@ mod user;
 #[cfg(test)]
 mod tests;
 
-pub use cgroups::limits;
+pub use cgroups::{limits, update};
 pub use devices::{HostDevice, Kind};
 pub use filter::{Record, Wanted, find_by_prefix};
 pub use mounts::{MountSource, SandboxFiles, Volume, volumes};
@@ -38,7 +38,10 @@ pub use sandbox::{Sandbox, Sysctl, UserMappings, sandbox};
 pub use security::seccomp_path;
 pub use signals::{signal_number, stop_signal};
 
-use super::seccomp::{self, Kernel, Program};
+use super::{
+    devices as device_program,
+    seccomp::{self, Kernel, Program},
+};
 use cri_proto::runtime::{
     ContainerConfig, LinuxContainerSecurityContext, LinuxContainerUser, NamespaceMode,
     NamespaceOption, PodSandboxConfig, Signal,
@@ -120,6 +123,9 @@ pub struct Container {
     pub spec: Spec,
     /// The filter of system calls; none for "unconfined" and privileged containers.
     pub filter: Option<Program>,
+    /// What the kernel asks before a device is opened or made, with cgroup v2; none for privileged containers, and with
+    /// cgroup v1, where libcontainer writes the rules.
+    pub devices: Option<device_program::Program>,
     /// Who its first process is.
     pub user: LinuxContainerUser,
     /// What asks it to stop; never `RuntimeDefault`.
@@ -161,6 +167,9 @@ pub enum Error {
     /// A profile that cannot be used.
     #[error("container's seccomp profile")]
     Seccomp(#[from] seccomp::Error),
+    /// Rules that are none.
+    #[error("container's devices")]
+    Devices(#[from] device_program::Error),
 }
 
 impl Error {
@@ -190,7 +199,7 @@ pub fn container(
     facts: &Facts<'_>,
 ) -> Result<Container, Error> {
     refuse_what_is_not_there(config)?;
-    let ask = Ask::new(config, sandbox, facts);
+    let ask = Ask::new(config, sandbox, facts)?;
     let user = user::resolve(&ask)?;
     let capabilities = process::capabilities(&ask)?;
     let profile = security::profile(&ask, &capabilities)?;
@@ -200,6 +209,10 @@ pub fn container(
     let mounts = mounts::mounts(&ask)?;
     let propagation = mounts::rootfs_propagation(config);
     let (devices, device_rules) = devices::devices(&ask)?;
+    let device_program = match facts.cgroup_v2 {
+        true => device_program::compile(&device_rules)?,
+        false => None,
+    };
 
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces(&ask)?)
@@ -218,6 +231,9 @@ pub fn container(
     linux = linux.masked_paths(masked).readonly_paths(readonly);
     if let Some(profile) = profile {
         linux = linux.seccomp(profile);
+    }
+    if let Some(users) = ask.users.clone() {
+        linux = linux.uid_mappings(users.uids).gid_mappings(users.gids);
     }
     if let Some(propagation) = propagation {
         linux = linux.rootfs_propagation(propagation);
@@ -242,6 +258,7 @@ pub fn container(
     Ok(Container {
         spec,
         filter,
+        devices: device_program,
         user: user.into_cri(),
         stop_signal: stop_signal(config, facts.image)?,
     })
@@ -253,6 +270,8 @@ struct Ask<'a> {
     sandbox: &'a PodSandboxConfig,
     security: LinuxContainerSecurityContext,
     namespaces: NamespaceOption,
+    /// Of the pod's own user namespace.
+    users: Option<UserMappings>,
     image: Config,
     facts: &'a Facts<'a>,
 }
@@ -262,20 +281,29 @@ impl<'a> Ask<'a> {
         config: &'a ContainerConfig,
         sandbox: &'a PodSandboxConfig,
         facts: &'a Facts<'a>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let security = config
             .linux
             .as_ref()
             .and_then(|linux| linux.security_context.clone())
             .unwrap_or_default();
-        Self {
+        let namespaces = security.namespace_options.clone().unwrap_or_default();
+        let users = sandbox::user_mappings(&namespaces)?;
+        if users != sandbox::user(sandbox)? {
+            return Err(Error::unsupported(
+                "NamespaceOption.userns_options",
+                "it is not the sandbox's",
+            ));
+        }
+        Ok(Self {
             config,
             sandbox,
-            namespaces: security.namespace_options.clone().unwrap_or_default(),
+            namespaces,
+            users,
             security,
             image: facts.image.config().clone().unwrap_or_default(),
             facts,
-        }
+        })
     }
 }
 
@@ -354,7 +382,7 @@ fn namespaces(ask: &Ask<'_>) -> Result<Vec<LinuxNamespace>, Error> {
             )?);
         }
     }
-    if sandbox::user_mappings(&ask.namespaces)?.is_some() {
+    if ask.users.is_some() {
         all.push(pinned(
             "the sandbox's user namespace",
             given.user,

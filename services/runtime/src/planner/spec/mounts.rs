@@ -175,7 +175,7 @@ fn of_sandbox(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
     } else {
         files.shm
     };
-    Ok(vec![
+    let mut all = vec![
         bind(files.hostname, Path::new("/etc/hostname"), options()),
         bind(files.hosts, Path::new("/etc/hosts"), options()),
         bind(files.resolv_conf, Path::new("/etc/resolv.conf"), options()),
@@ -186,7 +186,15 @@ fn of_sandbox(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
                 .map(str::to_owned)
                 .to_vec(),
         ),
-    ])
+    ];
+    if let Some(users) = &ask.users {
+        // They are the host's root's, and so nobody's in the pod.
+        for mount in &mut all {
+            mount.set_uid_mappings(Some(users.uids.clone()));
+            mount.set_gid_mappings(Some(users.gids.clone()));
+        }
+    }
+    Ok(all)
 }
 
 fn of_client(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
@@ -240,8 +248,19 @@ fn of_client(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
             ));
         }
         if !mount.uid_mappings.is_empty() {
-            built.set_uid_mappings(Some(mappings("Mount.uidMappings", &mount.uid_mappings)?));
-            built.set_gid_mappings(Some(mappings("Mount.gidMappings", &mount.gid_mappings)?));
+            let (uids, gids) = (
+                mappings("Mount.uidMappings", &mount.uid_mappings)?,
+                mappings("Mount.gidMappings", &mount.gid_mappings)?,
+            );
+            let of_pod = ask.users.as_ref();
+            if of_pod.is_none_or(|users| users.uids != uids || users.gids != gids) {
+                return Err(Error::unsupported(
+                    "Mount.uidMappings",
+                    "it is not that of the pod's user namespace",
+                ));
+            }
+            built.set_uid_mappings(Some(uids));
+            built.set_gid_mappings(Some(gids));
         }
         // Two at one path: the later one.
         all.retain(|before| *before.destination() != destination);

@@ -39,6 +39,7 @@ pub fn pause(pause: &Pause<'_>) -> Spec {
         (LinuxNamespaceType::Network, pause.namespaces.network),
         (LinuxNamespaceType::Ipc, pause.namespaces.ipc),
         (LinuxNamespaceType::Uts, pause.namespaces.uts),
+        (LinuxNamespaceType::User, pause.namespaces.user),
     ];
     for (kind, path) in pinned {
         if path.is_some() {

@@ -38,6 +38,24 @@ pub struct UserMappings {
     pub gids: Vec<LinuxIdMapping>,
 }
 
+impl UserMappings {
+    /// Who is root in it, seen from the host: user and group.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where nobody is: nothing could be set up in it.
+    pub fn root(&self) -> Result<(u32, u32), Error> {
+        let zero = |mappings: &[LinuxIdMapping]| {
+            mappings
+                .iter()
+                .find(|mapping| mapping.container_id() == 0)
+                .map(LinuxIdMapping::host_id)
+        };
+        zero(&self.uids).zip(zero(&self.gids)).ok_or(Error::Missing(
+            "container_id 0 in UserNamespace.uids or UserNamespace.gids",
+        ))
+    }
+}
+
 /// A setting of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sysctl {
@@ -81,6 +99,23 @@ pub fn sandbox(config: &PodSandboxConfig) -> Result<Sandbox, Error> {
         }
     };
     let user = user_mappings(&options)?;
+    if user.is_some() {
+        // A namespace of the node's belongs to the node's users: in the pod nobody could mount /sys, /dev/mqueue or /proc.
+        let shared = [
+            ("NamespaceOption.network", !network),
+            ("NamespaceOption.ipc", !ipc),
+            (
+                "NamespaceOption.pid",
+                mode("NamespaceOption.pid", options.pid)? == NamespaceMode::Node,
+            ),
+        ];
+        if let Some((field, _)) = shared.iter().find(|(_, of_node)| *of_node) {
+            return Err(Error::unsupported(
+                field,
+                "NODE does not go with a user namespace of the pod's own",
+            ));
+        }
+    }
     if security.run_as_group.is_some() && security.run_as_user.is_none() {
         return Err(Error::unsupported(
             "LinuxSandboxSecurityContext.run_as_group",
@@ -96,6 +131,11 @@ pub fn sandbox(config: &PodSandboxConfig) -> Result<Sandbox, Error> {
         user,
         cgroup_parent: cgroups::parent(config)?,
     })
+}
+
+/// The one of a sandbox.
+pub(super) fn user(config: &PodSandboxConfig) -> Result<Option<UserMappings>, Error> {
+    user_mappings(&security(config).namespace_options.unwrap_or_default())
 }
 
 fn security(config: &PodSandboxConfig) -> LinuxSandboxSecurityContext {
@@ -121,10 +161,12 @@ pub(super) fn user_mappings(options: &NamespaceOption) -> Result<Option<UserMapp
             if user.uids.is_empty() || user.gids.is_empty() {
                 return Err(Error::Missing("UserNamespace.uids or UserNamespace.gids"));
             }
-            Ok(Some(UserMappings {
+            let mappings = UserMappings {
                 uids: mounts::mappings("UserNamespace.uids", &user.uids)?,
                 gids: mounts::mappings("UserNamespace.gids", &user.gids)?,
-            }))
+            };
+            mappings.root()?;
+            Ok(Some(mappings))
         }
         other => Err(wrong_mode("UserNamespace.mode", other)),
     }

@@ -61,6 +61,22 @@ impl Case {
         self.security().namespace_options.get_or_insert_default()
     }
 
+    /// In a pod with a user namespace of its own.
+    fn in_user_namespace(&mut self, mapping: &IdMapping) {
+        self.user_namespace = true;
+        let own = Some(UserNamespace {
+            mode: NamespaceMode::Pod.into(),
+            uids: vec![*mapping],
+            gids: vec![*mapping],
+        });
+        self.namespaces().userns_options.clone_from(&own);
+        let linux = self.sandbox.linux.get_or_insert_default();
+        let security = linux.security_context.get_or_insert_default();
+        let options = security.namespace_options.get_or_insert_default();
+        options.userns_options = own;
+        options.pid = NamespaceMode::Container.into();
+    }
+
     fn mount(&mut self, at: &str, mount: Mount) {
         self.mounts
             .push(MountSource::Host(PathBuf::from(&mount.host_path)));
@@ -598,14 +614,7 @@ fn namespaces() {
         length: 65_536,
     };
     check(
-        &|case| {
-            case.user_namespace = true;
-            case.namespaces().userns_options = Some(UserNamespace {
-                mode: NamespaceMode::Pod.into(),
-                uids: vec![mapping()],
-                gids: vec![mapping()],
-            });
-        },
+        &|case| case.in_user_namespace(&mapping()),
         &with(&["mnt", "cgroup"], &["pid", "/ns/user"]),
     );
     check_error(
@@ -878,19 +887,23 @@ fn special_mounts() {
         container_id: 0,
         length: 2,
     };
+    let mapped = || Mount {
+        host_path: "/h".into(),
+        uid_mappings: vec![mapping()],
+        gid_mappings: vec![mapping()],
+        ..Mount::default()
+    };
     check(
         |case| {
-            case.mount(
-                "/a",
-                Mount {
-                    host_path: "/h".into(),
-                    uid_mappings: vec![mapping()],
-                    gid_mappings: vec![mapping()],
-                    ..Mount::default()
-                },
-            );
+            case.in_user_namespace(&mapping());
+            case.mount("/a", mapped());
         },
         "/mounts/3/uidMappings",
+        json!([{"hostID": 1000, "containerID": 0, "size": 2}]),
+    );
+    check(
+        |case| case.in_user_namespace(&mapping()),
+        "/linux/gidMappings",
         json!([{"hostID": 1000, "containerID": 0, "size": 2}]),
     );
     let check_error = |mount: Mount, expect: &str| {
@@ -913,6 +926,10 @@ fn special_mounts() {
             ..Mount::default()
         },
         "Mount.recursive_read_only is not supported: the mount is not read-only and private",
+    );
+    check_error(
+        mapped(),
+        "Mount.uidMappings is not supported: it is not that of the pod's user namespace",
     );
     check_error(
         Mount {

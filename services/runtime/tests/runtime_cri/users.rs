@@ -1,0 +1,174 @@
+//! Pods with a user namespace of their own: their root is nobody on the host.
+
+use crate::node::Node;
+use cri_proto::runtime::{
+    ContainerConfig, IdMapping, Int64Value, Mount, NamespaceMode, NamespaceOption,
+    PodSandboxConfig, RemovePodSandboxRequest, UserNamespace,
+};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
+use tonic::Code;
+
+const OUTSIDE: u32 = 2_000_000;
+
+fn mapping() -> Vec<IdMapping> {
+    vec![IdMapping {
+        host_id: OUTSIDE,
+        container_id: 0,
+        length: 65536,
+    }]
+}
+
+fn options(pid: NamespaceMode) -> NamespaceOption {
+    NamespaceOption {
+        pid: pid.into(),
+        userns_options: Some(UserNamespace {
+            mode: NamespaceMode::Pod.into(),
+            uids: mapping(),
+            gids: mapping(),
+        }),
+        ..NamespaceOption::default()
+    }
+}
+
+/// The directories that lead to a node's state are open to all, as those of a real one are.
+async fn node() -> Node {
+    let node = Node::new().await;
+    fs::set_permissions(node.directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    node
+}
+
+fn sandbox(node: &Node, name: &str, pid: NamespaceMode) -> PodSandboxConfig {
+    let mut config = node.sandbox_config(name);
+    let linux = config.linux.get_or_insert_default();
+    linux
+        .security_context
+        .get_or_insert_default()
+        .namespace_options = Some(options(pid));
+    config
+}
+
+fn container(node: &Node, name: &str, pid: NamespaceMode, script: &str) -> ContainerConfig {
+    let mut config = node.container_config(name, &["sh", "-c", script]);
+    let linux = config.linux.get_or_insert_default();
+    let security = linux.security_context.get_or_insert_default();
+    security.namespace_options = Some(options(pid));
+    security.run_as_user = Some(Int64Value { value: 0 });
+    config
+}
+
+#[tokio::test]
+async fn root_of_a_pod_is_nobody_on_the_host() {
+    for pid in [NamespaceMode::Container, NamespaceMode::Pod] {
+        let mut node = node().await;
+        let config = sandbox(&node, "pod", pid);
+        let pod = node.try_run_sandbox(config.clone()).await.unwrap();
+        let shared = node.path("shared");
+        fs::create_dir_all(shared.join("closed")).unwrap();
+        fs::write(shared.join("file"), "of root").unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut wanted = container(
+            &node,
+            "main",
+            pid,
+            "id -u; cat /proc/self/uid_map | tr -s ' '; stat -c %u /above /etc/hostname /mapped/file /plain; cat /above; \
+             echo; echo mine >/tmp/mine && echo ours >/mapped/ours && echo written; cat /plain/file || echo closed; \
+             hostname; mkdir /tmp/a && chown 5:6 /tmp/a && stat -c %u:%g /tmp/a; ls /dev/mqueue; echo x >/dev/null; sleep 600",
+        );
+        wanted.mounts.push(Mount {
+            container_path: "/mapped".to_owned(),
+            host_path: shared.display().to_string(),
+            uid_mappings: mapping(),
+            gid_mappings: mapping(),
+            ..Mount::default()
+        });
+        wanted.mounts.push(Mount {
+            container_path: "/plain".to_owned(),
+            host_path: shared.display().to_string(),
+            ..Mount::default()
+        });
+        let id = node
+            .create_with(&pod, config.clone(), wanted)
+            .await
+            .unwrap();
+        node.start_container(&id).await.unwrap();
+        let out = node.logs("pod", "main", "5:6").await;
+        let map = format!("0 {OUTSIDE} 65536");
+        let expected = [
+            "0", &map, "0", "0", "0", "65534", "above", "written", "closed", "pod", "5:6",
+        ];
+        let trimmed: Vec<_> = out.iter().map(|line| line.trim()).collect();
+        assert_eq!(trimmed, expected);
+        let upper = node
+            .path("root/containers")
+            .join(&id)
+            .join("upper/tmp/mine");
+        assert_eq!(fs::metadata(upper).unwrap().uid(), OUTSIDE);
+        assert_eq!(fs::metadata(shared.join("ours")).unwrap().uid(), 0);
+        let ran = node
+            .exec(&id, &["sh", "-c", "id -u; echo y >/dev/stderr"])
+            .await
+            .unwrap();
+        assert_eq!(
+            (ran.exit_code, ran.stdout.as_slice(), ran.stderr.as_slice()),
+            (0, &b"0\n"[..], &b"y\n"[..])
+        );
+        // Found again, and taken down by the next runtime.
+        node.kill();
+        node.start().await;
+        let request = RemovePodSandboxRequest {
+            pod_sandbox_id: pod,
+        };
+        node.runtime_client
+            .remove_pod_sandbox(request)
+            .await
+            .unwrap();
+        node.nothing_is_left();
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_go_together_is_refused() {
+    let mut node = node().await;
+    let mut config = sandbox(&node, "pod", NamespaceMode::Container);
+    let security = config
+        .linux
+        .get_or_insert_default()
+        .security_context
+        .get_or_insert_default();
+    security.namespace_options.get_or_insert_default().network = NamespaceMode::Node.into();
+    let refused = node.try_run_sandbox(config).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(
+        refused.message().contains("NamespaceOption.network"),
+        "{refused}"
+    );
+
+    let config = sandbox(&node, "pod", NamespaceMode::Container);
+    let pod = node.try_run_sandbox(config.clone()).await.unwrap();
+    let other = node.container_config("main", &["true"]);
+    let refused = node
+        .create_with(&pod, config.clone(), other)
+        .await
+        .unwrap_err();
+    assert!(
+        refused
+            .message()
+            .contains("userns_options is not supported: it is not the sandbox's"),
+        "{refused}"
+    );
+    let mut wrong = container(&node, "main", NamespaceMode::Container, "true");
+    let mut mapped = mapping();
+    mapped[0].host_id += 1;
+    wrong.mounts.push(Mount {
+        container_path: "/mapped".to_owned(),
+        host_path: "/usr".to_owned(),
+        uid_mappings: mapped.clone(),
+        gid_mappings: mapped,
+        ..Mount::default()
+    });
+    let refused = node.create_with(&pod, config, wrong).await.unwrap_err();
+    assert!(refused.message().contains("Mount.uidMappings"), "{refused}");
+}
