@@ -2,6 +2,7 @@
 
 pub mod images;
 pub mod keeper;
+pub mod network;
 pub mod records;
 pub mod seccomp;
 pub mod spec;
