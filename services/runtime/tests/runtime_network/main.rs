@@ -10,6 +10,7 @@ mod hostile_cni;
 #[path = "../runtime_cri/node.rs"]
 mod node;
 mod place;
+mod plugins;
 mod ports;
 #[allow(dead_code, reason = "another test program uses all of it")]
 #[path = "../runtime_images/registry.rs"]

@@ -41,12 +41,8 @@ fn a_port_of_the_node_is_a_pods() {
             } else {
                 // From records, whatever has become of the rules.
                 node.kill();
-                let gone = std::process::Command::new(
-                    xtask::tools::tree().unwrap().join("usr/sbin/nft"),
-                )
-                .args(["flush", "ruleset"])
-                .status();
-                drop(gone);
+                let mut nft = xtask::tools::program("nft").unwrap();
+                assert!(nft.args(["flush", "ruleset"]).status().unwrap().success());
                 node.start().await;
             }
         }
