@@ -54,6 +54,19 @@ pub struct Args {
     /// An image that is never offered for removal; may be repeated.
     #[arg(long, value_name = "IMAGE")]
     pub pinned: Vec<String>,
+    /// Configurations of CNI: the first by name is the pods' network.
+    #[arg(long, value_name = "DIR", default_value = "/etc/cni/net.d")]
+    pub cni_conf_dir: PathBuf,
+    /// Plugins of CNI; may be repeated.
+    #[arg(long, value_name = "DIR", default_value = "/opt/cni/bin")]
+    pub cni_bin_dir: Vec<PathBuf>,
+    /// Seconds that one run of a CNI plugin may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub cni_plugin_timeout: u64,
+    /// A range of pods' addresses where there is no CNI configuration: one of IPv4, one of IPv6, or both with a comma between. What a
+    /// kubelet tells counts for more.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub pod_cidr: Vec<String>,
 }
 
 /// Runs the service until it is asked to stop. Containers go on.

@@ -6,13 +6,16 @@ use crate::{
         cri::{Api, ImageApi, RuntimeApi},
         images::{Images, ImagesOptions},
         keeper::client::Keeper,
-        network::Network,
+        network::{Network, NetworkOptions},
         pods::{Place, Pods},
     },
-    planner::images::{mirrors::Registries, reference::Reference},
+    planner::{
+        images::{mirrors::Registries, reference::Reference},
+        network::ipam::Range,
+    },
 };
 use http_server::{Listener, Traffic};
-use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
+use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -46,12 +49,17 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         program,
         resolv_conf: args.resolv_conf.clone(),
     };
-    let pods = Pods::open(place, keeper, images.clone(), Network::none()).await?;
+    let network = Network::open(network(&args)?)?;
+    let pods = Pods::open(place, keeper, images.clone(), network).await?;
     // Now that it is known which layers containers have.
     images.collect().await?;
     let follower = tokio::spawn({
         let pods = pods.clone();
         async move { pods.follow().await }
+    });
+    let collector = tokio::spawn({
+        let pods = pods.clone();
+        async move { pods.collect_networks().await }
     });
     let api = Api::new(RuntimeApi::new(pods.clone()), ImageApi::new(images, pods));
     let listener = Listener::unix(socket)?;
@@ -67,6 +75,7 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         .serve(api, Arc::new(Traffic::default()), stopping)
         .await;
     follower.abort();
+    collector.abort();
     Ok(())
 }
 
@@ -85,4 +94,18 @@ fn images(args: &Args) -> Result<ImagesOptions, Failed> {
         options.pinned.push(pinned);
     }
     Ok(options)
+}
+
+fn network(args: &Args) -> Result<NetworkOptions, Failed> {
+    let pod_cidrs = match args.pod_cidr.join(",").as_str() {
+        "" => Vec::new(),
+        list => Range::parse_list(list).map_err(|error| format!("--pod-cidr: {error}"))?,
+    };
+    Ok(NetworkOptions {
+        root: args.root.join("network"),
+        cni_conf_dir: args.cni_conf_dir.clone(),
+        cni_bin_dirs: args.cni_bin_dir.clone(),
+        cni_plugin_timeout: Duration::from_secs(args.cni_plugin_timeout),
+        pod_cidrs,
+    })
 }

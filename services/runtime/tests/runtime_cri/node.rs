@@ -34,6 +34,9 @@ pub(crate) struct Node {
     pub(crate) directory: tempfile::TempDir,
     registry: Registry,
     runtime: Option<Child>,
+    /// More of the runtime's arguments, and of its environment.
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
     pub(crate) runtime_client: RuntimeServiceClient<Channel>,
     pub(crate) images: ImageServiceClient<Channel>,
 }
@@ -63,6 +66,14 @@ impl Drop for Node {
 impl Node {
     /// With the image `app` pulled.
     pub(crate) async fn new() -> Self {
+        Self::with(Vec::new(), Vec::new()).await
+    }
+
+    /// The same, with more arguments and environment of the runtime.
+    pub(crate) async fn with(
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+    ) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("orlop-runtime-")
             .tempdir()
@@ -79,6 +90,8 @@ impl Node {
         let mut node = Self {
             registry,
             runtime: None,
+            arguments,
+            environment,
             runtime_client: RuntimeServiceClient::new(channel.clone()),
             images: ImageServiceClient::new(channel),
             directory,
@@ -121,6 +134,8 @@ impl Node {
                 &path("state"),
             ])
             .args(["--listen", &format!("unix://{}", path("runtime.sock"))])
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

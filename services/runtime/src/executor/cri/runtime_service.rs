@@ -529,7 +529,7 @@ impl RuntimeService for RuntimeApi {
             }
         };
         let keeper = self.pods.keeper_answers().await.err();
-        let network = self.pods.network_ready().err();
+        let network = self.pods.network_ready().await.err();
         Ok(Response::new(cri::StatusResponse {
             status: Some(cri::RuntimeStatus {
                 conditions: vec![

@@ -1,15 +1,16 @@
 //! Samples, as CRI shows them.
 
 use crate::{
-    executor::pods::Sample,
+    executor::{network::LinkUsage, pods::Sample},
     planner::{
+        network::cni_attachment::LINK,
         records::{ContainerRecord, SandboxRecord},
         stats::{Pressure, Stalled},
     },
 };
 use cri_proto::runtime::{
     ContainerAttributes, ContainerStats, CpuUsage, FilesystemIdentifier, FilesystemUsage, IoUsage,
-    LinuxPodSandboxStats, MemoryUsage, PodSandboxAttributes, PodSandboxStats, ProcessUsage,
+    LinuxPodSandboxStats, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxAttributes, PodSandboxStats, ProcessUsage,
     PsiData, PsiStats, SwapUsage, UInt64Value,
 };
 
@@ -56,8 +57,7 @@ pub(super) fn of_sandbox(
         linux: Some(LinuxPodSandboxStats {
             cpu: Some(cpu(sample)),
             memory: Some(memory(sample)),
-            // There is none but the loopback.
-            network: None,
+            network: network(sample),
             process: Some(ProcessUsage {
                 timestamp: sample.at,
                 process_count: value(sample.usage.processes),
@@ -67,6 +67,23 @@ pub(super) fn of_sandbox(
         }),
         windows: None,
     }
+}
+
+/// The pod's link is the default one; a pod may have made others.
+fn network(sample: &Sample) -> Option<NetworkUsage> {
+    let link = |one: &LinkUsage| NetworkInterfaceUsage {
+        name: one.name.clone(),
+        rx_bytes: value(Some(one.received_bytes)),
+        rx_errors: value(Some(one.receive_errors)),
+        tx_bytes: value(Some(one.sent_bytes)),
+        tx_errors: value(Some(one.send_errors)),
+    };
+    let is_default = |one: &&LinkUsage| one.name == LINK;
+    (!sample.links.is_empty()).then(|| NetworkUsage {
+        timestamp: sample.at,
+        default_interface: sample.links.iter().find(is_default).map(link),
+        interfaces: sample.links.iter().filter(|one| !is_default(one)).map(link).collect(),
+    })
 }
 
 fn cpu(sample: &Sample) -> CpuUsage {

@@ -33,6 +33,7 @@ use super::{
 use crate::planner::{
     images::digest::Digest,
     keeper::frames::{Event, Exit, Known},
+    network::{ipam::IpamError, ports::PortError},
     records::{ContainerRecord, ContainerState, SandboxRecord, SandboxState},
     spec,
 };
@@ -109,7 +110,17 @@ impl From<KeeperCallError> for PodsError {
 
 impl From<NetworkError> for PodsError {
     fn from(error: NetworkError) -> Self {
-        Self::Internal(service::chain(&error))
+        let text = service::chain(&error);
+        match error {
+            NetworkError::Addresses(IpamError::Exhausted { .. }) => Self::ResourceExhausted(text),
+            NetworkError::Addresses(_)
+            | NetworkError::Invalid(_)
+            | NetworkError::Ports(PortError::Invalid { .. } | PortError::TooMany) => {
+                Self::InvalidArgument(text)
+            }
+            NetworkError::Ports(PortError::Taken { .. }) => Self::FailedPrecondition(text),
+            _ => Self::Internal(text),
+        }
     }
 }
 
@@ -239,6 +250,14 @@ impl Pods {
         Ok(pods)
     }
 
+    /// Collects what CNI plugins have of sandboxes that are no more, and looks at the networks of the others. It may take as long as
+    /// plugins do.
+    pub async fn collect_networks(&self) {
+        let attached = self.sandboxes().into_iter().filter(|record| record.attached);
+        let attached = attached.map(|record| record.id).collect();
+        self.0.network.collect(&attached).await;
+    }
+
     /// Follows the keeper for ever.
     pub async fn follow(&self) {
         loop {
@@ -284,8 +303,8 @@ impl Pods {
     ///
     /// # Errors
     /// Why not.
-    pub fn network_ready(&self) -> Result<(), String> {
-        self.0.network.ready()
+    pub async fn network_ready(&self) -> Result<(), String> {
+        self.0.network.ready().await
     }
 
     /// Which addresses this node's pods have, from now on.
@@ -293,10 +312,7 @@ impl Pods {
     /// # Errors
     /// [`PodsError::InvalidArgument`].
     pub fn set_pod_cidr(&self, cidr: &str) -> Result<(), PodsError> {
-        self.0
-            .network
-            .set_cidr(cidr)
-            .map_err(PodsError::InvalidArgument)
+        Ok(self.0.network.set_cidr(cidr)?)
     }
 
     /// Whether the keeper answers; why not, else.
@@ -345,6 +361,7 @@ impl Pods {
             .map(|known| (known.id.clone(), known))
             .collect();
         self.recover_sandboxes(&known).await?;
+        inner.network.settle().await;
         self.recover_containers(&known).await?;
         // Of containers without a record.
         for id in known.keys() {

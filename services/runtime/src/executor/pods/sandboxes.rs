@@ -3,7 +3,7 @@
 use super::{
     super::{
         keeper::bundle,
-        network::{Ask, namespace_file},
+        network::{Ask, is_pinned, namespace_file},
         records::{remove_directory, unmount},
     },
     Entry, Pods, PodsError, SANDBOXES_MAX, blocking, new_id, now, text, users,
@@ -112,10 +112,14 @@ impl Pods {
         }
         let mut addresses = Vec::new();
         if wanted.network {
+            let ask = self.ask(&record);
+            let reserved = self.0.network.reserve(&ask).await;
             // Before it is done: a crash in between must not leave one behind.
             entry.lock().attached = true;
+            let reserved = reserved?;
+            entry.lock().addresses.clone_from(&reserved.addresses);
             self.keep_sandbox(&entry.record())?;
-            addresses = self.0.network.attach(&self.ask(id)).await?;
+            addresses = self.0.network.attach(&ask, reserved).await?;
         }
         let inner = Arc::clone(&self.0);
         let (of, config, hostname, own_ipc) = (
@@ -305,10 +309,12 @@ impl Pods {
             .collect()
     }
 
-    fn ask(&self, id: &str) -> Ask {
+    fn ask(&self, record: &SandboxRecord) -> Ask {
         Ask {
-            sandbox: id.to_owned(),
-            namespace: namespace_file(&self.0.sandbox_state(id), "net"),
+            sandbox: record.id.clone(),
+            namespace: namespace_file(&self.0.sandbox_state(&record.id), "net"),
+            config: record.config.clone(),
+            asked_at: record.created_at,
         }
     }
 
@@ -319,7 +325,9 @@ impl Pods {
             self.delete_from_keeper(&record.id).await?;
         }
         if record.attached {
-            self.0.network.detach(&self.ask(&record.id)).await?;
+            self.0.network.detach(&self.ask(&record)).await?;
+            // They are another's next.
+            entry.lock().addresses.clear();
         }
         let directory = self.0.sandbox_state(&record.id);
         let shm = self.0.sandbox_files(&record.id).shm;
@@ -380,7 +388,7 @@ impl Pods {
             let pinned = namespace_file(&self.0.sandbox_state(&id), "net");
             let paused = known.get(&id).is_some_and(|one| one.exit.is_none());
             let gone = record.boot != self.0.boot
-                || (record.attached && !is_mounted(&pinned))
+                || (record.attached && !is_pinned(&pinned))
                 || (record.pause.is_some() && !paused);
             let entry = Entry::new(record.clone());
             {
@@ -404,7 +412,8 @@ impl Pods {
                     Err(error) => self.not_ready(&entry, &error)?,
                 },
                 SandboxState::Ready => self.0.network.keep(&record),
-                SandboxState::NotReady => {}
+                // One that could not be taken down has them still.
+                SandboxState::NotReady => self.0.network.keep(&record),
             }
         }
         for name in rubbish {
@@ -463,11 +472,4 @@ fn pin(directory: &Path, wanted: &spec::Sandbox) -> Result<Pin, PodsError> {
 fn triples(mappings: &[LinuxIdMapping]) -> Vec<(u32, u32, u32)> {
     let triple = |one: &LinuxIdMapping| (one.container_id(), one.host_id(), one.size());
     mappings.iter().map(triple).collect()
-}
-
-/// A namespace's file is on a file system of its own, nsfs.
-fn is_mounted(path: &Path) -> bool {
-    const NSFS_MAGIC: u64 = 0x6e73_6673;
-    rustix::fs::statfs(path)
-        .is_ok_and(|found| u64::try_from(found.f_type).is_ok_and(|kind| kind == NSFS_MAGIC))
 }

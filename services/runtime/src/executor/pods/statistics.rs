@@ -2,7 +2,7 @@
 
 use super::{Pods, PodsError, blocking, now};
 use crate::{
-    executor::stats,
+    executor::{network::LinkUsage, stats},
     planner::{
         records::{ContainerRecord, SandboxRecord},
         spec,
@@ -31,6 +31,8 @@ pub struct Sample {
     pub writes_to: Option<PathBuf>,
     /// Bytes and files that it has written.
     pub written: (u64, u64),
+    /// Its links, of a sandbox with a network of its own.
+    pub links: Vec<LinkUsage>,
 }
 
 /// What was seen before.
@@ -82,7 +84,15 @@ impl Pods {
         let cgroup = spec::sandbox(&record.config)?.cgroup_parent;
         let v2 = self.0.host.cgroup_v2;
         let usage = blocking(move || Ok(stats::of_cgroup(&cgroup, v2))).await?;
-        Ok(self.sample(&record.id, usage))
+        let mut sample = self.sample(&record.id, usage);
+        if let Some(namespace) = self.network_namespace(record) {
+            // One that goes meanwhile has no network any more.
+            match self.0.network.usage(&namespace).await {
+                Ok(links) => sample.links = links,
+                Err(error) => tracing::debug!(error = %service::chain(&error), sandbox = record.id, "links are not counted"),
+            }
+        }
+        Ok(sample)
     }
 
     fn sample(&self, id: &str, usage: Usage) -> Sample {
@@ -104,6 +114,7 @@ impl Pods {
             nano_cores: seen.rates.get(id).copied(),
             writes_to: None,
             written: (0, 0),
+            links: Vec::new(),
         }
     }
 

@@ -1,0 +1,513 @@
+//! Networks by plugins of CNI (spec 1.1), as libcni runs them.
+//!
+//! ```text
+//!   begin   the attachment is written, without a result
+//!   add     ADD, the first plugin first, each with the result of the one before ──> the attachment with the last one's
+//!   delete  DEL, the last plugin first, with the list and the result that were kept ──> the attachment is removed
+//!   collect at the start: DEL of attachments without a sandbox, GC, CHECK of the others
+//! ```
+
+use super::{
+    Ask, NetworkError, NetworkOptions, is_pinned,
+    plugin::{self, Run},
+};
+use crate::planner::network::{
+    cni_attachment::{Attachment, LINK, VERSION},
+    cni_config::{CONFIG_MAX, Command, Input, Plugin, PluginList, Version},
+    cni_result::{self, RESULT_MAX},
+};
+use rustix::fs::Access;
+use serde_json::{Map, Value, json};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Read as _},
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+
+/// Chains of plugins that run at once.
+const AT_ONCE: usize = 16;
+/// Largest attachment that is read again: two lists, and a result.
+const ATTACHMENT_MAX: usize = 4 * 1024 * 1024;
+
+/// Plugins and what they have made. Clones are the same.
+#[derive(Debug, Clone)]
+pub(super) struct Cni(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    conf_dir: PathBuf,
+    bin_dirs: Vec<PathBuf>,
+    timeout: Duration,
+    attachments: PathBuf,
+    turns: Semaphore,
+    /// The list whose plugins are there and speak its version.
+    probed: Mutex<Option<Value>>,
+}
+
+/// For whom plugins are asked.
+struct Target<'a> {
+    sandbox: &'a str,
+    namespace: &'a str,
+    arguments: &'a str,
+}
+
+impl Cni {
+    pub(super) fn open(options: &NetworkOptions) -> Result<Self, NetworkError> {
+        let attachments = options.root.join("cni");
+        fs::create_dir_all(&attachments)
+            .map_err(NetworkError::at(format!("make {}", attachments.display())))?;
+        Ok(Self(Arc::new(Inner {
+            conf_dir: options.cni_conf_dir.clone(),
+            bin_dirs: options.cni_bin_dirs.clone(),
+            timeout: options.cni_plugin_timeout,
+            attachments,
+            turns: Semaphore::new(AT_ONCE),
+            probed: Mutex::default(),
+        })))
+    }
+
+    pub(super) fn conf_dir(&self) -> &Path {
+        &self.0.conf_dir
+    }
+
+    /// The network that is configured: the first file by name. One that cannot be used is an error and no reason to use another: pods
+    /// would be in a network that nobody meant.
+    pub(super) async fn configuration(&self) -> Result<Option<PluginList>, String> {
+        self.blocking(Inner::configuration).await?
+    }
+
+    /// Whether a sandbox could be added now.
+    pub(super) async fn status(&self, list: &PluginList) -> Result<(), String> {
+        let list = list.clone();
+        self.in_turn(move |inner| {
+            inner.probe(&list)?;
+            if list.version < Version::V110 {
+                return Ok(());
+            }
+            for plugin in &list.plugins {
+                let runtime = Map::new();
+                let input = list.input(plugin, &without(&runtime));
+                inner.ask(&list, plugin, Command::Status, None, &input)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether plugins have been asked for this sandbox.
+    pub(super) fn has(&self, sandbox: &str) -> bool {
+        self.0.file(sandbox).exists()
+    }
+
+    /// A sandbox is to be added: from now on it is to be deleted.
+    pub(super) fn begin(
+        &self,
+        list: &PluginList,
+        attachment: &Attachment,
+    ) -> Result<(), NetworkError> {
+        for plugin in &list.plugins {
+            self.0.find(&plugin.program).map_err(NetworkError::Cni)?;
+        }
+        self.0.keep(attachment)
+    }
+
+    pub(super) async fn add(
+        &self,
+        ask: &Ask,
+        mut attachment: Attachment,
+    ) -> Result<Vec<IpAddr>, NetworkError> {
+        let namespace = ask.namespace.display().to_string();
+        let added = self.in_turn(move |inner| {
+            let list = PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
+            inner.probe(&list)?;
+            let addresses = inner.add(&list, &mut attachment, &namespace)?;
+            inner.keep(&attachment).map_err(|error| service::chain(&error))?;
+            Ok(addresses)
+        });
+        let sandbox = &ask.sandbox;
+        added.await.map_err(|why| {
+            NetworkError::Cni(format!("failed to setup network for sandbox {sandbox:?}: {why}"))
+        })
+    }
+
+    /// What plugins have made for a sandbox goes; one that they know nothing of has nothing.
+    pub(super) async fn delete(&self, ask: &Ask) -> Result<(), NetworkError> {
+        let file = self.0.file(&ask.sandbox);
+        if !file.exists() {
+            return Ok(());
+        }
+        let namespace = if is_pinned(&ask.namespace) {
+            ask.namespace.display().to_string()
+        } else {
+            String::new()
+        };
+        let sandbox = ask.sandbox.clone();
+        let deleted = self.in_turn(move |inner| inner.delete(&sandbox, &namespace));
+        let sandbox = &ask.sandbox;
+        deleted.await.map_err(|why| {
+            NetworkError::Cni(format!("failed to destroy network for sandbox {sandbox:?}: {why}"))
+        })
+    }
+
+    /// Attachments without a sandbox go, and whatever else plugins have of such. Those of the others are looked at; what is wrong with
+    /// them is logged: whoever watches the pods' health decides.
+    pub(super) async fn collect(&self, sandboxes: &BTreeSet<String>) {
+        let sandboxes = sandboxes.clone();
+        let collected = self.in_turn(move |inner| {
+            inner.collect(&sandboxes);
+            Ok(())
+        });
+        if let Err(error) = collected.await {
+            tracing::error!(error, "what CNI plugins have left cannot be collected");
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let inner = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || work(&inner));
+        done.await.map_err(|error| error.to_string())
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let _turn = self.0.turns.acquire().await.map_err(|error| error.to_string())?;
+        self.blocking(work).await?
+    }
+}
+
+const fn without(runtime: &Map<String, Value>) -> Input<'_> {
+    Input {
+        runtime,
+        previous: None,
+        valid: None,
+    }
+}
+
+impl Inner {
+    fn configuration(&self) -> Result<Option<PluginList>, String> {
+        let wrong = |path: &Path, why: &str| format!("CNI configuration {}: {why}", path.display());
+        let entries = match fs::read_dir(&self.conf_dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(&self.conf_dir, &error.to_string())),
+        };
+        let first = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter_map(|path| {
+                let extension = path.extension()?.to_str()?.to_owned();
+                matches!(extension.as_str(), "conflist" | "conf" | "json")
+                    .then_some((path, extension))
+            })
+            .min();
+        let Some((path, extension)) = first else {
+            return Ok(None);
+        };
+        let bytes = read_file(&path, CONFIG_MAX).map_err(|error| wrong(&path, &error.to_string()))?;
+        let list = PluginList::read(&bytes, &extension)
+            .map_err(|error| wrong(&path, &service::chain(&error)))?;
+        Ok(Some(list))
+    }
+
+    /// Each program is there, and speaks the list's version.
+    fn probe(&self, list: &PluginList) -> Result<(), String> {
+        let known = |probed: &Option<Value>| probed.as_ref() == Some(&list.source);
+        for plugin in &list.plugins {
+            self.find(&plugin.program)?;
+        }
+        if known(&self.probed.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        for plugin in &list.plugins {
+            let input = json!({"cniVersion": list.version.text()}).to_string().into_bytes();
+            let said = self.ask(list, plugin, Command::Version, None, &input)?;
+            let spoken = cni_result::versions(&said)
+                .map_err(|error| format!("{}: {error}", described(list, plugin, Command::Version)))?;
+            if !spoken.contains(&list.version) {
+                let (program, version) = (&plugin.program, list.version.text());
+                return Err(format!("plugin {program} does not support config version {version:?}"));
+            }
+        }
+        *self.probed.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.source.clone());
+        Ok(())
+    }
+
+    fn add(
+        &self,
+        list: &PluginList,
+        attachment: &mut Attachment,
+        namespace: &str,
+    ) -> Result<Vec<IpAddr>, String> {
+        let mut previous: Option<Value> = None;
+        let mut addresses = Vec::new();
+        for plugin in &list.plugins {
+            let with = Input {
+                runtime: &attachment.runtime,
+                previous: previous.as_ref(),
+                valid: None,
+            };
+            let target = Target {
+                sandbox: &attachment.sandbox,
+                namespace,
+                arguments: &attachment.arguments,
+            };
+            let input = list.input(plugin, &with);
+            let said = self.ask(list, plugin, Command::Add, Some(&target), &input)?;
+            let added = cni_result::read(&said, list.version)
+                .map_err(|error| format!("{}: {error}", described(list, plugin, Command::Add)))?;
+            addresses = added.addresses;
+            previous = Some(added.result);
+        }
+        if addresses.is_empty() {
+            let name = &list.name;
+            return Err(format!("network {name:?}: its plugins gave the pod no address"));
+        }
+        attachment.result = previous;
+        Ok(addresses)
+    }
+
+    fn delete(&self, sandbox: &str, namespace: &str) -> Result<(), String> {
+        let Some(attachment) = self.attachment(sandbox)? else {
+            return Ok(());
+        };
+        if attachment.result.is_none() {
+            end_what_runs(sandbox);
+        }
+        let list = PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
+        let previous = attachment.result.as_ref();
+        let with = Input {
+            runtime: &attachment.runtime,
+            previous: previous.filter(|_| list.version >= Version::V040),
+            valid: None,
+        };
+        let target = Target {
+            sandbox,
+            namespace,
+            arguments: &attachment.arguments,
+        };
+        for plugin in list.plugins.iter().rev() {
+            let input = list.input(plugin, &with);
+            self.ask(&list, plugin, Command::Del, Some(&target), &input)?;
+        }
+        match fs::remove_file(self.file(sandbox)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+
+    fn collect(&self, sandboxes: &BTreeSet<String>) {
+        let mut valid = Vec::new();
+        for sandbox in self.attached() {
+            if sandboxes.contains(&sandbox) {
+                valid.push(json!({"containerID": sandbox, "ifname": LINK}));
+                if let Err(error) = self.check(&sandbox) {
+                    tracing::warn!(error, sandbox, "a pod's network is not as it was made");
+                }
+            } else if let Err(error) = self.delete(&sandbox, "") {
+                tracing::error!(error, sandbox, "a network of a sandbox that is gone stays");
+            }
+        }
+        let Ok(Some(list)) = self.configuration() else {
+            return;
+        };
+        if list.version < Version::V110 || list.disable_gc {
+            return;
+        }
+        let (runtime, valid) = (Map::new(), Value::Array(valid));
+        for plugin in &list.plugins {
+            let with = Input {
+                valid: Some(&valid),
+                ..without(&runtime)
+            };
+            let input = list.input(plugin, &with);
+            if let Err(error) = self.ask(&list, plugin, Command::Gc, None, &input) {
+                tracing::warn!(error, "a CNI plugin has not collected what is left");
+            }
+        }
+    }
+
+    fn check(&self, sandbox: &str) -> Result<(), String> {
+        let Some(attachment) = self.attachment(sandbox)? else {
+            return Ok(());
+        };
+        let list = PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
+        let checked = attachment.result.is_some() && list.version >= Version::V040;
+        if !checked || list.disable_check {
+            return Ok(());
+        }
+        let with = Input {
+            runtime: &attachment.runtime,
+            previous: attachment.result.as_ref(),
+            valid: None,
+        };
+        let namespace = self.namespace_of(&attachment);
+        let target = Target {
+            sandbox,
+            namespace: &namespace,
+            arguments: &attachment.arguments,
+        };
+        for plugin in &list.plugins {
+            let input = list.input(plugin, &with);
+            self.ask(&list, plugin, Command::Check, Some(&target), &input)?;
+        }
+        Ok(())
+    }
+
+    /// As the plugins have named it in their result.
+    #[allow(clippy::unused_self)] // beside the others that look into an attachment
+    fn namespace_of(&self, attachment: &Attachment) -> String {
+        let interfaces = attachment.result.as_ref().and_then(|result| result.get("interfaces"));
+        interfaces
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|interface| interface.get("sandbox").and_then(Value::as_str))
+            .find(|sandbox| !sandbox.is_empty())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// One plugin's answer.
+    fn ask(
+        &self,
+        list: &PluginList,
+        plugin: &Plugin,
+        command: Command,
+        target: Option<&Target<'_>>,
+        input: &[u8],
+    ) -> Result<Vec<u8>, String> {
+        let program = self.find(&plugin.program)?;
+        let path: Vec<_> = self.bin_dirs.iter().map(|path| path.display().to_string()).collect();
+        let mut environment = vec![
+            ("CNI_COMMAND", command.name().to_owned()),
+            ("CNI_PATH", path.join(":")),
+        ];
+        if let Some(target) = target {
+            environment.extend([
+                ("CNI_CONTAINERID", target.sandbox.to_owned()),
+                ("CNI_NETNS", target.namespace.to_owned()),
+                ("CNI_IFNAME", LINK.to_owned()),
+                ("CNI_ARGS", target.arguments.to_owned()),
+            ]);
+        } else if command == Command::Version {
+            // What plugins of libcni's skeleton want to be there, as libcni has it.
+            environment.extend([
+                ("CNI_CONTAINERID", "dummy".to_owned()),
+                ("CNI_NETNS", "dummy".to_owned()),
+                ("CNI_IFNAME", "dummy".to_owned()),
+            ]);
+        }
+        let failed = |why: String| format!("{}: {why}", described(list, plugin, command));
+        let ran = plugin::run(&Run {
+            program: &program,
+            environment: &environment,
+            input,
+            output_max: RESULT_MAX,
+            timeout: self.timeout,
+        })
+        .map_err(|error| failed(service::chain(&error)))?;
+        if ran.success {
+            return Ok(ran.stdout);
+        }
+        Err(failed(cni_result::error(&ran.stdout).unwrap_or_else(|| {
+            let complaints = cni_result::words(&String::from_utf8_lossy(&ran.stderr));
+            if complaints.is_empty() {
+                format!("netplugin failed with no error message: {}", ran.end)
+            } else {
+                format!("netplugin failed: {complaints:?}")
+            }
+        })))
+    }
+
+    fn find(&self, program: &str) -> Result<PathBuf, String> {
+        let found = self.bin_dirs.iter().map(|directory| directory.join(program)).find(|path| {
+            path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
+        });
+        found.ok_or_else(|| format!("failed to find plugin {program:?} in path {:?}", self.bin_dirs))
+    }
+
+    fn file(&self, sandbox: &str) -> PathBuf {
+        self.attachments.join(format!("{sandbox}.json"))
+    }
+
+    fn attached(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.attachments).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+            .collect()
+    }
+
+    fn keep(&self, attachment: &Attachment) -> Result<(), NetworkError> {
+        let file = self.file(&attachment.sandbox);
+        let scratch = file.with_extension("new");
+        let written = serde_json::to_vec(attachment)
+            .map_err(io::Error::from)
+            .and_then(|bytes| fs::write(&scratch, bytes))
+            .and_then(|()| fs::rename(&scratch, &file));
+        written.map_err(NetworkError::at(format!("write {}", file.display())))
+    }
+
+    /// One that is torn is of a crash before any plugin was asked, or of a power cut.
+    fn attachment(&self, sandbox: &str) -> Result<Option<Attachment>, String> {
+        let file = self.file(sandbox);
+        let bytes = match read_file(&file, ATTACHMENT_MAX) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|error| format!("read {}: {error}", file.display()))?,
+        };
+        match serde_json::from_slice::<Attachment>(&bytes) {
+            Ok(read) if read.version == VERSION && read.sandbox == sandbox => Ok(Some(read)),
+            _ => {
+                tracing::warn!(sandbox, "what was kept of a pod's network cannot be read: it is removed");
+                fs::remove_file(&file).map_err(|error| error.to_string())?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// As libcni describes a failed plugin.
+fn described(list: &PluginList, plugin: &Plugin, command: Command) -> String {
+    let (program, name) = (&plugin.program, &list.name);
+    let command = command.name().to_lowercase();
+    format!("plugin type={program:?} name={name:?} failed ({command})")
+}
+
+fn read_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::other(format!("it has more than {max} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Plugins of an earlier runtime, which was killed while they worked, would go on adding what is being deleted.
+fn end_what_runs(sandbox: &str) {
+    let wanted = format!("CNI_CONTAINERID={sandbox}");
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        let Some(pid) = pid else { continue };
+        let Ok(environment) = fs::read(process.path().join("environ")) else {
+            continue;
+        };
+        if environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()) {
+            tracing::warn!(sandbox, pid = pid.as_raw_nonzero().get(), "a CNI plugin still runs: it is ended");
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
