@@ -8,6 +8,7 @@ use crate::{
         keeper::client::Keeper,
         network::Network,
         pods::{Place, Pods},
+        streams::Streaming,
     },
     planner::images::{mirrors::Registries, reference::Reference},
 };
@@ -45,7 +46,13 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         let pods = pods.clone();
         async move { pods.follow().await }
     });
-    let api = Api::new(RuntimeApi::new(pods.clone()), ImageApi::new(images, pods));
+    let (address, port) = (args.streaming_address, args.streaming_port);
+    let (streaming, streams) = Streaming::listen(pods.clone(), address, port)
+        .await
+        .map_err(|error| format!("listen at {address}:{port} for streams: {error}"))?;
+    let streamer = tokio::spawn(streaming.clone().serve(streams));
+    let runtime = RuntimeApi::new(pods.clone(), streaming);
+    let api = Api::new(runtime, ImageApi::new(images, pods));
     let listener = Listener::unix(socket)?;
     context.ready();
     let stopping = {
@@ -59,6 +66,7 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         .serve(api, Arc::new(Traffic::default()), stopping)
         .await;
     follower.abort();
+    streamer.abort();
     Ok(())
 }
 

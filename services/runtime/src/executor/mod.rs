@@ -9,3 +9,4 @@ pub mod pause;
 pub mod pods;
 pub mod records;
 mod stats;
+pub mod streams;

@@ -6,3 +6,4 @@ pub mod records;
 pub mod seccomp;
 pub mod spec;
 pub mod stats;
+pub mod streams;

@@ -15,6 +15,7 @@ pub mod bundle;
 mod cgroup;
 pub mod client;
 mod connection;
+pub mod console;
 mod event_loop;
 mod output;
 pub(in crate::executor) mod sys;

@@ -8,6 +8,7 @@
 //!
 //! One call at a time has its turn with a sandbox, and one with a container; many sandboxes and containers go on at once.
 
+mod attach;
 mod containers;
 mod exec;
 mod facts;
@@ -15,8 +16,9 @@ mod files;
 mod sandboxes;
 mod statistics;
 
+pub use attach::Attached;
 pub use containers::Started;
-pub use exec::Ran;
+pub use exec::{Process, Ran, Streams};
 pub use statistics::Sample;
 
 use super::{
