@@ -3,6 +3,7 @@
 //! ```text
 //!   kubelet ──CRI──> executor::cri ──> executor::images ──> registries, layers on disk
 //!                          │
+//!                          ├─────────> executor::streams ──> a URL; who comes there is at a process or a port of a pod
 //!                          └─────────> executor::pods ──> planner::spec ──> bundle
 //!                                            │                                 │
 //!                                            └──> executor::keeper::client ──> keeper ──> libcontainer
@@ -14,7 +15,7 @@ pub mod executor;
 pub mod planner;
 mod wiring;
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 /// Name of the service.
 pub const NAME: &str = "runtime";
@@ -38,6 +39,12 @@ pub struct Args {
         default_value = "unix:///run/orlop/runtime.sock"
     )]
     pub listen: String,
+    /// Where the streams of exec, attach and port-forward are served: an address that the kubelet reaches and nobody else does.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub streaming_address: IpAddr,
+    /// The port there; 0 for any.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub streaming_port: u16,
     /// Nameservers, for registries and for pods that bring none; resolv.conf(5).
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
     pub resolv_conf: PathBuf,

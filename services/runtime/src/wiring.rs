@@ -8,6 +8,7 @@ use crate::{
         keeper::client::Keeper,
         network::{Network, NetworkOptions},
         pods::{Place, Pods},
+        streams::Streaming,
     },
     planner::{
         images::{mirrors::Registries, reference::Reference},
@@ -15,7 +16,9 @@ use crate::{
     },
 };
 use http_server::{Listener, Traffic};
-use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
 
 type Failed = Box<dyn Error + Send + Sync>;
 
@@ -61,7 +64,13 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         let pods = pods.clone();
         async move { pods.collect_networks().await }
     });
-    let api = Api::new(RuntimeApi::new(pods.clone()), ImageApi::new(images, pods));
+    let (address, port) = (args.streaming_address, args.streaming_port);
+    let (streaming, streams) = Streaming::listen(pods.clone(), address, port)
+        .await
+        .map_err(|error| format!("listen at {address}:{port} for streams: {error}"))?;
+    let streamer = tokio::spawn(streaming.clone().serve(streams));
+    let runtime = RuntimeApi::new(pods.clone(), streaming);
+    let api = Api::new(runtime, ImageApi::new(images, pods));
     let listener = Listener::unix(socket)?;
     context.ready();
     let stopping = {
@@ -76,6 +85,7 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         .await;
     follower.abort();
     collector.abort();
+    streamer.abort();
     Ok(())
 }
 

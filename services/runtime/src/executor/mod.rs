@@ -10,3 +10,4 @@ pub mod pause;
 pub mod pods;
 pub mod records;
 mod stats;
+pub mod streams;

@@ -9,3 +9,4 @@ pub mod records;
 pub mod seccomp;
 pub mod spec;
 pub mod stats;
+pub mod streams;

@@ -5,7 +5,10 @@ use super::{
     views::{container, container_status, sandbox, sandbox_state, sandbox_status},
 };
 use crate::{
-    executor::pods::{ContainerEvent, Pods, container_state},
+    executor::{
+        pods::{ContainerEvent, Pods, container_state},
+        streams::Streaming,
+    },
     planner::{
         records::{ContainerRecord, SandboxRecord},
         spec::{Record, Wanted},
@@ -25,6 +28,7 @@ const AT_ONCE: usize = 128;
 #[derive(Debug, Clone)]
 pub struct RuntimeApi {
     pods: Pods,
+    streaming: Streaming,
 }
 
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -32,8 +36,8 @@ type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl RuntimeApi {
     /// Over these.
     #[must_use]
-    pub const fn new(pods: Pods) -> Self {
-        Self { pods }
+    pub const fn new(pods: Pods, streaming: Streaming) -> Self {
+        Self { pods, streaming }
     }
 
     fn sandboxes(&self, filter: Option<cri::PodSandboxFilter>) -> Vec<cri::PodSandbox> {
@@ -425,23 +429,29 @@ impl RuntimeService for RuntimeApi {
 
     async fn exec(
         &self,
-        _request: Request<cri::ExecRequest>,
+        request: Request<cri::ExecRequest>,
     ) -> Result<Response<cri::ExecResponse>, Status> {
-        not_yet("Exec")
+        let url = self.streaming.exec(request.into_inner());
+        let url = url.map_err(of_pods)?;
+        Ok(Response::new(cri::ExecResponse { url }))
     }
 
     async fn attach(
         &self,
-        _request: Request<cri::AttachRequest>,
+        request: Request<cri::AttachRequest>,
     ) -> Result<Response<cri::AttachResponse>, Status> {
-        not_yet("Attach")
+        let url = self.streaming.attach(&request.into_inner());
+        let url = url.map_err(of_pods)?;
+        Ok(Response::new(cri::AttachResponse { url }))
     }
 
     async fn port_forward(
         &self,
-        _request: Request<cri::PortForwardRequest>,
+        request: Request<cri::PortForwardRequest>,
     ) -> Result<Response<cri::PortForwardResponse>, Status> {
-        not_yet("PortForward")
+        let url = self.streaming.port_forward(&request.into_inner());
+        let url = url.map_err(of_pods)?;
+        Ok(Response::new(cri::PortForwardResponse { url }))
     }
 
     async fn container_stats(

@@ -257,7 +257,8 @@ impl Keeper {
         )
     }
 
-    /// Has what a container writes copied to these two, from now on.
+    /// Has what a container writes copied to these two, from now on, until it writes no more; or until they do not take all at once: then
+    /// `lost` gets a byte.
     ///
     /// # Errors
     /// [`KeeperCallError`].
@@ -266,9 +267,10 @@ impl Keeper {
         id: &str,
         out: BorrowedFd<'_>,
         error: BorrowedFd<'_>,
+        lost: BorrowedFd<'_>,
     ) -> Result<(), KeeperCallError> {
         let request = Request::Attach { id: id.to_owned() };
-        done(self.call(&request, &[out, error]).await?)
+        done(self.call(&request, &[out, error, lost]).await?)
     }
 
     /// Begins a new log.

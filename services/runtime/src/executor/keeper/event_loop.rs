@@ -3,6 +3,7 @@
 use super::{
     KeeperError, bundle,
     connection::{self, Message},
+    console::listen_for_terminal,
     oci,
     output::{Flow, Output},
     socket, sys,
@@ -554,7 +555,8 @@ impl Keeper {
 
     /// Its streams, and the act that makes it.
     fn prepare(&mut self, id: &str, bundle: PathBuf, streams: &Streams) -> io::Result<Act> {
-        let output = Output::new(streams.log.as_ref().map(PathBuf::from))?;
+        let log = streams.log.as_ref().map(PathBuf::from);
+        let output = Output::new(log, streams.terminal)?;
         let mut held = Held {
             bundle: bundle.clone(),
             output,
@@ -627,7 +629,7 @@ impl Keeper {
         let (Some(out), Some(error)) = (descriptors.next(), descriptors.next()) else {
             return refused("two descriptors come with it");
         };
-        match held.output.attach(out, error) {
+        match held.output.attach(out, error, descriptors.next()) {
             Ok(()) => Answer::Done,
             Err(error) => refused(error.to_string()),
         }
@@ -918,28 +920,5 @@ fn listen(path: &Path) -> io::Result<OwnedFd> {
     rustix::net::bind(&listener, &address)?;
     rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
     rustix::net::listen(&listener, 128)?;
-    Ok(listener)
-}
-
-/// Where a container's terminal arrives. By way of a descriptor: the path of a bundle may be longer than a socket's can be.
-fn listen_for_terminal(path: &Path) -> io::Result<OwnedFd> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::other("no path of a socket"));
-    };
-    let directory = fs::File::open(directory)?;
-    let _ = fs::remove_file(path);
-    let listener = rustix::net::socket_with(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
-    let short = format!(
-        "/proc/self/fd/{}/{}",
-        std::os::fd::AsRawFd::as_raw_fd(&directory),
-        name.to_string_lossy()
-    );
-    rustix::net::bind(&listener, &SocketAddrUnix::new(short)?)?;
-    rustix::net::listen(&listener, 1)?;
     Ok(listener)
 }

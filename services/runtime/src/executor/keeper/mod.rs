@@ -15,6 +15,7 @@ pub mod bundle;
 mod cgroup;
 pub mod client;
 mod connection;
+pub mod console;
 mod event_loop;
 mod namespaces;
 mod output;

@@ -37,6 +37,8 @@ pub(super) struct Output {
     log: Option<File>,
     out: Lines,
     error: Lines,
+    out_ended: bool,
+    error_ended: bool,
     attached: Vec<Attached>,
     /// Entries that the log did not take, since that was last said.
     lost: u64,
@@ -44,19 +46,23 @@ pub(super) struct Output {
 
 #[derive(Debug)]
 struct Attached {
-    out: OwnedFd,
-    error: OwnedFd,
+    out: Option<OwnedFd>,
+    error: Option<OwnedFd>,
+    /// Where he is told that he was too slow.
+    lost: Option<OwnedFd>,
 }
 
 impl Output {
-    /// Into this log, which is begun if it is not there.
-    pub(super) fn new(path: Option<PathBuf>) -> io::Result<Self> {
+    /// Into this log, which is begun if it is not there. With a terminal there is no second stream.
+    pub(super) fn new(path: Option<PathBuf>, terminal: bool) -> io::Result<Self> {
         let log = path.as_ref().map(open).transpose()?;
         Ok(Self {
             path,
             log,
             out: Lines::new(Stream::Out),
             error: Lines::new(Stream::Error),
+            out_ended: false,
+            error_ended: terminal,
             attached: Vec::new(),
             lost: 0,
         })
@@ -70,17 +76,30 @@ impl Output {
         Ok(())
     }
 
-    /// Somebody looks on from now on. What he does not take at once he does not get: no container waits for those who look.
-    pub(super) fn attach(&mut self, out: OwnedFd, error: OwnedFd) -> io::Result<()> {
+    /// Somebody looks on from now on. Who does not take all at once is told so and looks on no longer: no container waits for those who
+    /// look, and none of them misses something in the midst.
+    pub(super) fn attach(
+        &mut self,
+        out: OwnedFd,
+        error: OwnedFd,
+        lost: Option<OwnedFd>,
+    ) -> io::Result<()> {
         if self.attached.len() >= ATTACHED_MAX {
             return Err(io::Error::other(format!(
                 "{ATTACHED_MAX} are attached already"
             )));
         }
-        for descriptor in [&out, &error] {
+        for descriptor in [&out, &error].into_iter().chain(&lost) {
             rustix::io::ioctl_fionbio(descriptor, true)?;
         }
-        self.attached.push(Attached { out, error });
+        let attached = Attached {
+            out: Some(out).filter(|_| !self.out_ended),
+            error: Some(error).filter(|_| !self.error_ended),
+            lost,
+        };
+        if attached.looks() {
+            self.attached.push(attached);
+        }
         Ok(())
     }
 
@@ -115,6 +134,14 @@ impl Output {
         let mut entries = Vec::new();
         self.lines(stream).end(Timestamp::now(), &mut entries);
         self.write(&entries);
+        match stream {
+            Stream::Out => self.out_ended = true,
+            Stream::Error => self.error_ended = true,
+        }
+        self.attached.retain_mut(|attached| {
+            *attached.to(stream) = None;
+            attached.looks()
+        });
     }
 
     const fn lines(&mut self, stream: Stream) -> &mut Lines {
@@ -145,17 +172,35 @@ impl Output {
     }
 
     fn show(&mut self, stream: Stream, bytes: &[u8]) {
-        self.attached.retain(|attached| {
-            let to = match stream {
-                Stream::Out => &attached.out,
-                Stream::Error => &attached.error,
+        self.attached.retain_mut(|attached| {
+            let Some(to) = attached.to(stream) else {
+                return true;
             };
-            // Gone is who has closed; who is slow loses this.
-            !matches!(
-                rustix::io::write(to, bytes),
-                Err(Errno::PIPE | Errno::BADF | Errno::CONNRESET)
-            )
+            match rustix::io::write(&*to, bytes) {
+                Ok(count) if count == bytes.len() => true,
+                Ok(_) | Err(Errno::AGAIN) => {
+                    if let Some(lost) = &attached.lost {
+                        let _ = rustix::io::write(lost, &[0]);
+                    }
+                    false
+                }
+                // He has gone.
+                Err(_) => false,
+            }
         });
+    }
+}
+
+impl Attached {
+    const fn looks(&self) -> bool {
+        self.out.is_some() || self.error.is_some()
+    }
+
+    const fn to(&mut self, stream: Stream) -> &mut Option<OwnedFd> {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Error => &mut self.error,
+        }
     }
 }
 

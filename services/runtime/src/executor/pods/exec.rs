@@ -1,7 +1,10 @@
 //! Further processes in containers that run.
 
 use super::{Pods, PodsError, blocking};
-use crate::{executor::keeper::bundle, planner::records::ContainerState};
+use crate::{
+    executor::keeper::{bundle, client::Exec, console::Console},
+    planner::records::{ContainerRecord, ContainerState},
+};
 use rustix::{
     fd::{AsFd as _, OwnedFd},
     pipe::{PipeFlags, pipe_with},
@@ -43,7 +46,124 @@ pub struct Ran {
     pub code: i32,
 }
 
+/// A process that runs, and our ends of its streams.
+#[derive(Debug)]
+pub struct Process {
+    /// It. The keeper ends the process when this is dropped.
+    pub exec: Exec,
+    /// What we are at: its terminal, or its pipes.
+    pub streams: Streams,
+}
+
+/// Of a process.
+#[derive(Debug)]
+pub enum Streams {
+    /// The master of its terminal.
+    Terminal(OwnedFd),
+    /// Its pipes.
+    Pipes {
+        /// What it reads; None: it reads nothing.
+        stdin: Option<OwnedFd>,
+        /// What it writes.
+        stdout: OwnedFd,
+        /// What it complains of.
+        stderr: OwnedFd,
+    },
+}
+
 impl Pods {
+    /// A container that runs.
+    ///
+    /// # Errors
+    /// [`PodsError::NotFound`]; [`PodsError::FailedPrecondition`], in containerd's words.
+    pub fn running(&self, id: &str) -> Result<ContainerRecord, PodsError> {
+        let record = self.container(id)?;
+        if let ContainerState::Running { .. } = record.state {
+            return Ok(record);
+        }
+        let state = super::container_state(&record.state);
+        Err(PodsError::FailedPrecondition(format!(
+            "container is in {} state",
+            state.as_str_name()
+        )))
+    }
+
+    /// Starts a command in a container. With a terminal it always reads.
+    ///
+    /// # Errors
+    /// [`PodsError`].
+    pub async fn exec(
+        &self,
+        id: &str,
+        command: Vec<String>,
+        terminal: bool,
+        stdin: bool,
+    ) -> Result<Process, PodsError> {
+        let record = self.running(id)?;
+        let file = self.write_exec(&record.id, command, terminal).await?;
+        if terminal {
+            let console = Console::listen(file.0.with_extension("sock"))
+                .map_err(PodsError::at("listen for a terminal"))?;
+            let path = Some(console.path());
+            let exec = self.0.keeper.exec(&record.id, &file.0, path, &[]).await?;
+            let master = console.master().await;
+            return Ok(Process {
+                exec,
+                streams: Streams::Terminal(master.map_err(PodsError::at("receive a terminal"))?),
+            });
+        }
+        let pipe = || {
+            pipe_with(PipeFlags::CLOEXEC)
+                .map_err(|error| PodsError::at("make a pipe")(error.into()))
+        };
+        let ((read, written), (stdout, out), (stderr, error)) = (pipe()?, pipe()?, pipe()?);
+        // Where nobody writes it is empty, and nobody else's: the host's /dev/null would be the process's to change.
+        let written = stdin.then_some(written);
+        let streams = [read.as_fd(), out.as_fd(), error.as_fd()];
+        let exec = self
+            .0
+            .keeper
+            .exec(&record.id, &file.0, None, &streams)
+            .await?;
+        Ok(Process {
+            exec,
+            streams: Streams::Pipes {
+                stdin: written,
+                stdout,
+                stderr,
+            },
+        })
+    }
+
+    async fn write_exec(
+        &self,
+        id: &str,
+        command: Vec<String>,
+        terminal: bool,
+    ) -> Result<Removed, PodsError> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let bundle = self.0.bundle(id);
+        let file = Removed(bundle.join(format!("exec-{}-{number}.json", std::process::id())));
+        let path = file.0.clone();
+        blocking(move || {
+            let written = bundle::process(&bundle).and_then(|(mut process, filter)| {
+                process.set_args(Some(command));
+                process.set_terminal(terminal.then_some(true));
+                if terminal {
+                    // As containerd has it, also where the container's own is another.
+                    let mut env = process.env().clone().unwrap_or_default();
+                    env.retain(|variable| !variable.starts_with("TERM="));
+                    env.push("TERM=xterm".to_owned());
+                    process.set_env(Some(env));
+                }
+                bundle::write_process(&path, &process, &filter)
+            });
+            written.map_err(PodsError::at("write a process of exec"))
+        })
+        .await?;
+        Ok(file)
+    }
+
     /// Runs a command in a container, and waits for its end.
     ///
     /// # Errors
@@ -66,19 +186,7 @@ impl Pods {
                 record.id
             )));
         };
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let bundle = self.0.bundle(&record.id);
-        let file = Removed(bundle.join(format!("exec-{}-{number}.json", std::process::id())));
-        let path = file.0.clone();
-        blocking(move || {
-            let written = bundle::process(&bundle).and_then(|(mut process, filter)| {
-                process.set_args(Some(command));
-                process.set_terminal(None);
-                bundle::write_process(&path, &process, &filter)
-            });
-            written.map_err(PodsError::at("write a process of exec"))
-        })
-        .await?;
+        let file = self.write_exec(&record.id, command, false).await?;
         let (stdout, out) = output()?;
         let (stderr, error) = output()?;
         // Empty, and nobody else's: the host's /dev/null would be the process's to change.

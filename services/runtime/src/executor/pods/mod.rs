@@ -8,6 +8,7 @@
 //!
 //! One call at a time has its turn with a sandbox, and one with a container; many sandboxes and containers go on at once.
 
+mod attach;
 mod containers;
 mod exec;
 mod facts;
@@ -17,8 +18,9 @@ mod sandboxes;
 mod statistics;
 mod users;
 
+pub use attach::Attached;
 pub use containers::Started;
-pub use exec::Ran;
+pub use exec::{Process, Ran, Streams};
 pub use statistics::Sample;
 
 use super::{
@@ -253,7 +255,10 @@ impl Pods {
     /// Collects what CNI plugins have of sandboxes that are no more, and looks at the networks of the others. It may take as long as
     /// plugins do.
     pub async fn collect_networks(&self) {
-        let attached = self.sandboxes().into_iter().filter(|record| record.attached);
+        let attached = self
+            .sandboxes()
+            .into_iter()
+            .filter(|record| record.attached);
         let attached = attached.map(|record| record.id).collect();
         self.0.network.collect(&attached).await;
     }

@@ -83,7 +83,8 @@ pub enum Request {
         /// The container's.
         id: String,
     },
-    /// Copies what it writes, from now on, to two descriptors that come along, as far as they take it -> [`Answer::Done`].
+    /// Copies what it writes, from now on, to two descriptors that come along -> [`Answer::Done`]. They are closed when it writes no
+    /// more; and when they do not take all at once, after a byte was written to a third, if one comes along.
     Attach {
         /// The container's.
         id: String,
