@@ -150,15 +150,18 @@ pub(super) fn bind_mounts(spec: &mut Spec, bundle: &Path, users: &Users) -> Resu
     Ok(())
 }
 
-/// Takes away what was mounted within a bundle beside its root. Where there is nothing, nothing is to be done.
+/// Takes away what was mounted within a bundle beside its root. Where there is nothing, nothing is to be done. The bundle is removed next, so what
+/// cannot be looked at is an error: else the volumes themselves would be removed.
 pub(super) fn unbind_mounts(bundle: &Path) -> Result<(), PodsError> {
     for name in ["mounts", "lower", "images"] {
-        for entry in fs::read_dir(bundle.join(name))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let place = entry.path();
+        let directory = bundle.join(name);
+        let failed = || PodsError::at(format!("look into {}", text(&directory)));
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(failed())?,
+        };
+        for entry in entries {
+            let place = entry.map_err(failed())?.path();
             unmount(&place).map_err(PodsError::at(format!("unmount {}", text(&place))))?;
         }
     }
