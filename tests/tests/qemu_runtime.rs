@@ -10,7 +10,7 @@ use std::time::Duration;
 const CHECKS: Duration = Duration::from_secs(75);
 const ENDS: Duration = Duration::from_secs(5);
 /// Each has a line of its own on the console.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "memory-limit",
     "pod-limit",
     "cpu-quota",
@@ -21,6 +21,8 @@ const NAMES: [&str; 13] = [
     "devices-survive",
     "update",
     "update-refused",
+    "update-created",
+    "users",
     "statistics",
     "cgroup-mount",
     "beside",

@@ -11,6 +11,8 @@ use std::{
 const ROOT: &str = "/sys/fs/cgroup";
 /// The file whose value may be less than what is used already: then the kernel would end processes.
 const MEMORY: &str = "memory.max";
+/// The kernel rounds limits down to whole pages.
+const PAGE: u64 = 4096;
 
 /// Why not. What was written before the fault is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +128,12 @@ impl Place<'_> {
         let Ok(limit) = limit.parse::<u64>() else {
             return Ok(());
         };
+        // It is raised, or stays: then what is used has had room before.
+        if let Some(before) = self.number("memory", MEMORY)
+            && limit / PAGE >= before / PAGE
+        {
+            return Ok(());
+        }
         let used = || self.number("memory", "memory.current").unwrap_or(0);
         let above = used().saturating_sub(limit);
         if above > 0 {

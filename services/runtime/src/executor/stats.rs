@@ -25,6 +25,8 @@ pub(super) fn of_cgroup(path: &Path, v2: bool) -> Usage {
             memory_stat: &of("memory.stat"),
             memory_max: &of("memory.max"),
             memory_pressure: &of("memory.pressure"),
+            memory_events: &of("memory.events"),
+            processes: &of("cgroup.procs"),
             swap_current: &of("memory.swap.current"),
             swap_max: &of("memory.swap.max"),
             pids_current: &of("pids.current"),
@@ -36,6 +38,10 @@ pub(super) fn of_cgroup(path: &Path, v2: bool) -> Usage {
     };
     usage_v1(&TextsV1 {
         cpu_usage: &of("cpuacct", "cpuacct.usage"),
+        cpu_stat: &of("cpu", "cpu.stat"),
+        memory_limit_met: &of("memory", "memory.failcnt"),
+        out_of_memory: &of("memory", "memory.oom_control"),
+        processes: &of("pids", "cgroup.procs"),
         memory_usage: &of("memory", "memory.usage_in_bytes"),
         memory_stat: &of("memory", "memory.stat"),
         memory_limit: &of("memory", "memory.limit_in_bytes"),

@@ -4,6 +4,7 @@ pub mod devices;
 pub mod images;
 pub mod keeper;
 pub mod limits;
+pub mod metrics;
 pub mod network;
 pub mod records;
 pub mod seccomp;

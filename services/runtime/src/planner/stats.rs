@@ -11,6 +11,16 @@ const UNLIMITED: u64 = 1 << 62;
 pub struct Usage {
     /// CPU time, of all CPUs together.
     pub cpu_nanoseconds: Option<u64>,
+    /// Of it, that of programs.
+    pub cpu_user_nanoseconds: Option<u64>,
+    /// Of it, the kernel's.
+    pub cpu_system_nanoseconds: Option<u64>,
+    /// Periods of the quota.
+    pub cpu_periods: Option<u64>,
+    /// Those in which it was used up.
+    pub cpu_throttled_periods: Option<u64>,
+    /// How long tasks waited for the next one.
+    pub cpu_throttled_nanoseconds: Option<u64>,
     /// How long tasks waited for a CPU.
     pub cpu_pressure: Option<Pressure>,
     /// Memory, with all caches.
@@ -21,6 +31,14 @@ pub struct Usage {
     pub memory_available_bytes: Option<u64>,
     /// Anonymous pages.
     pub memory_rss_bytes: Option<u64>,
+    /// File pages.
+    pub memory_cache_bytes: Option<u64>,
+    /// Those that processes have mapped.
+    pub memory_mapped_bytes: Option<u64>,
+    /// How often the limit was met.
+    pub memory_limit_met: Option<u64>,
+    /// Processes that the kernel has ended for want of memory.
+    pub out_of_memory_kills: Option<u64>,
     /// Page faults.
     pub page_faults: Option<u64>,
     /// Those that waited for a disk.
@@ -33,6 +51,8 @@ pub struct Usage {
     pub swap_available_bytes: Option<u64>,
     /// Processes and threads.
     pub processes: Option<u64>,
+    /// Processes without the threads in them.
+    pub processes_alone: Option<u64>,
     /// How long tasks waited for disks.
     pub io_pressure: Option<Pressure>,
 }
@@ -70,6 +90,10 @@ pub struct Texts<'a> {
     pub memory_max: &'a str,
     /// `memory.pressure`.
     pub memory_pressure: &'a str,
+    /// `memory.events`.
+    pub memory_events: &'a str,
+    /// `cgroup.procs`.
+    pub processes: &'a str,
     /// `memory.swap.current`.
     pub swap_current: &'a str,
     /// `memory.swap.max`.
@@ -85,6 +109,14 @@ pub struct Texts<'a> {
 pub struct TextsV1<'a> {
     /// `cpuacct.usage`.
     pub cpu_usage: &'a str,
+    /// `cpu.stat`.
+    pub cpu_stat: &'a str,
+    /// `memory.failcnt`.
+    pub memory_limit_met: &'a str,
+    /// `memory.oom_control`.
+    pub out_of_memory: &'a str,
+    /// `cgroup.procs`.
+    pub processes: &'a str,
     /// `memory.usage_in_bytes`.
     pub memory_usage: &'a str,
     /// `memory.stat`.
@@ -103,9 +135,19 @@ pub fn usage(texts: &Texts<'_>) -> Usage {
     let memory_bytes = number(texts.memory_current);
     let working_set = working_set(memory_bytes, field(texts.memory_stat, "inactive_file"));
     let swap_bytes = number(texts.swap_current);
+    let micro = |name| field(texts.cpu_stat, name).map(|micro| micro.saturating_mul(1000));
     Usage {
-        cpu_nanoseconds: field(texts.cpu_stat, "usage_usec")
-            .map(|micro| micro.saturating_mul(1000)),
+        cpu_nanoseconds: micro("usage_usec"),
+        cpu_user_nanoseconds: micro("user_usec"),
+        cpu_system_nanoseconds: micro("system_usec"),
+        cpu_periods: field(texts.cpu_stat, "nr_periods"),
+        cpu_throttled_periods: field(texts.cpu_stat, "nr_throttled"),
+        cpu_throttled_nanoseconds: micro("throttled_usec"),
+        memory_cache_bytes: field(texts.memory_stat, "file"),
+        memory_mapped_bytes: field(texts.memory_stat, "file_mapped"),
+        memory_limit_met: field(texts.memory_events, "max"),
+        out_of_memory_kills: field(texts.memory_events, "oom_kill"),
+        processes_alone: lines(texts.processes),
         cpu_pressure: pressure(texts.cpu_pressure),
         memory_bytes,
         memory_working_set_bytes: working_set,
@@ -140,6 +182,14 @@ pub fn usage_v1(texts: &TextsV1<'_>) -> Usage {
             .zip(memory_bytes)
             .map(|(both, memory)| both.saturating_sub(memory)),
         processes: number(texts.pids_current),
+        processes_alone: lines(texts.processes),
+        cpu_periods: field(texts.cpu_stat, "nr_periods"),
+        cpu_throttled_periods: field(texts.cpu_stat, "nr_throttled"),
+        cpu_throttled_nanoseconds: field(texts.cpu_stat, "throttled_time"),
+        memory_cache_bytes: field(texts.memory_stat, "total_cache"),
+        memory_mapped_bytes: field(texts.memory_stat, "total_mapped_file"),
+        memory_limit_met: number(texts.memory_limit_met),
+        out_of_memory_kills: field(texts.out_of_memory, "oom_kill"),
         ..Usage::default()
     }
 }
@@ -168,6 +218,13 @@ fn left(limit: Option<u64>, used: Option<u64>) -> Option<u64> {
 
 fn number(text: &str) -> Option<u64> {
     text.trim().parse().ok()
+}
+
+/// None of a file that is not there, or that has nobody: a pod's cgroup has its processes below.
+fn lines(text: &str) -> Option<u64> {
+    u64::try_from(text.lines().count())
+        .ok()
+        .filter(|count| *count > 0)
 }
 
 /// A limit that is one.
@@ -250,7 +307,17 @@ mod tests {
             memory_limit: "9223372036854771712\n",
             memory_and_swap: "1500\n",
             pids_current: "1\n",
+            cpu_stat: "nr_periods 9\nnr_throttled 4\nthrottled_time 77\n",
+            memory_limit_met: "3\n",
+            out_of_memory: "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+            processes: "5\n6\n",
         });
+        assert_eq!(found.processes_alone, Some(2));
+        assert_eq!(found.cpu_throttled_nanoseconds, Some(77));
+        assert_eq!(
+            (found.memory_limit_met, found.out_of_memory_kills),
+            (Some(3), Some(2))
+        );
         assert_eq!(found.cpu_nanoseconds, Some(55));
         assert_eq!(found.memory_working_set_bytes, Some(800));
         assert_eq!(found.memory_available_bytes, None, "it has no limit");

@@ -407,3 +407,102 @@ async fn mounts_go_on_as_they_are_asked_to() {
         .unwrap();
     node.nothing_is_left();
 }
+
+#[tokio::test]
+async fn images_are_volumes() {
+    let mut node = Node::new().await;
+    let pod = node.run_sandbox("pod").await;
+    let mut config = node.container_config(
+        "main",
+        &[
+            "sh",
+            "-c",
+            "cat /model/above; echo; cat /part/passwd | wc -l; touch /model/x || echo refused; /model/above || echo no program; echo end",
+        ],
+    );
+    let volume = |at: &str, below: &str| Mount {
+        container_path: at.to_owned(),
+        image: Some(spec(&node.image())),
+        image_sub_path: below.to_owned(),
+        readonly: true,
+        ..Mount::default()
+    };
+    config
+        .mounts
+        .extend([volume("/model", ""), volume("/part", "etc")]);
+    let (outside, nothing) = (volume("/part", "/etc"), volume("/part", "nothing"));
+    let id = node.create(&pod, "pod", config).await.unwrap();
+    node.start_container(&id).await.unwrap();
+    let said = node.logs("pod", "main", "end").await;
+    assert_eq!(said, ["above", "2", "refused", "no program", "end"]);
+    for (wrong, text) in [(outside, "no relative path"), (nothing, "in the image")] {
+        let mut config = node.container_config("wrong", &["true"]);
+        config.mounts.push(wrong);
+        let refused = node.create(&pod, "pod", config).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+        assert!(refused.message().contains(text), "{refused}");
+    }
+    let request = RemovePodSandboxRequest {
+        pod_sandbox_id: pod,
+    };
+    node.runtime_client
+        .remove_pod_sandbox(request)
+        .await
+        .unwrap();
+    node.nothing_is_left();
+}
+
+#[tokio::test]
+async fn metrics_have_cadvisors_names() {
+    use cri_proto::runtime::{ListMetricDescriptorsRequest, ListPodSandboxMetricsRequest};
+    let mut node = Node::new().await;
+    let pod = node.run_sandbox("pod").await;
+    let id = node.run(&pod, "pod", "main", &["sleep", "600"]).await;
+    let client = &mut node.runtime_client;
+    let known = client
+        .list_metric_descriptors(ListMetricDescriptorsRequest {})
+        .await
+        .unwrap();
+    let known = known.into_inner().descriptors;
+    let all = client
+        .list_pod_sandbox_metrics(ListPodSandboxMetricsRequest {})
+        .await
+        .unwrap();
+    let all = all.into_inner().pod_metrics;
+    let [of_pod] = &all[..] else {
+        panic!("{all:?}")
+    };
+    let [of_container] = &of_pod.container_metrics[..] else {
+        panic!("{of_pod:?}")
+    };
+    assert_eq!(
+        (&of_pod.pod_sandbox_id, &of_container.container_id),
+        (&pod, &id)
+    );
+    for metric in of_pod.metrics.iter().chain(&of_container.metrics) {
+        let descriptor = known
+            .iter()
+            .find(|known| known.name == metric.name)
+            .unwrap();
+        assert_eq!(descriptor.label_keys.len(), metric.label_values.len());
+    }
+    let value = |name: &str| {
+        let metric = of_container
+            .metrics
+            .iter()
+            .find(|metric| metric.name == name);
+        let metric = metric.unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(metric.label_values[0], "main");
+        metric.value.unwrap().value
+    };
+    assert!(value("container_memory_working_set_bytes") > 0);
+    assert_eq!(
+        (
+            value("container_processes"),
+            value("container_oom_events_total")
+        ),
+        (1, 0)
+    );
+    assert!(value("container_start_time_seconds") > 1_000_000_000);
+    assert!(value("container_fs_usage_bytes") > 0);
+}

@@ -96,8 +96,9 @@ async fn root_of_a_pod_is_nobody_on_the_host() {
         node.start_container(&id).await.unwrap();
         let out = node.logs("pod", "main", "5:6").await;
         let map = format!("0 {OUTSIDE} 65536");
+        // The image has /above for user 1.
         let expected = [
-            "0", &map, "0", "0", "0", "65534", "above", "written", "closed", "pod", "5:6",
+            "0", &map, "1", "0", "0", "65534", "above", "written", "closed", "pod", "5:6",
         ];
         let trimmed: Vec<_> = out.iter().map(|line| line.trim()).collect();
         assert_eq!(trimmed, expected);
@@ -115,6 +116,19 @@ async fn root_of_a_pod_is_nobody_on_the_host() {
             (ran.exit_code, ran.stdout.as_slice(), ran.stderr.as_slice()),
             (0, &b"0\n"[..], &b"y\n"[..])
         );
+        let mut terminal = container(
+            &node,
+            "terminal",
+            pid,
+            "test -t 1 && echo it is one; sleep 600",
+        );
+        terminal.tty = true;
+        let id = node
+            .create_with(&pod, config.clone(), terminal)
+            .await
+            .unwrap();
+        node.start_container(&id).await.unwrap();
+        node.logs("pod", "terminal", "it is one\r").await;
         // Found again, and taken down by the next runtime.
         node.kill();
         node.start().await;

@@ -32,6 +32,8 @@ pub(crate) fn all() -> Result<()> {
         said("devices-survive", devices_survive(node).await);
         said("update", update(node).await);
         said("update-refused", update_refused(node).await);
+        said("update-created", update_created(node).await);
+        said("users", users(node).await);
         said("statistics", statistics(node).await);
         said("cgroup-mount", cgroup_mount(node).await);
         said("beside", beside(node).await);
@@ -300,9 +302,70 @@ async fn update(node: &mut Node) -> Result<String> {
         of("memory.max")? == "67108864" && of("cpu.max")? == "50000 100000",
         "not lowered"
     );
-    // One that was not started yet.
     node.remove_pod(&pod).await?;
     Ok("limits are raised and lowered, and told".to_owned())
+}
+
+async fn update_created(node: &mut Node) -> Result<String> {
+    let pod = pod(node, "created").await?;
+    let config = node.container(&pod, &["wait"]);
+    let id = node.create(&pod, config).await?;
+    node.update(&id, memory(40)).await?;
+    node.start(&id).await?;
+    let limit = cgroup_file("created", &id, "memory.max")?;
+    ensure!(limit == "41943040", "{limit}");
+    let opened = node.exec(&id, &["devices", "/dev/null:rw"]).await?;
+    ensure!(opened == "/dev/null:rw works", "{opened}");
+    node.remove_pod(&pod).await?;
+    Ok("it starts with the new limit".to_owned())
+}
+
+/// The first user of the host that is one of the pod's.
+const OUTSIDE: u32 = 500_000;
+
+async fn users(node: &mut Node) -> Result<String> {
+    let mapping = vec![cri::IdMapping {
+        host_id: OUTSIDE,
+        container_id: 0,
+        length: 65536,
+    }];
+    let options = NamespaceOption {
+        userns_options: Some(cri::UserNamespace {
+            mode: NamespaceMode::Pod.into(),
+            uids: mapping.clone(),
+            gids: mapping,
+        }),
+        ..own()
+    };
+    let pod = node.pod("users", &[], options).await?;
+    let id = node.limited(&pod, memory(48), &["wait"]).await?;
+    let map = node.exec(&id, &["show", "/proc/self/uid_map"]).await?;
+    let map: Vec<&str> = map.split_whitespace().collect();
+    ensure!(map == ["0", &OUTSIDE.to_string(), "65536"], "{map:?}");
+    for path in ["/guest", "/etc/hosts", "/proc/self", "/tmp"] {
+        let owner = node.exec(&id, &["owner", path]).await?;
+        ensure!(owner == "0", "{path} is of {owner}");
+    }
+    let opened = node
+        .exec(&id, &["devices", "/dev/null:rw", "/dev/zero:r"])
+        .await?;
+    ensure!(
+        opened == "/dev/null:rw works\n/dev/zero:r works",
+        "{opened}"
+    );
+    let made = node.exec(&id, &NODES[..3]).await?;
+    ensure!(made.lines().all(|line| line.ends_with(" EPERM")), "{made}");
+    let limit = node
+        .exec(&id, &["show", "/sys/fs/cgroup/memory.max"])
+        .await?;
+    ensure!(limit == "50331648", "{limit}");
+    let first = cgroup_file("users", &id, "cgroup.procs")?;
+    let first = first.lines().next().unwrap_or_default();
+    let status =
+        fs::read_to_string(format!("/proc/{first}/status")).context("the first process")?;
+    ensure!(status.contains(&format!("Uid:\t{OUTSIDE}\t")), "{status}");
+    node.remove_pod(&pod).await?;
+    Ok("root in the pod, nobody on the host".to_owned())
 }
 
 async fn update_refused(node: &mut Node) -> Result<String> {
@@ -373,6 +436,28 @@ async fn statistics(node: &mut Node) -> Result<String> {
         cpu.psi.is_some() && memory.psi.is_some() && stats.io.context("io")?.psi.is_some(),
         "no pressure"
     );
+    let metrics = node
+        .client
+        .list_pod_sandbox_metrics(cri::ListPodSandboxMetricsRequest {})
+        .await?;
+    let metrics = metrics.into_inner().pod_metrics;
+    let of = metrics
+        .iter()
+        .flat_map(|pod| &pod.container_metrics)
+        .find(|of| of.container_id == id)
+        .context("metrics")?;
+    for name in [
+        "container_memory_working_set_bytes",
+        "container_cpu_cfs_periods_total",
+        "container_pressure_memory_waiting_seconds_total",
+        "container_threads",
+        "container_oom_events_total",
+    ] {
+        ensure!(
+            of.metrics.iter().any(|metric| metric.name == name),
+            "no {name}"
+        );
+    }
     let request = cri::PodSandboxStatsRequest {
         pod_sandbox_id: pod.id.clone(),
     };

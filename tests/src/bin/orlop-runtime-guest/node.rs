@@ -41,7 +41,7 @@ impl Node {
             tower::service_fn(|_| async { UnixStream::connect(SOCKET).await.map(TokioIo::new) }),
         );
         let mut node = Self {
-            runtime: start()?,
+            runtime: launch()?,
             client: RuntimeServiceClient::new(channel.clone()),
             images: ImageServiceClient::new(channel),
             image,
@@ -81,7 +81,7 @@ impl Node {
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.runtime.kill().context("kill the runtime")?;
         self.runtime.wait().context("wait for the runtime")?;
-        self.runtime = start()?;
+        self.runtime = launch()?;
         self.answers().await
     }
 
@@ -172,26 +172,35 @@ impl Node {
         }
     }
 
-    pub(crate) async fn run(&mut self, pod: &Pod, config: cri::ContainerConfig) -> Result<String> {
+    pub(crate) async fn create(
+        &mut self,
+        pod: &Pod,
+        config: cri::ContainerConfig,
+    ) -> Result<String> {
         let request = cri::CreateContainerRequest {
             pod_sandbox_id: pod.id.clone(),
             config: Some(config),
             sandbox_config: Some(pod.config.clone()),
         };
-        let made = self
-            .client
-            .create_container(request)
-            .await
-            .context("create a container")?;
-        let container_id = made.into_inner().container_id;
+        let made = self.client.create_container(request).await;
+        Ok(made
+            .context("create a container")?
+            .into_inner()
+            .container_id)
+    }
+
+    pub(crate) async fn start(&mut self, id: &str) -> Result<()> {
         let request = cri::StartContainerRequest {
-            container_id: container_id.clone(),
+            container_id: id.to_owned(),
         };
-        self.client
-            .start_container(request)
-            .await
-            .context("start a container")?;
-        Ok(container_id)
+        let started = self.client.start_container(request).await;
+        started.context("start a container").map(drop)
+    }
+
+    pub(crate) async fn run(&mut self, pod: &Pod, config: cri::ContainerConfig) -> Result<String> {
+        let id = self.create(pod, config).await?;
+        self.start(&id).await?;
+        Ok(id)
     }
 
     /// With these limits.
@@ -303,7 +312,7 @@ impl Node {
     }
 }
 
-fn start() -> Result<Child> {
+fn launch() -> Result<Child> {
     let file = fs::File::options()
         .create(true)
         .append(true)

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mknodat, open};
 use rustix::io::Errno;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 const MIB: usize = 1024 * 1024;
@@ -39,6 +40,11 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
                         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
                 )
             );
+            Ok(())
+        }
+        ["owner", path] => {
+            let found = fs::metadata(path).with_context(|| format!("look at {path}"))?;
+            println!("{}", found.uid());
             Ok(())
         }
         ["show", path] => {

@@ -10,7 +10,8 @@ use crate::{
         streams::Streaming,
     },
     planner::{
-        records::{ContainerRecord, SandboxRecord},
+        metrics,
+        records::{ContainerRecord, SandboxRecord, SandboxState},
         spec::{Record, Wanted},
     },
 };
@@ -140,6 +141,30 @@ impl RuntimeApi {
             if has {
                 all.push(self.sandbox_stats(record).await?);
             }
+        }
+        Ok(all)
+    }
+
+    /// Of sandboxes that are ready, and their containers that run.
+    async fn sandbox_metrics(&self) -> Result<Vec<cri::PodSandboxMetrics>, Status> {
+        let containers = self.pods.containers();
+        let mut all = Vec::new();
+        for sandbox in self.pods.sandboxes() {
+            if sandbox.state != SandboxState::Ready {
+                continue;
+            }
+            let sample = self.pods.sandbox_usage(&sandbox).await.map_err(of_pods)?;
+            let mut container_metrics = Vec::new();
+            let within = |record: &&ContainerRecord| record.sandbox == sandbox.id && record.runs();
+            for record in containers.iter().filter(within) {
+                let sample = self.pods.container_usage(record).await.map_err(of_pods)?;
+                container_metrics.push(statistics::container_metrics(record, &sandbox, &sample));
+            }
+            all.push(cri::PodSandboxMetrics {
+                metrics: statistics::sandbox_metrics(&sandbox, &sample),
+                pod_sandbox_id: sandbox.id,
+                container_metrics,
+            });
         }
         Ok(all)
     }
@@ -606,21 +631,31 @@ impl RuntimeService for RuntimeApi {
         &self,
         _request: Request<cri::ListMetricDescriptorsRequest>,
     ) -> Result<Response<cri::ListMetricDescriptorsResponse>, Status> {
-        not_yet("ListMetricDescriptors")
+        Ok(Response::new(cri::ListMetricDescriptorsResponse {
+            descriptors: metrics::descriptors(),
+        }))
     }
 
     async fn list_pod_sandbox_metrics(
         &self,
         _request: Request<cri::ListPodSandboxMetricsRequest>,
     ) -> Result<Response<cri::ListPodSandboxMetricsResponse>, Status> {
-        not_yet("ListPodSandboxMetrics")
+        let pod_metrics = self.sandbox_metrics().await?;
+        Ok(Response::new(cri::ListPodSandboxMetricsResponse {
+            pod_metrics,
+        }))
     }
 
     async fn stream_pod_sandbox_metrics(
         &self,
         _request: Request<cri::StreamPodSandboxMetricsRequest>,
     ) -> Result<Response<Self::StreamPodSandboxMetricsStream>, Status> {
-        not_yet("StreamPodSandboxMetrics")
+        let items = self.sandbox_metrics().await?;
+        Ok(parts(&items, |pod_sandbox_metrics| {
+            cri::StreamPodSandboxMetricsResponse {
+                pod_sandbox_metrics,
+            }
+        }))
     }
 
     async fn runtime_config(

@@ -3,15 +3,18 @@
 use crate::{
     executor::{network::LinkUsage, pods::Sample},
     planner::{
+        metrics::{self, Of},
         network::cni_attachment::LINK,
-        records::{ContainerRecord, SandboxRecord},
+        records::{ContainerRecord, ContainerState, SandboxRecord},
+        spec,
         stats::{Pressure, Stalled},
     },
 };
 use cri_proto::runtime::{
-    ContainerAttributes, ContainerStats, CpuUsage, FilesystemIdentifier, FilesystemUsage, IoUsage,
-    LinuxPodSandboxStats, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxAttributes,
-    PodSandboxStats, ProcessUsage, PsiData, PsiStats, SwapUsage, UInt64Value,
+    ContainerAttributes, ContainerMetrics, ContainerStats, CpuUsage, FilesystemIdentifier,
+    FilesystemUsage, IoUsage, LinuxPodSandboxStats, MemoryUsage, Metric, NetworkInterfaceUsage,
+    NetworkUsage, PodSandboxAttributes, PodSandboxStats, ProcessUsage, PsiData, PsiStats,
+    SwapUsage, UInt64Value,
 };
 
 pub(super) fn of_container(record: ContainerRecord, sample: &Sample) -> ContainerStats {
@@ -88,6 +91,56 @@ fn network(sample: &Sample) -> Option<NetworkUsage> {
             .filter(|one| !is_default(one))
             .map(link)
             .collect(),
+    })
+}
+
+pub(super) fn container_metrics(
+    record: &ContainerRecord,
+    sandbox: &SandboxRecord,
+    sample: &Sample,
+) -> ContainerMetrics {
+    let pod = sandbox.config.metadata.clone().unwrap_or_default();
+    let metadata = record.config.metadata.clone().unwrap_or_default();
+    let image = record.config.image.clone().unwrap_or_default();
+    let linux = record.config.linux.as_ref();
+    let metrics = metrics::metrics(&Of {
+        container: &metadata.name,
+        cgroup: &record.cgroup.display().to_string(),
+        // What a kubelet gives is an ID; the name comes beside it.
+        image: match image.user_specified_image.as_str() {
+            "" => &image.image,
+            name => name,
+        },
+        id: &record.id,
+        namespace: &pod.namespace,
+        pod: &pod.name,
+        usage: sample.usage,
+        written: Some(sample.written.0),
+        started_at: match record.state {
+            ContainerState::Running { started_at, .. } => started_at,
+            _ => 0,
+        },
+        at: sample.at,
+        limits: linux.and_then(|linux| linux.resources.as_ref()),
+    });
+    ContainerMetrics {
+        container_id: record.id.clone(),
+        metrics,
+    }
+}
+
+pub(super) fn sandbox_metrics(record: &SandboxRecord, sample: &Sample) -> Vec<Metric> {
+    let pod = record.config.metadata.clone().unwrap_or_default();
+    let cgroup = spec::sandbox(&record.config).map(|sandbox| sandbox.cgroup_parent);
+    metrics::metrics(&Of {
+        cgroup: &cgroup.unwrap_or_default().display().to_string(),
+        id: &record.id,
+        namespace: &pod.namespace,
+        pod: &pod.name,
+        usage: sample.usage,
+        started_at: record.created_at,
+        at: sample.at,
+        ..Of::default()
     })
 }
 

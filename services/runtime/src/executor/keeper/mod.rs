@@ -23,6 +23,7 @@ pub(in crate::executor) mod sys;
 mod worker;
 mod workload;
 
+use crate::planner::spec::OPEN_FILES_HARD;
 use std::path::{Path, PathBuf};
 
 /// Name of the program's argument.
@@ -73,9 +74,24 @@ fn oci(state: &Path) -> PathBuf {
 /// [`KeeperError`], already logged.
 pub fn run(args: Args) -> Result<(), KeeperError> {
     service::logs::start(&args.log_level).map_err(KeeperError::Argument)?;
+    raise_open_files();
     event_loop::Keeper::begin(&args.state)
         .and_then(event_loop::Keeper::run)
         .inspect_err(|error| {
             tracing::error!(error = %service::chain(error), "the keeper ends");
         })
+}
+
+/// Who has entered a user namespace may raise no limit above what he has: so the keeper has what containers get. Without `CAP_SYS_RESOURCE` it
+/// cannot, and they get what it has.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if maximum.is_some_and(|maximum| maximum < OPEN_FILES_HARD) {
+        let wider = Rlimit {
+            current,
+            maximum: Some(OPEN_FILES_HARD),
+        };
+        let _ = setrlimit(Resource::Nofile, wider);
+    }
 }

@@ -24,7 +24,7 @@ use rustix::{fd::OwnedFd, pipe::PipeFlags};
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    io::{Read as _, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
 };
 
 /// Longest reason of the grandchild.
@@ -101,7 +101,7 @@ fn outside(
     said: OwnedFd,
     hears: OwnedFd,
 ) -> Result<(), String> {
-    let (mut said, mut hears) = (File::from(said), File::from(hears));
+    let (mut said, mut hears) = (BufReader::new(File::from(said)), File::from(hears));
     hear(&mut said)?;
     for (name, triples) in [("uid_map", &user.uids), ("gid_map", &user.gids)] {
         let mut text = String::new();
@@ -118,16 +118,12 @@ fn outside(
     mount_all(pin, &pid.to_string())
 }
 
-fn hear(said: &mut File) -> Result<(), String> {
+fn hear(said: &mut BufReader<File>) -> Result<(), String> {
     let mut line = Vec::new();
-    for byte in said.take(REASON_MAX).bytes() {
-        match byte {
-            Ok(b'\n') => break,
-            Ok(byte) => line.push(byte),
-            Err(error) => return Err(format!("hear from the user namespace: {error}")),
-        }
-    }
-    match line.as_slice() {
+    said.take(REASON_MAX)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| format!("hear from the user namespace: {error}"))?;
+    match line.trim_ascii_end() {
         b"done" => Ok(()),
         b"" => Err("the child in the user namespace has ended without a word".to_owned()),
         reason => Err(String::from_utf8_lossy(reason).into_owned()),

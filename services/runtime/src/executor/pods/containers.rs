@@ -158,9 +158,12 @@ impl Pods {
             let (lower, users) = (snapshot.lower.clone(), users.clone());
             blocking(move || mount_root(&directory, &bundle, &lower, users.as_ref())).await?;
         }
-        self.table().holds.insert(id.clone(), snapshot.hold);
+        let volumes_of_images = self.image_volumes(config, &bundle, users.as_ref()).await?;
+        let mut holds = volumes_of_images.holds;
+        holds.push(snapshot.hold);
+        self.table().holds.insert(id.clone(), holds);
         let databases = facts::databases(rootfs.clone()).await?;
-        let mounts = facts::mounts(config).await?;
+        let mounts = facts::mounts(config, volumes_of_images.paths).await?;
         let devices = facts::devices(config).await?;
         let profile = match spec::seccomp_path(config)? {
             Some(path) => Some(facts::profile(path).await?),
@@ -241,6 +244,7 @@ impl Pods {
                 made.user.gid,
                 made.user.supplemental_groups.clone(),
             );
+            record.layers.extend(volumes_of_images.layers);
             record.state = ContainerState::Created;
         }
         self.write_container(&entry.record())
@@ -603,7 +607,7 @@ impl Pods {
             self.keep_container(&entry);
             match self.0.images.hold(&record.layers) {
                 Ok(snapshot) => {
-                    self.table().holds.insert(id, snapshot.hold);
+                    self.table().holds.insert(id, vec![snapshot.hold]);
                 }
                 Err(error) => tracing::warn!(%error, container = id, "its layers"),
             }

@@ -118,16 +118,18 @@ fn read_within(root: &Path, name: &str) -> io::Result<String> {
 }
 
 /// What is behind the mounts that a client wants. A path that is not there is made, as a directory: kubelets count on it.
-pub(super) async fn mounts(config: &ContainerConfig) -> Result<Vec<MountSource>, PodsError> {
+/// `images` has the paths of those that are of images.
+pub(super) async fn mounts(
+    config: &ContainerConfig,
+    images: Vec<Option<PathBuf>>,
+) -> Result<Vec<MountSource>, PodsError> {
     let mounts = config.mounts.clone();
     blocking(move || {
         let mut sources = Vec::new();
-        for mount in mounts {
-            if mount.image.is_some() {
-                return Err(PodsError::Unimplemented(
-                    "Mount.image is not supported: images are not mounted as volumes yet"
-                        .to_owned(),
-                ));
+        for (mount, image) in mounts.into_iter().zip(images) {
+            if let Some(path) = image {
+                sources.push(MountSource::Image(path));
+                continue;
             }
             let path = Path::new(&mount.host_path);
             if !path.is_absolute() {

@@ -13,6 +13,7 @@ mod containers;
 mod exec;
 mod facts;
 mod files;
+mod image_volumes;
 mod resources;
 mod sandboxes;
 mod statistics;
@@ -214,7 +215,7 @@ struct Table {
     sandboxes: BTreeMap<String, Arc<Entry<SandboxRecord>>>,
     containers: BTreeMap<String, Arc<Entry<ContainerRecord>>>,
     /// Layers of containers.
-    holds: BTreeMap<String, super::images::Hold>,
+    holds: BTreeMap<String, Vec<super::images::Hold>>,
     /// By [`crate::planner::records::sandbox_name`] and [`crate::planner::records::container_name`].
     names: BTreeMap<String, String>,
 }

@@ -86,9 +86,22 @@ pub(super) fn mount_root(
     bundle: &Path,
     users: &Users,
 ) -> Result<(), PodsError> {
-    let failed = || PodsError::at("mount the container's root in a user namespace");
     let (user, group) = users.root;
-    chown(upper.upper, Some(user), Some(group)).map_err(failed())?;
+    chown(upper.upper, Some(user), Some(group)).map_err(PodsError::at(
+        "give a container's root to its user namespace",
+    ))?;
+    mount_mapped(lower, Some(upper), &bundle.join("rootfs"), bundle, users)
+}
+
+/// Mounts layers over each other, with their owners as the user namespace has them.
+pub(super) fn mount_mapped(
+    lower: &[PathBuf],
+    upper: Option<overlay::Upper<'_>>,
+    target: &Path,
+    bundle: &Path,
+    users: &Users,
+) -> Result<(), PodsError> {
+    let failed = || PodsError::at("mount layers for a user namespace");
     let directory = bundle.join("lower");
     let mut mapped = Vec::new();
     for (number, layer) in lower.iter().enumerate() {
@@ -97,7 +110,7 @@ pub(super) fn mount_root(
         attach(layer, &place, false, Some(users))?;
         mapped.push(place);
     }
-    let mounted = overlay::mount(&mapped, Some(upper), &bundle.join("rootfs")).map_err(failed());
+    let mounted = overlay::mount(&mapped, upper, target).map_err(failed());
     // The overlay has its own hold on them.
     for place in &mapped {
         unmount(place).map_err(failed())?;
@@ -137,15 +150,18 @@ pub(super) fn bind_mounts(spec: &mut Spec, bundle: &Path, users: &Users) -> Resu
     Ok(())
 }
 
-/// Takes away what the two above have mounted. Where there is nothing, nothing is to be done.
+/// Takes away what was mounted within a bundle beside its root. Where there is nothing, nothing is to be done. The bundle is removed next, so what
+/// cannot be looked at is an error: else the volumes themselves would be removed.
 pub(super) fn unbind_mounts(bundle: &Path) -> Result<(), PodsError> {
-    for name in ["mounts", "lower"] {
-        for entry in fs::read_dir(bundle.join(name))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let place = entry.path();
+    for name in ["mounts", "lower", "images"] {
+        let directory = bundle.join(name);
+        let failed = || PodsError::at(format!("look into {}", text(&directory)));
+        let entries = match fs::read_dir(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(failed())?,
+        };
+        for entry in entries {
+            let place = entry.map_err(failed())?.path();
             unmount(&place).map_err(PodsError::at(format!("unmount {}", text(&place))))?;
         }
     }

@@ -34,6 +34,7 @@ pub use devices::{HostDevice, Kind};
 pub use filter::{Record, Wanted, find_by_prefix};
 pub use mounts::{MountSource, SandboxFiles, Volume, volumes};
 pub use pause::{Pause, pause};
+pub use process::OPEN_FILES_HARD;
 pub use sandbox::{Sandbox, Sysctl, UserMappings, sandbox};
 pub use security::seccomp_path;
 pub use signals::{signal_number, stop_signal};

@@ -241,6 +241,10 @@ fn of_client(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
         } else {
             options.push(if readonly { "ro" } else { "rw" }.to_owned());
         }
+        if mount.image.is_some() {
+            // What the API says of such volumes.
+            options.push("noexec".to_owned());
+        }
         let mut built = bind(source, &destination, options);
         if mount.uid_mappings.is_empty() != mount.gid_mappings.is_empty() {
             return Err(Error::Missing(
@@ -259,8 +263,11 @@ fn of_client(ask: &Ask<'_>) -> Result<Vec<Mount>, Error> {
                     "it is not that of the pod's user namespace",
                 ));
             }
-            built.set_uid_mappings(Some(uids));
-            built.set_gid_mappings(Some(gids));
+            // An image's layers are mapped before they are mounted.
+            if mount.image.is_none() {
+                built.set_uid_mappings(Some(uids));
+                built.set_gid_mappings(Some(gids));
+            }
         }
         // Two at one path: the later one.
         all.retain(|before| *before.destination() != destination);

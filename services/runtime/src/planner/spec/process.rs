@@ -13,7 +13,8 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// Of open files: what systemd gives its services, containerd's among them, and so what containers are used to.
 /// Others are the keeper's own.
 const OPEN_FILES_SOFT: u64 = 1024;
-const OPEN_FILES_HARD: u64 = 524_288;
+/// What a container's processes may raise theirs to.
+pub const OPEN_FILES_HARD: u64 = 524_288;
 
 /// The effective and the ambient ones, of a privileged container all that the kernel has.
 pub(super) struct Granted {

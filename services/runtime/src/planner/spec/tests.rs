@@ -878,7 +878,7 @@ fn special_mounts() {
         .collect::<Vec<_>>(),
         [
             "/r /h rprivate,rro",
-            "/model /images/1 rprivate,ro",
+            "/model /images/1 rprivate,ro,noexec",
             "/dev/shm /dev/shm rprivate,nosuid,noexec,nodev,rw",
         ]
     );
