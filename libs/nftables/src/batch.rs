@@ -222,23 +222,20 @@ impl Batch {
     ) {
         for some in elements.chunks(ELEMENTS_MAX) {
             let mut attributes = Attributes::new();
-            attributes
-                .text(1, table.name)
-                .text(2, map)
-                .nest(3, |list| {
-                    for element in some {
-                        list.nest(1, |one| {
-                            one.nest(1, |key| {
-                                key.bytes(1, &element.key);
-                            });
-                            if !element.value.is_empty() {
-                                one.nest(2, |value| {
-                                    value.bytes(1, &element.value);
-                                });
-                            }
+            attributes.text(1, table.name).text(2, map).nest(3, |list| {
+                for element in some {
+                    list.nest(1, |one| {
+                        one.nest(1, |key| {
+                            key.bytes(1, &element.key);
                         });
-                    }
-                });
+                        if !element.value.is_empty() {
+                            one.nest(2, |value| {
+                                value.bytes(1, &element.value);
+                            });
+                        }
+                    });
+                }
+            });
             let what = format!("{word} elements of {} {map}", table.name);
             self.message(what, kind, flags, table, &[table.name, map], attributes);
         }
@@ -266,7 +263,8 @@ impl Batch {
         let _ = header(&mut self.bytes, kind, REQUEST, sequence, 4);
         self.bytes.extend([0, 0]);
         self.bytes.extend(SUBSYSTEM.to_be_bytes());
-        self.operations.push("the transaction as a whole".to_owned());
+        self.operations
+            .push("the transaction as a whole".to_owned());
     }
 
     fn sequence(&self) -> u32 {
@@ -300,7 +298,13 @@ impl Batch {
         }
         self.last = self.bytes.len();
         let (kind, sequence) = ((SUBSYSTEM << 8) | kind, self.sequence());
-        let _ = header(&mut self.bytes, kind, REQUEST | flags, sequence, body.len() + 4);
+        let _ = header(
+            &mut self.bytes,
+            kind,
+            REQUEST | flags,
+            sequence,
+            body.len() + 4,
+        );
         self.bytes.extend([table.family.number(), 0, 0, 0]);
         self.bytes.extend(body);
         self.operations.push(what);

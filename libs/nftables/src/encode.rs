@@ -83,10 +83,9 @@ mod tests {
     #[test]
     fn attributes_are_padded_and_counted_without_padding() {
         let mut all = Attributes::new();
-        all.text(1, "ab")
-            .nest(4, |inner| {
-                inner.number(2, 7);
-            });
+        all.text(1, "ab").nest(4, |inner| {
+            inner.number(2, 7);
+        });
         let bytes = all.finish().expect("small");
         let mut expect = vec![];
         expect.extend(7_u16.to_ne_bytes());

@@ -88,7 +88,9 @@ impl Socket {
         }
         match refused {
             Some((sequence, code)) => {
-                let index = usize::try_from(sequence).ok().and_then(|at| at.checked_sub(1));
+                let index = usize::try_from(sequence)
+                    .ok()
+                    .and_then(|at| at.checked_sub(1));
                 let operation = index.and_then(|index| batch.operations.get(index));
                 Err(Error::Refused {
                     operation: operation.cloned().unwrap_or_default(),

@@ -15,7 +15,9 @@ use crate::{
     },
 };
 use http_server::{Listener, Traffic};
-use std::{error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    error::Error, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc, time::Duration,
+};
 
 type Failed = Box<dyn Error + Send + Sync>;
 

@@ -70,10 +70,7 @@ impl Node {
     }
 
     /// The same, with more arguments and environment of the runtime.
-    pub(crate) async fn with(
-        arguments: Vec<String>,
-        environment: Vec<(String, String)>,
-    ) -> Self {
+    pub(crate) async fn with(arguments: Vec<String>, environment: Vec<(String, String)>) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("orlop-runtime-")
             .tempdir()

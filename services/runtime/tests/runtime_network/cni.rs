@@ -49,7 +49,10 @@ fn pods_by_ptp_and_portmap() {
         let (in_web, in_other) = (namespace(&node, &web), namespace(&node, &other));
         serve_tcp(&in_web, "web", 80);
         let of_other = addresses(&mut node, &other).await;
-        assert_eq!(ask_tcp(&in_other, of_web[0], 80), format!("web sees {}", of_other[0]));
+        assert_eq!(
+            ask_tcp(&in_other, of_web[0], 80),
+            format!("web sees {}", of_other[0])
+        );
         // Until the plugin's addresses are no longer tentative.
         let begun = Instant::now();
         while ask_tcp(&in_other, of_web[1], 80) != format!("web sees {}", of_other[1]) {
@@ -71,7 +74,10 @@ fn pods_by_ptp_and_portmap() {
         assert_eq!(plugins.leases("pods"), ["10.88.5.3"]);
         remove(&mut node, &other).await;
         assert_eq!(place.pod_links().await, Vec::<String>::new());
-        assert_eq!(crate::place::files(&node.path("root/network/cni")), Vec::<String>::new());
+        assert_eq!(
+            crate::place::files(&node.path("root/network/cni")),
+            Vec::<String>::new()
+        );
         node.nothing_is_left();
     });
 }
@@ -83,7 +89,10 @@ fn pods_by_bridge() {
         plugins.config("10-bridge.conf", &bridge(&plugins));
         let mut node = plugins.node().await;
         let (one, two) = (node.run_sandbox("one").await, node.run_sandbox("two").await);
-        let (of_one, of_two) = (addresses(&mut node, &one).await, addresses(&mut node, &two).await);
+        let (of_one, of_two) = (
+            addresses(&mut node, &one).await,
+            addresses(&mut node, &two).await,
+        );
         serve_tcp(&namespace(&node, &two), "two", 80);
         let said = ask_tcp(&namespace(&node, &one), of_two[0], 80);
         assert_eq!(said, format!("two sees {}", of_one[0]));
@@ -102,7 +111,10 @@ fn what_a_lost_pod_has_is_collected() {
         let plugins = Plugins::new();
         plugins.config("10-pods.conflist", &ptp(&plugins, "1.0.0"));
         let mut node = plugins.node().await;
-        let (lost, kept) = (node.run_sandbox("lost").await, node.run_sandbox("kept").await);
+        let (lost, kept) = (
+            node.run_sandbox("lost").await,
+            node.run_sandbox("kept").await,
+        );
         assert_eq!(plugins.leases("pods"), ["10.88.5.2", "10.88.5.3"]);
         node.kill();
         let pinned = crate::place::pin(&node, &lost);
@@ -113,7 +125,10 @@ fn what_a_lost_pod_has_is_collected() {
             assert!(begun.elapsed() < PATIENCE, "{:?}", plugins.leases("pods"));
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        assert_eq!(addresses(&mut node, &kept).await[0].to_string(), "10.88.5.3");
+        assert_eq!(
+            addresses(&mut node, &kept).await[0].to_string(),
+            "10.88.5.3"
+        );
         remove(&mut node, &kept).await;
         drop(pinned);
     });
@@ -144,7 +159,11 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
                 .await
                 .unwrap()
                 .into_inner();
-            assert_eq!(plugins.leases("pods").len(), listed.items.len(), "round {round}");
+            assert_eq!(
+                plugins.leases("pods").len(),
+                listed.items.len(),
+                "round {round}"
+            );
             for pod in listed.items {
                 if pod.state == i32::from(cri_proto::runtime::PodSandboxState::SandboxReady) {
                     let status = sandbox_status(&mut node, &pod.id).await;
@@ -152,7 +171,11 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
                 }
                 remove(&mut node, &pod.id).await;
             }
-            assert_eq!(plugins.leases("pods"), Vec::<String>::new(), "round {round}");
+            assert_eq!(
+                plugins.leases("pods"),
+                Vec::<String>::new(),
+                "round {round}"
+            );
             assert_eq!(place.pod_links().await, Vec::<String>::new());
         }
         node.nothing_is_left();

@@ -30,8 +30,16 @@ fn half_made_networks_are_undone() {
                 .unwrap()
                 .into_inner();
             // Whole or not at all.
-            assert_eq!(place.pod_links().await.len(), listed.items.len(), "round {round}");
-            assert_eq!(place.pod_routes().await, listed.items.len(), "round {round}");
+            assert_eq!(
+                place.pod_links().await.len(),
+                listed.items.len(),
+                "round {round}"
+            );
+            assert_eq!(
+                place.pod_routes().await,
+                listed.items.len(),
+                "round {round}"
+            );
             for pod in listed.items {
                 remove(&mut node, &pod.id).await;
             }

@@ -30,7 +30,9 @@ const LIST: &str =
 async fn refusal(node: &mut Node, name: &str) -> String {
     let config = node.sandbox_config(name);
     let error = node.try_run_sandbox(config).await.unwrap_err();
-    let listed = node.runtime_client.list_pod_sandbox(ListPodSandboxRequest::default());
+    let listed = node
+        .runtime_client
+        .list_pod_sandbox(ListPodSandboxRequest::default());
     assert_eq!(listed.await.unwrap().into_inner().items, []);
     node.nothing_is_left();
     error.message().to_owned()
@@ -47,7 +49,10 @@ fn each_has_its_own_error() {
         for (add, expected) in [
             ("echo garbage", "its result is no JSON"),
             ("true", "its result is no JSON"),
-            ("head -c 3000000 /dev/zero", "it has written more than 1048576 bytes"),
+            (
+                "head -c 3000000 /dev/zero",
+                "it has written more than 1048576 bytes",
+            ),
             ("yes >&2", "it was not done within 2s"),
             ("sleep 100", "it was not done within 2s"),
             (
@@ -55,29 +60,59 @@ fn each_has_its_own_error() {
                 "try again; the lease is taken",
             ),
             ("echo broken >&2; exit 3", "netplugin failed: \"broken\""),
-            ("exit 3", "netplugin failed with no error message: exit status: 3"),
-            ("kill -9 $$", "netplugin failed with no error message: signal: 9 (SIGKILL)"),
-            (r#"echo '{"ips":[{"address":"10.0.0.1"}]}'"#, "ips[0].address"),
+            (
+                "exit 3",
+                "netplugin failed with no error message: exit status: 3",
+            ),
+            (
+                "kill -9 $$",
+                "netplugin failed with no error message: signal: 9 (SIGKILL)",
+            ),
+            (
+                r#"echo '{"ips":[{"address":"10.0.0.1"}]}'"#,
+                "ips[0].address",
+            ),
         ] {
             plugins.plugin("bad", &script(add));
             let begun = Instant::now();
             let said = refusal(&mut node, "pod").await;
-            assert!(said.contains(failed) && said.contains(expected), "{add}: {said}");
-            assert!(said.starts_with("failed to setup network for sandbox \""), "{said}");
+            assert!(
+                said.contains(failed) && said.contains(expected),
+                "{add}: {said}"
+            );
+            assert!(
+                said.starts_with("failed to setup network for sandbox \""),
+                "{said}"
+            );
             assert!(said.len() < 2000 && begun.elapsed().as_secs() < 20);
         }
         plugins.plugin("bad", &script("echo '{}'"));
         let said = refusal(&mut node, "pod").await;
-        assert!(said.contains("its plugins gave the pod no address"), "{said}");
+        assert!(
+            said.contains("its plugins gave the pod no address"),
+            "{said}"
+        );
 
         // The configuration: said by NetworkReady, and by each pod.
         for (content, expected) in [
             (&LIST[..30], "it is no JSON"),
             ("", "it is no JSON"),
-            (r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"../../../bin/sh"}]}"#, "is no program's name"),
-            (r#"{"cniVersion":"9.0.0","name":"x","plugins":[{"type":"bad"}]}"#, "has none of 0.3.0"),
-            (r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"nothing"}]}"#, "failed to find plugin \"nothing\" in path"),
-            (r#"{"cniVersion":"0.3.1","name":"x","plugins":[{"type":"bad"}]}"#, "does not support config version \"0.3.1\""),
+            (
+                r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"../../../bin/sh"}]}"#,
+                "is no program's name",
+            ),
+            (
+                r#"{"cniVersion":"9.0.0","name":"x","plugins":[{"type":"bad"}]}"#,
+                "has none of 0.3.0",
+            ),
+            (
+                r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"nothing"}]}"#,
+                "failed to find plugin \"nothing\" in path",
+            ),
+            (
+                r#"{"cniVersion":"0.3.1","name":"x","plugins":[{"type":"bad"}]}"#,
+                "does not support config version \"0.3.1\"",
+            ),
         ] {
             plugins.config("10-bad.conflist", content);
             let fault = network_fault(&mut node).await;
@@ -101,18 +136,34 @@ fn each_has_its_own_error() {
             .filter(|name| !matches!(*name, "PWD" | "_" | "SHLVL" | "OLDPWD"))
             .collect();
         names.sort_unstable();
-        let expected = ["CNI_ARGS", "CNI_COMMAND", "CNI_CONTAINERID", "CNI_IFNAME", "CNI_NETNS", "CNI_PATH", "PATH"];
+        let expected = [
+            "CNI_ARGS",
+            "CNI_COMMAND",
+            "CNI_CONTAINERID",
+            "CNI_IFNAME",
+            "CNI_NETNS",
+            "CNI_PATH",
+            "PATH",
+        ];
         assert_eq!(names, expected);
-        assert!(environment.contains("K8S_POD_NAMESPACE=tests;K8S_POD_NAME=pod;"), "{environment}");
+        assert!(
+            environment.contains("K8S_POD_NAMESPACE=tests;K8S_POD_NAME=pod;"),
+            "{environment}"
+        );
         let descriptors = fs::read_to_string(plugins.path("descriptors")).unwrap();
         // Its own three, and the directory that `ls` reads.
-        assert_eq!(descriptors.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
+        assert_eq!(
+            descriptors.split_whitespace().collect::<Vec<_>>(),
+            ["0", "1", "2", "3"]
+        );
 
         // The next start tells plugins who is there (GC of 1.1).
         node.kill();
         node.start().await;
         let begun = Instant::now();
-        while fs::read_to_string(plugins.path("collected")).is_ok_and(|text| text.contains(&pod)) == false {
+        while fs::read_to_string(plugins.path("collected")).is_ok_and(|text| text.contains(&pod))
+            == false
+        {
             assert!(begun.elapsed() < crate::node::PATIENCE);
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
@@ -130,19 +181,34 @@ fn a_pod_that_cannot_leave_stays_until_it_can() {
         plugins.config("10-bad.conflist", LIST);
         let mut node = plugins.node().await;
         let pod = node.run_sandbox("pod").await;
-        plugins.plugin("bad", "#!/bin/sh\necho '{\"code\":5,\"msg\":\"not now\"}'; exit 1\n");
+        plugins.plugin(
+            "bad",
+            "#!/bin/sh\necho '{\"code\":5,\"msg\":\"not now\"}'; exit 1\n",
+        );
         let request = || cri_proto::runtime::RemovePodSandboxRequest {
             pod_sandbox_id: pod.clone(),
         };
-        let refused = node.runtime_client.remove_pod_sandbox(request()).await.unwrap_err();
+        let refused = node
+            .runtime_client
+            .remove_pod_sandbox(request())
+            .await
+            .unwrap_err();
         assert!(
-            refused.message().contains("failed to destroy network for sandbox")
-                && refused.message().contains("plugin type=\"bad\" name=\"bad\" failed (del): not now"),
+            refused
+                .message()
+                .contains("failed to destroy network for sandbox")
+                && refused
+                    .message()
+                    .contains("plugin type=\"bad\" name=\"bad\" failed (del): not now"),
             "{refused}"
         );
         node.kill();
         node.start().await;
-        let refused = node.runtime_client.remove_pod_sandbox(request()).await.unwrap_err();
+        let refused = node
+            .runtime_client
+            .remove_pod_sandbox(request())
+            .await
+            .unwrap_err();
         assert!(refused.message().contains("not now"), "{refused}");
         plugins.plugin("bad", &script(GOOD));
         remove(&mut node, &pod).await;

@@ -264,7 +264,10 @@ pub(crate) async fn remove(node: &mut Node, sandbox: &str) {
     let request = RemovePodSandboxRequest {
         pod_sandbox_id: sandbox.to_owned(),
     };
-    node.runtime_client.remove_pod_sandbox(request).await.unwrap();
+    node.runtime_client
+        .remove_pod_sandbox(request)
+        .await
+        .unwrap();
 }
 
 /// What `NetworkReady` says: nothing where it is.
@@ -296,14 +299,12 @@ pub(crate) fn with_port(
         cri_proto::runtime::Protocol::Tcp,
         cri_proto::runtime::Protocol::Udp,
     ] {
-        config
-            .port_mappings
-            .push(cri_proto::runtime::PortMapping {
-                protocol: protocol.into(),
-                host_ip: host_ip.to_owned(),
-                host_port,
-                container_port,
-            });
+        config.port_mappings.push(cri_proto::runtime::PortMapping {
+            protocol: protocol.into(),
+            host_ip: host_ip.to_owned(),
+            host_port,
+            container_port,
+        });
     }
     config
 }

@@ -16,13 +16,22 @@ fn a_port_of_the_node_is_a_pods() {
         let (in_web, in_other) = (namespace(&node, &web), namespace(&node, &other));
         serve_tcp(&in_web, "web", 80);
         serve_udp(&in_web, "web", 80);
-        let (of_web, of_other) = (addresses(&mut node, &web).await, addresses(&mut node, &other).await);
+        let (of_web, of_other) = (
+            addresses(&mut node, &web).await,
+            addresses(&mut node, &other).await,
+        );
         let loopback = "127.0.0.1".parse().unwrap();
         for round in 0..3 {
             for (family, at) in [NODE4, NODE6].into_iter().enumerate() {
                 let outside = ["192.0.2.2", "fd01::2"][family];
-                assert_eq!(ask_tcp(&place.outside, at, 8080), format!("web sees {outside}"));
-                assert_eq!(ask_udp(&place.outside, at, 8080), format!("web sees {outside}"));
+                assert_eq!(
+                    ask_tcp(&place.outside, at, 8080),
+                    format!("web sees {outside}")
+                );
+                assert_eq!(
+                    ask_udp(&place.outside, at, 8080),
+                    format!("web sees {outside}")
+                );
                 assert_eq!(ask_tcp(&place.node, at, 8080), format!("web sees {at}"));
                 let from_pod = ask_tcp(&in_other, at, 8080);
                 assert_eq!(from_pod, format!("web sees {}", of_other[family]));
@@ -30,10 +39,19 @@ fn a_port_of_the_node_is_a_pods() {
                 let to_itself = ask_tcp(&in_web, at, 8080);
                 assert_eq!(to_itself, format!("web sees {at}"), "round {round}");
             }
-            assert_eq!(ask_tcp(&place.node, loopback, 8080), format!("web sees {NODE4}"));
-            assert_eq!(ask_udp(&place.node, loopback, 8080), format!("web sees {NODE4}"));
+            assert_eq!(
+                ask_tcp(&place.node, loopback, 8080),
+                format!("web sees {NODE4}")
+            );
+            assert_eq!(
+                ask_udp(&place.node, loopback, 8080),
+                format!("web sees {NODE4}")
+            );
             // What goes to the pod's own port is left alone.
-            assert_eq!(ask_tcp(&place.node, of_web[0], 80), format!("web sees {NODE4}"));
+            assert_eq!(
+                ask_tcp(&place.node, of_web[0], 80),
+                format!("web sees {NODE4}")
+            );
             if round == 0 {
                 // Another's port changes nothing for this one.
                 let config = with_port(node.sandbox_config("one"), "192.0.2.1", 9090, 80);
@@ -73,12 +91,18 @@ fn two_pods_cannot_have_the_same() {
         serve_tcp(&namespace(&node, &third), "third", 81);
         assert_eq!(ask_tcp(&place.outside, NODE4, 8080), "first sees 192.0.2.2");
         let loopback = "127.0.0.1".parse().unwrap();
-        assert_eq!(ask_tcp(&place.node, loopback, 8080), format!("third sees {NODE4}"));
+        assert_eq!(
+            ask_tcp(&place.node, loopback, 8080),
+            format!("third sees {NODE4}")
+        );
         remove(&mut node, &first).await;
         let config = with_port(node.sandbox_config("fourth"), "192.0.2.1", 8080, 80);
         let fourth = node.try_run_sandbox(config).await.unwrap();
         serve_tcp(&namespace(&node, &fourth), "fourth", 80);
-        assert_eq!(ask_tcp(&place.outside, NODE4, 8080), "fourth sees 192.0.2.2");
+        assert_eq!(
+            ask_tcp(&place.outside, NODE4, 8080),
+            "fourth sees 192.0.2.2"
+        );
         for pod in [third, fourth] {
             remove(&mut node, &pod).await;
         }

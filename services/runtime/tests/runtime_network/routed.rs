@@ -15,9 +15,15 @@ fn pods_reach_each_other_and_the_world() {
         let mut node = routed_node(PODS).await;
         assert_eq!(network_fault(&mut node).await, "");
         let (one, two) = (node.run_sandbox("one").await, node.run_sandbox("two").await);
-        let (of_one, of_two) = (addresses(&mut node, &one).await, addresses(&mut node, &two).await);
+        let (of_one, of_two) = (
+            addresses(&mut node, &one).await,
+            addresses(&mut node, &two).await,
+        );
         let text = |all: &[std::net::IpAddr]| {
-            all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            all.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(text(&of_one), "10.88.0.1 fd88::1");
         assert_eq!(text(&of_two), "10.88.0.2 fd88::2");
@@ -35,7 +41,10 @@ fn pods_reach_each_other_and_the_world() {
             assert_eq!(ask_tcp(&in_one, first, 80), format!("one sees {first}"));
             // The node, whose address is that of its way out.
             let of_node = [NODE4, NODE6][family];
-            assert_eq!(ask_tcp(&place.node, first, 80), format!("one sees {of_node}"));
+            assert_eq!(
+                ask_tcp(&place.node, first, 80),
+                format!("one sees {of_node}")
+            );
             // Addresses stay as they are, on the way in and out.
             let outside = ["192.0.2.2", "fd01::2"][family];
             let said = ask_tcp(&place.outside, second, 80);
@@ -56,15 +65,24 @@ fn pods_reach_each_other_and_the_world() {
         let link = network.default_interface.unwrap();
         assert_eq!((link.name.as_str(), network.interfaces.len()), ("eth0", 0));
         assert!(link.rx_bytes.unwrap().value > 500 && link.tx_bytes.unwrap().value > 500);
-        assert_eq!((link.rx_errors.unwrap().value, link.tx_errors.unwrap().value), (0, 0));
+        assert_eq!(
+            (link.rx_errors.unwrap().value, link.tx_errors.unwrap().value),
+            (0, 0)
+        );
 
         // A runtime's death is nothing to packets, and the next one hands out other addresses.
         node.kill();
-        assert_eq!(ask_tcp(&in_one, of_two[0], 80), format!("two sees {}", of_one[0]));
+        assert_eq!(
+            ask_tcp(&in_one, of_two[0], 80),
+            format!("two sees {}", of_one[0])
+        );
         node.start().await;
         assert_eq!(addresses(&mut node, &one).await, of_one);
         let three = node.run_sandbox("three").await;
-        assert_eq!(text(&addresses(&mut node, &three).await), "10.88.0.3 fd88::3");
+        assert_eq!(
+            text(&addresses(&mut node, &three).await),
+            "10.88.0.3 fd88::3"
+        );
 
         // Pods keep what they have when the node gets another range; the next runtime knows it.
         let request = |cidr: &str| UpdateRuntimeConfigRequest {
@@ -74,9 +92,15 @@ fn pods_reach_each_other_and_the_world() {
                 }),
             }),
         };
-        let told = node.runtime_client.update_runtime_config(request("10.88.9.0/24")).await;
+        let told = node
+            .runtime_client
+            .update_runtime_config(request("10.88.9.0/24"))
+            .await;
         told.unwrap();
-        let wrong = node.runtime_client.update_runtime_config(request("10.88.9.0")).await;
+        let wrong = node
+            .runtime_client
+            .update_runtime_config(request("10.88.9.0"))
+            .await;
         assert_eq!(wrong.unwrap_err().code(), Code::InvalidArgument);
         node.kill();
         node.start().await;
@@ -87,7 +111,10 @@ fn pods_reach_each_other_and_the_world() {
         assert_eq!(seen, "one sees 10.88.9.1");
 
         stop(&mut node, &one).await;
-        assert_eq!(sandbox_status(&mut node, &one).await.network.unwrap().ip, "");
+        assert_eq!(
+            sandbox_status(&mut node, &one).await.network.unwrap().ip,
+            ""
+        );
         for pod in [one, two, three, four] {
             remove(&mut node, &pod).await;
         }
@@ -100,10 +127,15 @@ fn pods_reach_each_other_and_the_world() {
 #[test]
 fn without_a_range_there_is_no_network_until_a_kubelet_tells_one() {
     in_namespaces(async |_place| {
-        let arguments = ["--cni-conf-dir", "/nonexistent"].map(str::to_owned).to_vec();
+        let arguments = ["--cni-conf-dir", "/nonexistent"]
+            .map(str::to_owned)
+            .to_vec();
         let mut node = crate::node::Node::with(arguments, Vec::new()).await;
         let fault = network_fault(&mut node).await;
-        assert!(fault.contains("no CNI configuration in /nonexistent"), "{fault}");
+        assert!(
+            fault.contains("no CNI configuration in /nonexistent"),
+            "{fault}"
+        );
         let alone = node.run_sandbox("alone").await;
         assert!(addresses(&mut node, &alone).await.is_empty());
         let request = UpdateRuntimeConfigRequest {
@@ -113,10 +145,16 @@ fn without_a_range_there_is_no_network_until_a_kubelet_tells_one() {
                 }),
             }),
         };
-        node.runtime_client.update_runtime_config(request).await.unwrap();
+        node.runtime_client
+            .update_runtime_config(request)
+            .await
+            .unwrap();
         assert_eq!(network_fault(&mut node).await, "");
         let six = node.run_sandbox("six").await;
-        assert_eq!(sandbox_status(&mut node, &six).await.network.unwrap().ip, "fd88::1");
+        assert_eq!(
+            sandbox_status(&mut node, &six).await.network.unwrap().ip,
+            "fd88::1"
+        );
     });
 }
 
@@ -132,14 +170,19 @@ fn a_range_ends_and_its_addresses_come_back() {
         let refused = node.try_run_sandbox(config).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert!(
-            refused.message().contains("no pod address is left in 10.88.0.0/24: all 254 are taken"),
+            refused
+                .message()
+                .contains("no pod address is left in 10.88.0.0/24: all 254 are taken"),
             "{refused}"
         );
         assert_eq!(place.pod_links().await.len(), 254);
         let removed = pods.remove(99);
         remove(&mut node, &removed).await;
         let again = node.run_sandbox("one-more").await;
-        assert_eq!(addresses(&mut node, &again).await, ["10.88.0.100".parse::<std::net::IpAddr>().unwrap()]);
+        assert_eq!(
+            addresses(&mut node, &again).await,
+            ["10.88.0.100".parse::<std::net::IpAddr>().unwrap()]
+        );
         pods.push(again);
         for pod in pods {
             remove(&mut node, &pod).await;

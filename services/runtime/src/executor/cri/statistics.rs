@@ -10,8 +10,8 @@ use crate::{
 };
 use cri_proto::runtime::{
     ContainerAttributes, ContainerStats, CpuUsage, FilesystemIdentifier, FilesystemUsage, IoUsage,
-    LinuxPodSandboxStats, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxAttributes, PodSandboxStats, ProcessUsage,
-    PsiData, PsiStats, SwapUsage, UInt64Value,
+    LinuxPodSandboxStats, MemoryUsage, NetworkInterfaceUsage, NetworkUsage, PodSandboxAttributes,
+    PodSandboxStats, ProcessUsage, PsiData, PsiStats, SwapUsage, UInt64Value,
 };
 
 pub(super) fn of_container(record: ContainerRecord, sample: &Sample) -> ContainerStats {
@@ -82,7 +82,12 @@ fn network(sample: &Sample) -> Option<NetworkUsage> {
     (!sample.links.is_empty()).then(|| NetworkUsage {
         timestamp: sample.at,
         default_interface: sample.links.iter().find(is_default).map(link),
-        interfaces: sample.links.iter().filter(|one| !is_default(one)).map(link).collect(),
+        interfaces: sample
+            .links
+            .iter()
+            .filter(|one| !is_default(one))
+            .map(link)
+            .collect(),
     })
 }
 

@@ -11,6 +11,7 @@ use super::{
     Ask, NetworkError, NetworkOptions, is_pinned,
     plugin::{self, Run},
 };
+use crate::executor::keeper::sys::keep_descriptors_from_others;
 use crate::planner::network::{
     cni_attachment::{Attachment, LINK, VERSION},
     cni_config::{CONFIG_MAX, Command, Input, Plugin, PluginList, Version},
@@ -58,6 +59,9 @@ struct Target<'a> {
 
 impl Cni {
     pub(super) fn open(options: &NetworkOptions) -> Result<Self, NetworkError> {
+        // Our own are none of a plugin's business already.
+        keep_descriptors_from_others()
+            .map_err(NetworkError::at("keep descriptors from plugins"))?;
         let attachments = options.root.join("cni");
         fs::create_dir_all(&attachments)
             .map_err(NetworkError::at(format!("make {}", attachments.display())))?;
@@ -123,15 +127,20 @@ impl Cni {
     ) -> Result<Vec<IpAddr>, NetworkError> {
         let namespace = ask.namespace.display().to_string();
         let added = self.in_turn(move |inner| {
-            let list = PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
+            let list =
+                PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
             inner.probe(&list)?;
             let addresses = inner.add(&list, &mut attachment, &namespace)?;
-            inner.keep(&attachment).map_err(|error| service::chain(&error))?;
+            inner
+                .keep(&attachment)
+                .map_err(|error| service::chain(&error))?;
             Ok(addresses)
         });
         let sandbox = &ask.sandbox;
         added.await.map_err(|why| {
-            NetworkError::Cni(format!("failed to setup network for sandbox {sandbox:?}: {why}"))
+            NetworkError::Cni(format!(
+                "failed to setup network for sandbox {sandbox:?}: {why}"
+            ))
         })
     }
 
@@ -150,7 +159,9 @@ impl Cni {
         let deleted = self.in_turn(move |inner| inner.delete(&sandbox, &namespace));
         let sandbox = &ask.sandbox;
         deleted.await.map_err(|why| {
-            NetworkError::Cni(format!("failed to destroy network for sandbox {sandbox:?}: {why}"))
+            NetworkError::Cni(format!(
+                "failed to destroy network for sandbox {sandbox:?}: {why}"
+            ))
         })
     }
 
@@ -180,7 +191,12 @@ impl Cni {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, String> + Send + 'static,
     ) -> Result<T, String> {
-        let _turn = self.0.turns.acquire().await.map_err(|error| error.to_string())?;
+        let _turn = self
+            .0
+            .turns
+            .acquire()
+            .await
+            .map_err(|error| error.to_string())?;
         self.blocking(work).await?
     }
 }
@@ -212,7 +228,8 @@ impl Inner {
         let Some((path, extension)) = first else {
             return Ok(None);
         };
-        let bytes = read_file(&path, CONFIG_MAX).map_err(|error| wrong(&path, &error.to_string()))?;
+        let bytes =
+            read_file(&path, CONFIG_MAX).map_err(|error| wrong(&path, &error.to_string()))?;
         let list = PluginList::read(&bytes, &extension)
             .map_err(|error| wrong(&path, &service::chain(&error)))?;
         Ok(Some(list))
@@ -228,13 +245,18 @@ impl Inner {
             return Ok(());
         }
         for plugin in &list.plugins {
-            let input = json!({"cniVersion": list.version.text()}).to_string().into_bytes();
+            let input = json!({"cniVersion": list.version.text()})
+                .to_string()
+                .into_bytes();
             let said = self.ask(list, plugin, Command::Version, None, &input)?;
-            let spoken = cni_result::versions(&said)
-                .map_err(|error| format!("{}: {error}", described(list, plugin, Command::Version)))?;
+            let spoken = cni_result::versions(&said).map_err(|error| {
+                format!("{}: {error}", described(list, plugin, Command::Version))
+            })?;
             if !spoken.contains(&list.version) {
                 let (program, version) = (&plugin.program, list.version.text());
-                return Err(format!("plugin {program} does not support config version {version:?}"));
+                return Err(format!(
+                    "plugin {program} does not support config version {version:?}"
+                ));
             }
         }
         *self.probed.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.source.clone());
@@ -269,7 +291,9 @@ impl Inner {
         }
         if addresses.is_empty() {
             let name = &list.name;
-            return Err(format!("network {name:?}: its plugins gave the pod no address"));
+            return Err(format!(
+                "network {name:?}: its plugins gave the pod no address"
+            ));
         }
         attachment.result = previous;
         Ok(addresses)
@@ -365,7 +389,10 @@ impl Inner {
     /// As the plugins have named it in their result.
     #[allow(clippy::unused_self)] // beside the others that look into an attachment
     fn namespace_of(&self, attachment: &Attachment) -> String {
-        let interfaces = attachment.result.as_ref().and_then(|result| result.get("interfaces"));
+        let interfaces = attachment
+            .result
+            .as_ref()
+            .and_then(|result| result.get("interfaces"));
         interfaces
             .and_then(Value::as_array)
             .into_iter()
@@ -386,7 +413,11 @@ impl Inner {
         input: &[u8],
     ) -> Result<Vec<u8>, String> {
         let program = self.find(&plugin.program)?;
-        let path: Vec<_> = self.bin_dirs.iter().map(|path| path.display().to_string()).collect();
+        let path: Vec<_> = self
+            .bin_dirs
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
         let mut environment = vec![
             ("CNI_COMMAND", command.name().to_owned()),
             ("CNI_PATH", path.join(":")),
@@ -418,21 +449,30 @@ impl Inner {
         if ran.success {
             return Ok(ran.stdout);
         }
-        Err(failed(cni_result::error(&ran.stdout).unwrap_or_else(|| {
-            let complaints = cni_result::words(&String::from_utf8_lossy(&ran.stderr));
-            if complaints.is_empty() {
-                format!("netplugin failed with no error message: {}", ran.end)
-            } else {
-                format!("netplugin failed: {complaints:?}")
-            }
-        })))
+        Err(failed(cni_result::error(&ran.stdout).unwrap_or_else(
+            || {
+                let complaints = cni_result::words(&String::from_utf8_lossy(&ran.stderr));
+                if complaints.is_empty() {
+                    format!("netplugin failed with no error message: {}", ran.end)
+                } else {
+                    format!("netplugin failed: {complaints:?}")
+                }
+            },
+        )))
     }
 
     fn find(&self, program: &str) -> Result<PathBuf, String> {
-        let found = self.bin_dirs.iter().map(|directory| directory.join(program)).find(|path| {
-            path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok()
-        });
-        found.ok_or_else(|| format!("failed to find plugin {program:?} in path {:?}", self.bin_dirs))
+        let found = self
+            .bin_dirs
+            .iter()
+            .map(|directory| directory.join(program))
+            .find(|path| path.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok());
+        found.ok_or_else(|| {
+            format!(
+                "failed to find plugin {program:?} in path {:?}",
+                self.bin_dirs
+            )
+        })
     }
 
     fn file(&self, sandbox: &str) -> PathBuf {
@@ -440,9 +480,20 @@ impl Inner {
     }
 
     fn attached(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.attachments).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.attachments)
+            .into_iter()
+            .flatten()
+            .flatten();
         entries
-            .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".json")?.to_owned()))
+            .filter_map(|entry| {
+                Some(
+                    entry
+                        .file_name()
+                        .to_str()?
+                        .strip_suffix(".json")?
+                        .to_owned(),
+                )
+            })
             .collect()
     }
 
@@ -466,7 +517,10 @@ impl Inner {
         match serde_json::from_slice::<Attachment>(&bytes) {
             Ok(read) if read.version == VERSION && read.sandbox == sandbox => Ok(Some(read)),
             _ => {
-                tracing::warn!(sandbox, "what was kept of a pod's network cannot be read: it is removed");
+                tracing::warn!(
+                    sandbox,
+                    "what was kept of a pod's network cannot be read: it is removed"
+                );
                 fs::remove_file(&file).map_err(|error| error.to_string())?;
                 Ok(None)
             }
@@ -500,13 +554,23 @@ fn end_what_runs(sandbox: &str) {
     let wanted = format!("CNI_CONTAINERID={sandbox}");
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = process.file_name();
-        let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(rustix::process::Pid::from_raw);
+        let pid = name
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .and_then(rustix::process::Pid::from_raw);
         let Some(pid) = pid else { continue };
         let Ok(environment) = fs::read(process.path().join("environ")) else {
             continue;
         };
-        if environment.split(|byte| *byte == 0).any(|one| one == wanted.as_bytes()) {
-            tracing::warn!(sandbox, pid = pid.as_raw_nonzero().get(), "a CNI plugin still runs: it is ended");
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|one| one == wanted.as_bytes())
+        {
+            tracing::warn!(
+                sandbox,
+                pid = pid.as_raw_nonzero().get(),
+                "a CNI plugin still runs: it is ended"
+            );
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }

@@ -150,14 +150,15 @@ impl Network {
     /// [`NetworkError::Io`].
     pub fn open(options: NetworkOptions) -> Result<Self, NetworkError> {
         let root = options.root.clone();
-        fs::create_dir_all(&root)
-            .map_err(NetworkError::at(format!("make {}", root.display())))?;
+        fs::create_dir_all(&root).map_err(NetworkError::at(format!("make {}", root.display())))?;
         let told = root.join(TOLD);
         let mut ranges = options.pod_cidrs.clone();
         match fs::read_to_string(&told) {
             Ok(text) => match Range::parse_list(&text) {
                 Ok(told) => ranges = told,
-                Err(error) => tracing::warn!(%error, "the range that a kubelet told cannot be read"),
+                Err(error) => {
+                    tracing::warn!(%error, "the range that a kubelet told cannot be read")
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(NetworkError::at(format!("read {}", told.display()))(error)),
@@ -241,7 +242,12 @@ impl Network {
     /// # Errors
     /// [`NetworkError`]; nothing is reserved.
     pub async fn reserve(&self, ask: &Ask) -> Result<Reserved, NetworkError> {
-        let list = self.0.cni.configuration().await.map_err(NetworkError::Cni)?;
+        let list = self
+            .0
+            .cni
+            .configuration()
+            .await
+            .map_err(NetworkError::Cni)?;
         let ranges = self.ranges();
         if let Some(list) = list {
             let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
@@ -275,11 +281,7 @@ impl Network {
     ///
     /// # Errors
     /// [`NetworkError`]; what was done until then is for [`Self::detach`].
-    pub async fn attach(
-        &self,
-        ask: &Ask,
-        reserved: Reserved,
-    ) -> Result<Vec<IpAddr>, NetworkError> {
+    pub async fn attach(&self, ask: &Ask, reserved: Reserved) -> Result<Vec<IpAddr>, NetworkError> {
         match reserved.kind {
             Kind::None => Ok(Vec::new()),
             Kind::Cni(attachment) => self.0.cni.add(ask, *attachment).await,

@@ -105,7 +105,9 @@ impl Netlink {
                 rtnetlink::new_connection()
             })
         });
-        let opened = opened.await.map_err(|error| open(io::Error::other(error)))?;
+        let opened = opened
+            .await
+            .map_err(|error| open(io::Error::other(error)))?;
         let (connection, handle, _) = opened.map_err(open)?;
         let task = tokio::spawn(connection);
         Ok(Self { handle, task })

@@ -59,7 +59,10 @@ pub(super) struct Run<'a> {
 pub(super) fn run(run: &Run<'_>) -> Result<Ran, RunError> {
     let mut child = Command::new(run.program)
         .env_clear()
-        .env("PATH", std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned()))
+        .env(
+            "PATH",
+            std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned()),
+        )
         .envs(run.environment.iter().map(|(name, value)| (name, value)))
         .current_dir("/")
         .process_group(0)

@@ -56,8 +56,10 @@ pub(super) async fn attach(
     let name = link_name(&ask.sandbox);
     let node = Netlink::here()?;
     let pod = Netlink::within(&ask.namespace).await?;
-    let namespace = File::open(&ask.namespace)
-        .map_err(NetworkError::at(format!("open {}", ask.namespace.display())))?;
+    let namespace = File::open(&ask.namespace).map_err(NetworkError::at(format!(
+        "open {}",
+        ask.namespace.display()
+    )))?;
     let mtu = mtu(&node.handle).await?;
     let peer = LinkMessageBuilder::<LinkUnspec>::new()
         .name(LINK)
@@ -119,7 +121,11 @@ fn link_name(sandbox: &str) -> String {
 
 async fn up(handle: &Handle, link: u32, name: &str) -> Result<(), NetlinkError> {
     let message = LinkUnspec::new_with_index(link).up().build();
-    asked(format!("turn on {name}"), handle.link().set(message).execute()).await
+    asked(
+        format!("turn on {name}"),
+        handle.link().set(message).execute(),
+    )
+    .await
 }
 
 async fn own_address(handle: &Handle, link: u32, address: IpAddr) -> Result<(), NetlinkError> {
@@ -237,10 +243,12 @@ async fn mtu(handle: &Handle) -> Result<u32, NetlinkError> {
 }
 
 fn mtu_of(link: &LinkMessage) -> Option<u32> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::Mtu(mtu) => Some(*mtu),
-        _ => None,
-    })
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Mtu(mtu) => Some(*mtu),
+            _ => None,
+        })
 }
 
 /// The link of a default route of the main table.
@@ -249,8 +257,11 @@ fn way_of_default(route: &RouteMessage) -> Option<u32> {
     if header.destination_prefix_length != 0 || header.table != RouteHeader::RT_TABLE_MAIN {
         return None;
     }
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(link) => Some(*link),
-        _ => None,
-    })
+    route
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Oif(link) => Some(*link),
+            _ => None,
+        })
 }

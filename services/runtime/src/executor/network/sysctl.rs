@@ -16,7 +16,11 @@ pub(super) fn forward(ranges: &[Range]) -> Result<(), NetlinkError> {
         tracing::info!("IPv4 is forwarded from now on, for pods");
     }
     if ranges.iter().any(|range| !range.is_ipv4()) && is_off("ipv6/conf/all/forwarding") {
-        for link in fs::read_dir(format!("{ROOT}/ipv6/conf")).into_iter().flatten().flatten() {
+        for link in fs::read_dir(format!("{ROOT}/ipv6/conf"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let name = link.file_name();
             let setting = format!("ipv6/conf/{}/accept_ra", name.display());
             if read(&setting).as_deref() == Some("1") {

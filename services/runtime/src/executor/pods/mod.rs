@@ -251,7 +251,10 @@ impl Pods {
     /// Collects what CNI plugins have of sandboxes that are no more, and looks at the networks of the others. It may take as long as
     /// plugins do.
     pub async fn collect_networks(&self) {
-        let attached = self.sandboxes().into_iter().filter(|record| record.attached);
+        let attached = self
+            .sandboxes()
+            .into_iter()
+            .filter(|record| record.attached);
         let attached = attached.map(|record| record.id).collect();
         self.0.network.collect(&attached).await;
     }

@@ -89,7 +89,9 @@ impl Pods {
             // One that goes meanwhile has no network any more.
             match self.0.network.usage(&namespace).await {
                 Ok(links) => sample.links = links,
-                Err(error) => tracing::debug!(error = %service::chain(&error), sandbox = record.id, "links are not counted"),
+                Err(error) => {
+                    tracing::debug!(error = %service::chain(&error), sandbox = record.id, "links are not counted")
+                }
             }
         }
         Ok(sample)

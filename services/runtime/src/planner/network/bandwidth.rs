@@ -85,7 +85,9 @@ mod tests {
         assert_eq!(read(&HashMap::new()), Ok(None));
         assert_eq!(
             read(&annotations("1M")),
-            Ok(Some(json!({"egressRate": 1_000_000, "egressBurst": u32::MAX})))
+            Ok(Some(
+                json!({"egressRate": 1_000_000, "egressBurst": u32::MAX})
+            ))
         );
         let error = read(&annotations("999")).expect_err("too little");
         assert!(error.contains("egress-bandwidth: \"999\""), "{error}");

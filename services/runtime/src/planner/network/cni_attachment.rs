@@ -62,7 +62,9 @@ fn arguments(sandbox: &str, config: &PodSandboxConfig) -> Result<String, String>
         ("K8S_POD_UID", &metadata.uid),
     ] {
         if value.len() > 1024 || value.contains([';', '=', '\0']) {
-            return Err(format!("PodSandboxMetadata: {value:?} cannot be an argument of a CNI plugin"));
+            return Err(format!(
+                "PodSandboxMetadata: {value:?} cannot be an argument of a CNI plugin"
+            ));
         }
         text = format!("{text};{name}={value}");
     }
@@ -91,7 +93,10 @@ fn runtime(config: &PodSandboxConfig, ranges: &[String]) -> Result<Map<String, V
         let ranges = ranges.iter().map(|range| json!([{"subnet": range}]));
         all.insert("ipRanges".to_owned(), ranges.collect());
     }
-    let cgroup = config.linux.as_ref().map(|linux| linux.cgroup_parent.as_str());
+    let cgroup = config
+        .linux
+        .as_ref()
+        .map(|linux| linux.cgroup_parent.as_str());
     if let Some(cgroup) = cgroup.filter(|cgroup| !cgroup.is_empty()) {
         all.insert("cgroupPath".to_owned(), cgroup.into());
     }
@@ -105,11 +110,8 @@ mod tests {
 
     #[test]
     fn plugins_are_told_of_the_pod() {
-        let list = PluginList::read(
-            br#"{"cniVersion":"1.0.0","name":"n","type":"ptp"}"#,
-            "conf",
-        )
-        .expect("a list");
+        let list = PluginList::read(br#"{"cniVersion":"1.0.0","name":"n","type":"ptp"}"#, "conf")
+            .expect("a list");
         let mut config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: "web".to_owned(),
@@ -136,7 +138,10 @@ mod tests {
                 "ipRanges": [[{"subnet": "10.0.0.0/24"}]]})
         );
         let text = serde_json::to_string(&made).expect("JSON");
-        assert_eq!(serde_json::from_str::<Attachment>(&text).expect("the same"), made);
+        assert_eq!(
+            serde_json::from_str::<Attachment>(&text).expect("the same"),
+            made
+        );
         config.metadata.as_mut().expect("there").name = "a;CNI_PATH=/tmp".to_owned();
         assert!(Attachment::new("id", &config, &list, &[]).is_err());
     }

@@ -187,8 +187,9 @@ impl PluginList {
         };
         let name = text(list, "name", "name")?;
         if !is_name(name) {
-            let reason =
-                format!("{name:?} is no name: letters, digits, '_', '.' and '-', a letter or digit first");
+            let reason = format!(
+                "{name:?} is no name: letters, digits, '_', '.' and '-', a letter or digit first"
+            );
             return Err(wrong("name", reason));
         }
         let plugins = match list.get("plugins") {
@@ -196,7 +197,10 @@ impl PluginList {
                 return Err(wrong("plugins", "there is none"));
             }
             Some(Value::Array(plugins)) if plugins.len() > PLUGINS_MAX => {
-                return Err(wrong("plugins", format!("there are more than {PLUGINS_MAX}")));
+                return Err(wrong(
+                    "plugins",
+                    format!("there are more than {PLUGINS_MAX}"),
+                ));
             }
             Some(Value::Array(plugins)) => plugins,
             _ => return Err(wrong("plugins", "it is missing, or no list")),
@@ -294,18 +298,17 @@ fn version(list: &Map<String, Value>) -> Result<Version, ConfigError> {
     let spoken = said.iter().filter_map(|text| Version::read(text)).max();
     spoken.ok_or_else(|| {
         let known: Vec<_> = Version::ALL.iter().map(|one| one.text()).collect();
-        let said = said.iter().take(8).map(|text| text.chars().take(32).collect());
+        let said = said
+            .iter()
+            .take(8)
+            .map(|text| text.chars().take(32).collect());
         let said: Vec<String> = said.collect();
         let reason = format!("{said:?} has none of {}", known.join(", "));
         wrong("cniVersion", reason)
     })
 }
 
-fn text<'a>(
-    of: &'a Map<String, Value>,
-    name: &str,
-    field: &str,
-) -> Result<&'a str, ConfigError> {
+fn text<'a>(of: &'a Map<String, Value>, name: &str, field: &str) -> Result<&'a str, ConfigError> {
     match of.get(name) {
         Some(Value::String(text)) if !text.is_empty() && text.len() <= NAME_MAX => Ok(text),
         Some(Value::String(text)) if text.len() > NAME_MAX => {
@@ -328,7 +331,9 @@ fn flag(list: &Map<String, Value>, field: &str) -> Result<bool, ConfigError> {
 
 fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
-    bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+    bytes
+        .next()
+        .is_some_and(|byte| byte.is_ascii_alphanumeric())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
@@ -355,24 +360,57 @@ mod tests {
             assert!(error.contains(expect), "{error}");
         };
         check(json!([]), "it is no object");
-        check(json!({"name": "a", "plugins": [{"type": "x"}]}), "cniVersion: [] has none");
-        check(json!({"cniVersion": "0.2.0", "name": "a", "plugins": [{"type": "x"}]}), "[\"0.2.0\"]");
-        check(json!({"cniVersion": "1.0.0", "name": "a/b", "plugins": [{"type": "x"}]}), "\"a/b\" is no name");
-        check(json!({"cniVersion": "1.0.0", "plugins": [{"type": "x"}]}), "name: it is missing");
-        check(json!({"cniVersion": "1.0.0", "name": "a", "plugins": []}), "plugins: there is none");
-        check(json!({"cniVersion": "1.0.0", "name": "a"}), "plugins: it is missing");
-        check(json!({"cniVersion": "1.0.0", "name": "a", "plugins": [{}]}), "plugins[0].type");
+        check(
+            json!({"name": "a", "plugins": [{"type": "x"}]}),
+            "cniVersion: [] has none",
+        );
+        check(
+            json!({"cniVersion": "0.2.0", "name": "a", "plugins": [{"type": "x"}]}),
+            "[\"0.2.0\"]",
+        );
+        check(
+            json!({"cniVersion": "1.0.0", "name": "a/b", "plugins": [{"type": "x"}]}),
+            "\"a/b\" is no name",
+        );
+        check(
+            json!({"cniVersion": "1.0.0", "plugins": [{"type": "x"}]}),
+            "name: it is missing",
+        );
+        check(
+            json!({"cniVersion": "1.0.0", "name": "a", "plugins": []}),
+            "plugins: there is none",
+        );
+        check(
+            json!({"cniVersion": "1.0.0", "name": "a"}),
+            "plugins: it is missing",
+        );
+        check(
+            json!({"cniVersion": "1.0.0", "name": "a", "plugins": [{}]}),
+            "plugins[0].type",
+        );
         for program in ["../../bin/sh", "/bin/sh", "..", "a b"] {
-            check(json!({"cniVersion": "1.0.0", "name": "a", "plugins": [{"type": program}]}), "is no program's name");
+            check(
+                json!({"cniVersion": "1.0.0", "name": "a", "plugins": [{"type": program}]}),
+                "is no program's name",
+            );
         }
         let many = vec![json!({"type": "x"}); 17];
-        check(json!({"cniVersion": "1.0.0", "name": "a", "plugins": many}), "more than 16");
-        check(json!({"cniVersion": "1.0.0", "name": "a", "disableGC": 1, "plugins": [{"type": "x"}]}), "disableGC");
+        check(
+            json!({"cniVersion": "1.0.0", "name": "a", "plugins": many}),
+            "more than 16",
+        );
+        check(
+            json!({"cniVersion": "1.0.0", "name": "a", "disableGC": 1, "plugins": [{"type": "x"}]}),
+            "disableGC",
+        );
         let text = good.to_string();
         for cut in 0..text.len() {
             assert!(PluginList::read(&text.as_bytes()[..cut], "conflist").is_err());
         }
-        assert_eq!(PluginList::read(&vec![b' '; CONFIG_MAX + 1], "conf"), Err(ConfigError::TooLarge));
+        assert_eq!(
+            PluginList::read(&vec![b' '; CONFIG_MAX + 1], "conf"),
+            Err(ConfigError::TooLarge)
+        );
     }
 
     #[test]
@@ -381,7 +419,9 @@ mod tests {
         let read = PluginList::read(one, "conf").expect("a plugin");
         assert_eq!((read.plugins.len(), read.version), (1, Version::V031));
         let list = br#"{"cniVersion": "1.0.0", "name": "one", "plugins": [{"type": "bridge"}]}"#;
-        let error = PluginList::read(list, "json").expect_err("a list").to_string();
+        let error = PluginList::read(list, "json")
+            .expect_err("a list")
+            .to_string();
         assert!(error.contains("*.conflist"), "{error}");
     }
 

@@ -176,7 +176,10 @@ mod tests {
     #[test]
     fn addresses_of_the_pod_are_found() {
         let check = |text: &str, expect: &str| assert_eq!(addresses(text), expect, "{text}");
-        check(r#"{"cniVersion":"0.3.1","ips":[{"version":"6","address":"fd00::2/64"},{"version":"4","address":"10.0.0.2/24"}]}"#, "10.0.0.2 fd00::2");
+        check(
+            r#"{"cniVersion":"0.3.1","ips":[{"version":"6","address":"fd00::2/64"},{"version":"4","address":"10.0.0.2/24"}]}"#,
+            "10.0.0.2 fd00::2",
+        );
         check(
             r#"{"cniVersion":"1.0.0","interfaces":[{"name":"br0"},{"name":"eth0","sandbox":"/x"}],
                "ips":[{"address":"10.0.0.1/24","interface":0},{"address":"10.0.0.2/24","interface":1}]}"#,
@@ -184,15 +187,33 @@ mod tests {
         );
         check("{}", "");
         check("[]", "its result: the whole: it is no object");
-        check(r#"{"cniVersion":"7"}"#, "its result: cniVersion: it is not spoken here");
+        check(
+            r#"{"cniVersion":"7"}"#,
+            "its result: cniVersion: it is not spoken here",
+        );
         check(r#"{"ips":7}"#, "its result: ips: it is no list");
-        check(r#"{"ips":[{"address":"10.0.0.2"}]}"#, "its result: ips[0].address: it is no ADDRESS/LENGTH");
-        check(r#"{"ips":[{"address":"10.0.0.2/33"}]}"#, "its result: ips[0].address: it is no ADDRESS/LENGTH");
-        check(r#"{"ips":[{"address":"10.0.0.2/24","interface":3}]}"#, "its result: ips[0].interface: it is no index of an interface");
-        check(r#"{"ips":[{"address":"10.0.0.2/24","interface":-1}]}"#, "its result: ips[0].interface: it is no index of an interface");
+        check(
+            r#"{"ips":[{"address":"10.0.0.2"}]}"#,
+            "its result: ips[0].address: it is no ADDRESS/LENGTH",
+        );
+        check(
+            r#"{"ips":[{"address":"10.0.0.2/33"}]}"#,
+            "its result: ips[0].address: it is no ADDRESS/LENGTH",
+        );
+        check(
+            r#"{"ips":[{"address":"10.0.0.2/24","interface":3}]}"#,
+            "its result: ips[0].interface: it is no index of an interface",
+        );
+        check(
+            r#"{"ips":[{"address":"10.0.0.2/24","interface":-1}]}"#,
+            "its result: ips[0].interface: it is no index of an interface",
+        );
         assert!(addresses("garbage").starts_with("its result is no JSON"));
         let many = vec![r#"{"address":"10.0.0.2/24"}"#; 65].join(",");
-        check(&format!(r#"{{"ips":[{many}]}}"#), "its result: ips: there are more than 64");
+        check(
+            &format!(r#"{{"ips":[{many}]}}"#),
+            "its result: ips: there are more than 64",
+        );
         let added = read(b"{}", Version::V040).expect("empty");
         assert_eq!(added.result["cniVersion"], "0.4.0");
     }
@@ -202,13 +223,19 @@ mod tests {
         let check = |text: &str, expect: Option<&str>| {
             assert_eq!(error(text.as_bytes()).as_deref(), expect, "{text}");
         };
-        check(r#"{"code":7,"msg":"no","details":"because"}"#, Some("no; because"));
+        check(
+            r#"{"code":7,"msg":"no","details":"because"}"#,
+            Some("no; because"),
+        );
         check(r#"{"code":7,"msg":"no\n"}"#, Some("no"));
         check(r#"{"code":7}"#, Some("error code 7"));
         check("{}", None);
         check("", None);
         let long = format!(r#"{{"msg":"{}"}}"#, "x".repeat(5000));
-        assert_eq!(error(long.as_bytes()).expect("said").chars().count(), WORDS_MAX + 1);
+        assert_eq!(
+            error(long.as_bytes()).expect("said").chars().count(),
+            WORDS_MAX + 1
+        );
         let said = br#"{"cniVersion":"1.0.0","supportedVersions":["0.1.0","0.4.0","1.0.0","x"]}"#;
         assert_eq!(versions(said), Ok(vec![Version::V040, Version::V100]));
         assert!(versions(b"{}").is_err() && versions(b"x").is_err());

@@ -105,7 +105,10 @@ impl Range {
             .split(',')
             .map(|one| Self::parse(one.trim()))
             .collect::<Result<Vec<_>, _>>()?;
-        let ipv4 = ranges.iter().filter(|range| range.network.is_ipv4()).count();
+        let ipv4 = ranges
+            .iter()
+            .filter(|range| range.network.is_ipv4())
+            .count();
         if ranges.len() > RANGES_MAX || ipv4 > 1 || ranges.len() - ipv4 > 1 {
             return Err(invalid("there may be one of each family"));
         }
@@ -181,7 +184,10 @@ impl Ipam {
     /// A sandbox of an earlier runtime, asked for at that time, has this one.
     pub fn keep(&mut self, address: IpAddr, sandbox: &str, asked_at: i64) {
         self.taken.insert(address, sandbox.to_owned());
-        let last = self.last.entry(address.is_ipv4()).or_insert((asked_at, address));
+        let last = self
+            .last
+            .entry(address.is_ipv4())
+            .or_insert((asked_at, address));
         if last.0 <= asked_at {
             *last = (asked_at, address);
         }
@@ -248,7 +254,11 @@ mod tests {
 
     fn taken(ipam: &mut Ipam, sandbox: &str) -> String {
         match ipam.take(sandbox, 0) {
-            Ok(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            Ok(all) => all
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(" "),
             Err(error) => error.to_string(),
         }
     }
@@ -257,7 +267,11 @@ mod tests {
     fn ranges_are_read() {
         let check = |text: &str, expect: &str| {
             let read = match Range::parse_list(text) {
-                Ok(ranges) => ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                Ok(ranges) => ranges
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" "),
                 Err(IpamError::Invalid { reason, .. }) => reason.to_owned(),
                 Err(error) => error.to_string(),
             };
@@ -286,7 +300,12 @@ mod tests {
         assert_eq!(taken(&mut ipam, "a"), "10.0.0.1 fd00::1");
         assert_eq!(taken(&mut ipam, "b"), "10.0.0.2 fd00::2");
         ipam.release("a");
-        for expect in ["10.0.0.3 fd00::3", "10.0.0.4 fd00::4", "10.0.0.5 fd00::5", "10.0.0.6 fd00::6"] {
+        for expect in [
+            "10.0.0.3 fd00::3",
+            "10.0.0.4 fd00::4",
+            "10.0.0.5 fd00::5",
+            "10.0.0.6 fd00::6",
+        ] {
             assert_eq!(taken(&mut ipam, "c"), expect);
         }
         assert_eq!(taken(&mut ipam, "d"), "10.0.0.1 fd00::7");

@@ -156,7 +156,10 @@ pub fn read(asked: &[PortMapping]) -> Result<Vec<Mapping>, PortError> {
         if all.len() >= PORTS_MAX {
             return Err(PortError::TooMany);
         }
-        if all.iter().any(|other| other.meets(&mapping) && *other != mapping) {
+        if all
+            .iter()
+            .any(|other| other.meets(&mapping) && *other != mapping)
+        {
             return Err(invalid("it is asked for twice".to_owned()));
         }
         if !all.contains(&mapping) {
@@ -246,12 +249,18 @@ mod tests {
         check(asked("", 70_000, 1), "host_port 70000 is no port");
         check(asked("", 80, 0), "container_port 0 is no port");
         check(asked("", 80, -1), "container_port -1 is no port");
-        check(asked("localhost", 80, 1), "host_ip \"localhost\" is no address");
+        check(
+            asked("localhost", 80, 1),
+            "host_ip \"localhost\" is no address",
+        );
         let mut unknown = asked("", 80, 1);
         unknown.protocol = 9;
         check(unknown, "protocol 9 is unknown");
         assert_eq!(read(&[asked("", 0, 80), asked("", -1, 80)]), Ok(Vec::new()));
-        assert_eq!(read(&[asked("", 80, 80), asked("", 80, 80)]).map(|all| all.len()), Ok(1));
+        assert_eq!(
+            read(&[asked("", 80, 80), asked("", 80, 80)]).map(|all| all.len()),
+            Ok(1)
+        );
         let twice = read(&[asked("", 80, 80), asked("127.0.0.1", 80, 81)]);
         assert!(matches!(twice, Err(PortError::Invalid { .. })));
         let many: Vec<_> = (1..=257).map(|port| asked("", port, port)).collect();

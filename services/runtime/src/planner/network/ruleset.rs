@@ -175,7 +175,10 @@ pub fn transaction(ports: &Ports) -> Batch {
     // One that is not there cannot be removed.
     batch.add_table(TABLE);
     batch.delete_table(TABLE);
-    if ports.values().all(|published| published.mappings.is_empty()) {
+    if ports
+        .values()
+        .all(|published| published.mappings.is_empty())
+    {
         return batch;
     }
     batch.add_table(TABLE);
@@ -191,7 +194,11 @@ pub fn transaction(ports: &Ports) -> Batch {
                 published.ipv6().map(IpAddr::V6)
             };
             let Some(pod) = pod else { continue };
-            for mapping in published.mappings.iter().filter(|one| one.is_for(shape.ipv4)) {
+            for mapping in published
+                .mappings
+                .iter()
+                .filter(|one| one.is_for(shape.ipv4))
+            {
                 let element = element(mapping, pod);
                 match mapping.only() {
                     Some(_) => one.push(element),
@@ -215,9 +222,15 @@ pub fn transaction(ports: &Ports) -> Batch {
         priority,
     };
     batch.add_chain(TABLE, &chain("raw", Kind::Filter, Hook::Prerouting, -300));
-    batch.add_chain(TABLE, &chain("prerouting", Kind::Nat, Hook::Prerouting, -100));
+    batch.add_chain(
+        TABLE,
+        &chain("prerouting", Kind::Nat, Hook::Prerouting, -100),
+    );
     batch.add_chain(TABLE, &chain("output", Kind::Nat, Hook::Output, -100));
-    batch.add_chain(TABLE, &chain("postrouting", Kind::Nat, Hook::Postrouting, 100));
+    batch.add_chain(
+        TABLE,
+        &chain("postrouting", Kind::Nat, Hook::Postrouting, 100),
+    );
     // The links of pods with ports let packets of 127.0.0.0/8 pass, for the node's own sake: not for the pods'.
     let mut from_pods = loopback(Meta::InputName, Field::Network(16, 1));
     from_pods.push(Expression::Verdict(Verdict::Drop));
