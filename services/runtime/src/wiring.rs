@@ -51,10 +51,7 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         let pods = pods.clone();
         async move { pods.follow().await }
     });
-    let collector = tokio::spawn({
-        let pods = pods.clone();
-        async move { pods.collect_networks().await }
-    });
+    let collector = tokio::spawn(pods.collect_networks());
     let api = Api::new(RuntimeApi::new(pods.clone()), ImageApi::new(images, pods));
     let listener = Listener::unix(socket)?;
     context.ready();
