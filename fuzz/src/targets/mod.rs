@@ -9,6 +9,7 @@ mod node;
 mod object_bytes;
 mod object_protobuf;
 mod objects;
+mod pod_networks;
 mod store;
 mod volumes;
 
@@ -134,6 +135,13 @@ pub const TARGETS: &[Target] = &[
         run: node::kernel_log,
         made: Vec::new,
         runs: 500_000,
+    },
+    Target {
+        name: "cni",
+        about: "configurations of pods' networks, and what plugins answer",
+        run: pod_networks::cni,
+        made: Vec::new,
+        runs: 200_000,
     },
     Target {
         name: "store_log",

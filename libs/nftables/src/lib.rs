@@ -21,11 +21,13 @@
 //! ```
 
 mod batch;
+mod conntrack;
 mod encode;
 mod expression;
 mod socket;
 
 pub use batch::{Batch, Chain, Element, Family, Hook, Kind, Map, Table};
+pub use conntrack::Flows;
 pub use expression::{Expression, Field, Meta, Register, Verdict, concatenation};
 pub use socket::Socket;
 

@@ -48,20 +48,32 @@ impl Socket {
         let Some((bytes, last)) = batch.finished()? else {
             return Ok(());
         };
+        self.send(&bytes)?;
+        self.answers(last, |sequence| {
+            let index = usize::try_from(sequence).ok()?.checked_sub(1)?;
+            batch.operations.get(index).cloned()
+        })
+    }
+
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), Error> {
         // A message must fit into the send buffer as a whole; the usual one ends at 208 KiB.
         let wanted = bytes.len().saturating_mul(2).min(BATCH_MAX * 2);
         let _ = sockopt::set_socket_send_buffer_size_force(&self.0, wanted);
         let kernel = netlink::SocketAddrNetlink::new(0, 0);
-        let sent = sendto(&self.0, &bytes, SendFlags::empty(), &kernel)
+        let sent = sendto(&self.0, bytes, SendFlags::empty(), &kernel)
             .map_err(|error| Error::Send(error.into()))?;
         if sent != bytes.len() {
             return Err(Error::Send(io::ErrorKind::WriteZero.into()));
         }
-        self.answers(batch, last)
+        Ok(())
     }
 
-    /// The kernel has worked it off before the send returned: all that it says is there.
-    fn answers(&self, batch: &Batch, last: u32) -> Result<(), Error> {
+    /// The kernel has worked it off before the send returned: all that it says is there. `named`: what a message is for.
+    pub(crate) fn answers(
+        &self,
+        last: u32,
+        named: impl Fn(u32) -> Option<String>,
+    ) -> Result<(), Error> {
         let mut done = false;
         let mut refused = None;
         loop {
@@ -87,16 +99,10 @@ impl Socket {
             }
         }
         match refused {
-            Some((sequence, code)) => {
-                let index = usize::try_from(sequence)
-                    .ok()
-                    .and_then(|at| at.checked_sub(1));
-                let operation = index.and_then(|index| batch.operations.get(index));
-                Err(Error::Refused {
-                    operation: operation.cloned().unwrap_or_default(),
-                    source: io::Error::from_raw_os_error(code.saturating_neg()),
-                })
-            }
+            Some((sequence, code)) => Err(Error::Refused {
+                operation: named(sequence).unwrap_or_default(),
+                source: io::Error::from_raw_os_error(code.saturating_neg()),
+            }),
             None if done => Ok(()),
             None => Err(Error::Silent),
         }

@@ -60,10 +60,7 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         let pods = pods.clone();
         async move { pods.follow().await }
     });
-    let collector = tokio::spawn({
-        let pods = pods.clone();
-        async move { pods.collect_networks().await }
-    });
+    let collector = tokio::spawn(pods.collect_networks());
     let (address, port) = (args.streaming_address, args.streaming_port);
     let (streaming, streams) = Streaming::listen(pods.clone(), address, port)
         .await

@@ -161,9 +161,8 @@ fn each_has_its_own_error() {
         node.kill();
         node.start().await;
         let begun = Instant::now();
-        while fs::read_to_string(plugins.path("collected")).is_ok_and(|text| text.contains(&pod))
-            == false
-        {
+        let told = || fs::read_to_string(plugins.path("collected"));
+        while !told().is_ok_and(|text| text.contains(&pod)) {
             assert!(begun.elapsed() < crate::node::PATIENCE);
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }

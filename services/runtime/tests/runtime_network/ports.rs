@@ -2,7 +2,11 @@
 
 use crate::place::{
     NODE4, NODE6, PODS, addresses, ask_tcp, ask_udp, in_namespaces, namespace, remove, routed_node,
-    serve_tcp, serve_udp, with_port,
+    serve_tcp, serve_udp, with_port, within,
+};
+use std::{
+    net::UdpSocket,
+    time::{Duration, Instant},
 };
 use tonic::Code;
 
@@ -107,5 +111,40 @@ fn two_pods_cannot_have_the_same() {
             remove(&mut node, &pod).await;
         }
         node.nothing_is_left();
+    });
+}
+
+/// A sender that never pauses reaches whoever has the port now, and not whom it reached first.
+#[test]
+fn a_flow_of_udp_follows_the_port() {
+    in_namespaces(async |place| {
+        let mut node = routed_node(PODS).await;
+        let socket = within(&place.outside, || {
+            let socket = UdpSocket::bind("0.0.0.0:5353").unwrap();
+            socket.connect((NODE4, 8080)).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_millis(200)))
+                .unwrap();
+            socket
+        });
+        let ask = || {
+            let mut buffer = [0; 64];
+            let _ = socket.send(b"who");
+            let count = socket.recv(&mut buffer).unwrap_or_default();
+            String::from_utf8_lossy(&buffer[..count]).into_owned()
+        };
+        // It has begun before there is any pod.
+        assert_eq!(ask(), "");
+        for name in ["first", "second"] {
+            let config = with_port(node.sandbox_config(name), "", 8080, 80);
+            let pod = node.try_run_sandbox(config).await.unwrap();
+            serve_udp(&namespace(&node, &pod), name, 80);
+            let begun = Instant::now();
+            while ask() != format!("{name} sees 192.0.2.2") {
+                assert!(begun.elapsed() < Duration::from_secs(10), "{name}");
+            }
+            remove(&mut node, &pod).await;
+            assert_eq!(ask(), "");
+        }
     });
 }

@@ -11,6 +11,7 @@ use super::{
     Ask, NetworkError, NetworkOptions, is_pinned,
     plugin::{self, Run},
 };
+use crate::executor::keeper::sys::keep_descriptors_from_others;
 use crate::planner::network::{
     cni_attachment::{Attachment, LINK, VERSION},
     cni_config::{CONFIG_MAX, Command, Input, Plugin, PluginList, Version},
@@ -27,7 +28,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 
 /// Chains of plugins that run at once.
 const AT_ONCE: usize = 16;
@@ -45,6 +46,8 @@ struct Inner {
     timeout: Duration,
     attachments: PathBuf,
     turns: Semaphore,
+    /// ADD and DEL read, GC writes: a plugin that is told who is valid must not meet one who has just come.
+    changes: RwLock<()>,
     /// The list whose plugins are there and speak its version.
     probed: Mutex<Option<Value>>,
 }
@@ -58,6 +61,9 @@ struct Target<'a> {
 
 impl Cni {
     pub(super) fn open(options: &NetworkOptions) -> Result<Self, NetworkError> {
+        // Our own are none of a plugin's business already.
+        keep_descriptors_from_others()
+            .map_err(NetworkError::at("keep descriptors from plugins"))?;
         let attachments = options.root.join("cni");
         fs::create_dir_all(&attachments)
             .map_err(NetworkError::at(format!("make {}", attachments.display())))?;
@@ -67,6 +73,7 @@ impl Cni {
             timeout: options.cni_plugin_timeout,
             attachments,
             turns: Semaphore::new(AT_ONCE),
+            changes: RwLock::default(),
             probed: Mutex::default(),
         })))
     }
@@ -122,6 +129,7 @@ impl Cni {
         mut attachment: Attachment,
     ) -> Result<Vec<IpAddr>, NetworkError> {
         let namespace = ask.namespace.display().to_string();
+        let _changes = self.0.changes.read().await;
         let added = self.in_turn(move |inner| {
             let list =
                 PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
@@ -152,6 +160,7 @@ impl Cni {
             String::new()
         };
         let sandbox = ask.sandbox.clone();
+        let _changes = self.0.changes.read().await;
         let deleted = self.in_turn(move |inner| inner.delete(&sandbox, &namespace));
         let sandbox = &ask.sandbox;
         deleted.await.map_err(|why| {
@@ -161,16 +170,35 @@ impl Cni {
         })
     }
 
-    /// Attachments without a sandbox go, and whatever else plugins have of such. Those of the others are looked at; what is wrong with
-    /// them is logged: whoever watches the pods' health decides.
-    pub(super) async fn collect(&self, sandboxes: &BTreeSet<String>) {
-        let sandboxes = sandboxes.clone();
-        let collected = self.in_turn(move |inner| {
-            inner.collect(&sandboxes);
+    /// Of which sandboxes something is kept.
+    pub(super) fn attached(&self) -> BTreeSet<String> {
+        self.0.attached()
+    }
+
+    /// What was made for sandboxes that are no more goes, and whatever else plugins have of such. Those of the others are looked at; what
+    /// is wrong with them is logged: whoever watches the pods' health decides.
+    pub(super) async fn collect(&self, gone: BTreeSet<String>) {
+        let left = gone.clone();
+        let deleted = self.in_turn(move |inner| {
+            for sandbox in &left {
+                if let Err(error) = inner.delete(sandbox, "") {
+                    tracing::error!(error, sandbox, "a network of a sandbox that is gone stays");
+                }
+            }
+            for sandbox in inner.attached().difference(&left) {
+                if let Err(error) = inner.check(sandbox) {
+                    tracing::warn!(error, sandbox, "a pod's network is not as it was made");
+                }
+            }
             Ok(())
         });
+        let collected = async {
+            deleted.await?;
+            let _changes = self.0.changes.write().await;
+            self.in_turn(Inner::collect).await
+        };
         if let Err(error) = collected.await {
-            tracing::error!(error, "what CNI plugins have left cannot be collected");
+            tracing::warn!(error, "what CNI plugins have left is not collected");
         }
     }
 
@@ -324,35 +352,31 @@ impl Inner {
         }
     }
 
-    fn collect(&self, sandboxes: &BTreeSet<String>) {
-        let mut valid = Vec::new();
-        for sandbox in self.attached() {
-            if sandboxes.contains(&sandbox) {
-                valid.push(json!({"containerID": sandbox, "ifname": LINK}));
-                if let Err(error) = self.check(&sandbox) {
-                    tracing::warn!(error, sandbox, "a pod's network is not as it was made");
-                }
-            } else if let Err(error) = self.delete(&sandbox, "") {
-                tracing::error!(error, sandbox, "a network of a sandbox that is gone stays");
-            }
-        }
-        let Ok(Some(list)) = self.configuration() else {
-            return;
+    /// Who has an attachment is valid: it is written before ADD, and goes after DEL.
+    fn collect(&self) -> Result<(), String> {
+        let Some(list) = self.configuration()? else {
+            return Ok(());
         };
         if list.version < Version::V110 || list.disable_gc {
-            return;
+            return Ok(());
         }
-        let (runtime, valid) = (Map::new(), Value::Array(valid));
+        let attached = self.attached();
+        let valid = attached
+            .iter()
+            .map(|sandbox| json!({"containerID": sandbox, "ifname": LINK}));
+        let (runtime, valid) = (Map::new(), valid.collect());
+        let mut failed = Ok(());
         for plugin in &list.plugins {
             let with = Input {
                 valid: Some(&valid),
                 ..without(&runtime)
             };
             let input = list.input(plugin, &with);
-            if let Err(error) = self.ask(&list, plugin, Command::Gc, None, &input) {
-                tracing::warn!(error, "a CNI plugin has not collected what is left");
-            }
+            let asked = self.ask(&list, plugin, Command::Gc, None, &input);
+            // All are asked, whatever one says.
+            failed = failed.and(asked.map(drop));
         }
+        failed
     }
 
     fn check(&self, sandbox: &str) -> Result<(), String> {
@@ -475,7 +499,7 @@ impl Inner {
         self.attachments.join(format!("{sandbox}.json"))
     }
 
-    fn attached(&self) -> Vec<String> {
+    fn attached(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(&self.attachments)
             .into_iter()
             .flatten()

@@ -227,14 +227,25 @@ impl Network {
             let state = self.state();
             !state.ipam.ranges().is_empty() || !state.ports.is_empty()
         };
-        if routed && let Err(error) = self.0.rules.write(|| self.state().ports.clone()).await {
+        if !routed {
+            return;
+        }
+        let turn = self.0.rules.turn().await;
+        let ports = self.state().ports.clone();
+        if let Err(error) = turn.write(&ports, &[]).await {
             tracing::error!(error = %service::chain(&error), "ports of pods cannot be published");
         }
     }
 
-    /// Takes away what plugins have made for sandboxes that are no more, and looks at those of the others.
-    pub async fn collect(&self, sandboxes: &BTreeSet<String>) {
-        self.0.cni.collect(sandboxes).await;
+    /// Of which sandboxes plugins have made something.
+    #[must_use]
+    pub fn attached(&self) -> BTreeSet<String> {
+        self.0.cni.attached()
+    }
+
+    /// Takes away what plugins have made for these sandboxes, which are no more, and looks at those of the others.
+    pub async fn collect(&self, gone: BTreeSet<String>) {
+        self.0.cni.collect(gone).await;
     }
 
     /// What a sandbox is to get is nobody else's from now on. Nothing is done yet: its record comes first.
@@ -289,7 +300,10 @@ impl Network {
                 sysctl::forward(&self.ranges())?;
                 routed::attach(ask, &reserved.addresses, publishes).await?;
                 if publishes {
-                    self.0.rules.write(|| self.state().ports.clone()).await?;
+                    let turn = self.0.rules.turn().await;
+                    let ports = self.state().ports.clone();
+                    turn.write(&ports, mappings_of(&ports, &ask.sandbox))
+                        .await?;
                 }
                 Ok(reserved.addresses)
             }
@@ -303,14 +317,10 @@ impl Network {
     pub async fn detach(&self, ask: &Ask) -> Result<(), NetworkError> {
         self.0.cni.delete(ask).await?;
         routed::detach(&ask.sandbox).await?;
-        let published = self.state().ports.contains_key(&ask.sandbox);
-        if published {
-            let without = || {
-                let mut ports = self.state().ports.clone();
-                ports.remove(&ask.sandbox);
-                ports
-            };
-            self.0.rules.write(without).await?;
+        let turn = self.0.rules.turn().await;
+        let mut ports = self.state().ports.clone();
+        if let Some(published) = ports.remove(&ask.sandbox) {
+            turn.write(&ports, &published.mappings).await?;
         }
         let mut state = self.state();
         state.ports.remove(&ask.sandbox);
@@ -333,6 +343,12 @@ impl Network {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn mappings_of<'a>(ports: &'a Ports, sandbox: &str) -> &'a [Mapping] {
+    ports
+        .get(sandbox)
+        .map_or(&[], |published| published.mappings.as_slice())
 }
 
 fn publish(ports: &mut Ports, sandbox: &str, addresses: &[IpAddr], mappings: Vec<Mapping>) {

@@ -1,19 +1,44 @@
 //! The kernel's rules for ports of pods.
 
-use crate::planner::network::{ports::Ports, ruleset};
+use crate::planner::network::{
+    ports::{Mapping, Ports},
+    ruleset,
+};
 use nftables::{Error, Socket};
 use std::io;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// One writer at a time: the last one to write has seen all that the others did.
 #[derive(Debug, Default)]
-pub(super) struct Rules(tokio::sync::Mutex<()>);
+pub(super) struct Rules(Mutex<()>);
+
+/// Nobody else writes while there is one.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(#[expect(dead_code, reason = "it is held")] MutexGuard<'a, ()>);
 
 impl Rules {
-    /// Writes what these ports need. They are asked for when it is this writer's turn.
-    pub(super) async fn write(&self, ports: impl FnOnce() -> Ports + Send) -> Result<(), Error> {
-        let _turn = self.0.lock().await;
-        let batch = ruleset::transaction(&ports());
-        let written = tokio::task::spawn_blocking(move || Socket::open()?.commit(&batch));
+    /// Waits for one's turn. What is to be written is looked at after it.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        Turn(self.0.lock().await)
+    }
+}
+
+impl Turn<'_> {
+    /// Writes what these ports need. Of the ports that have changed, flows that began before are decided anew.
+    pub(super) async fn write(&self, ports: &Ports, changed: &[Mapping]) -> Result<(), Error> {
+        let batch = ruleset::transaction(ports);
+        let flows = ruleset::flows(changed);
+        let written = tokio::task::spawn_blocking(move || {
+            let socket = Socket::open()?;
+            socket.commit(&batch)?;
+            for one in flows {
+                // A kernel that cannot: such a flow is the old pod's until its sender pauses.
+                if let Err(error) = socket.forget(one) {
+                    tracing::debug!(error = %service::chain(&error), "flows are not forgotten");
+                }
+            }
+            Ok(())
+        });
         written
             .await
             .unwrap_or_else(|error| Err(Error::Send(io::Error::other(error))))

@@ -253,15 +253,15 @@ impl Pods {
         Ok(pods)
     }
 
-    /// Collects what CNI plugins have of sandboxes that are no more, and looks at the networks of the others. It may take as long as
-    /// plugins do.
-    pub async fn collect_networks(&self) {
-        let attached = self
-            .sandboxes()
-            .into_iter()
-            .filter(|record| record.attached);
-        let attached = attached.map(|record| record.id).collect();
-        self.0.network.collect(&attached).await;
+    /// Collects what CNI plugins have of sandboxes that are no more, and looks at the networks of the others. Which they are is found out at
+    /// once, before any new one comes; the rest may take as long as plugins do.
+    pub fn collect_networks(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut gone = self.0.network.attached();
+        for record in self.sandboxes() {
+            gone.remove(&record.id);
+        }
+        let pods = self.clone();
+        async move { pods.0.network.collect(gone).await }
     }
 
     /// Follows the keeper for ever.

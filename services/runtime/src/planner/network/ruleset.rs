@@ -11,10 +11,10 @@
 //! Whole each time: it is right after any crash and whatever others have done to it, and costs microseconds per mapping. Connections that
 //! there are stay, since they are conntrack's.
 
-use super::ports::{Mapping, Ports};
+use super::ports::{Mapping, Ports, Protocol};
 use nftables::{
-    Batch, Chain, Element, Expression, Family, Field, Hook, Kind, Map, Meta, Register, Table,
-    Verdict, concatenation,
+    Batch, Chain, Element, Expression, Family, Field, Flows, Hook, Kind, Map, Meta, Register,
+    Table, Verdict, concatenation,
 };
 use std::net::IpAddr;
 
@@ -246,6 +246,25 @@ pub fn transaction(ports: &Ports) -> Batch {
     to_pods.push(Expression::Masquerade);
     batch.add_rule(TABLE, "postrouting", &to_pods);
     batch
+}
+
+/// What must be forgotten when these come or go: of what has no connections.
+#[must_use]
+pub fn flows(changed: &[Mapping]) -> Vec<Flows> {
+    let udp = changed
+        .iter()
+        .filter(|mapping| mapping.protocol == Protocol::Udp);
+    udp.flat_map(|mapping| {
+        let families = [true, false].into_iter();
+        families
+            .filter(|ipv4| mapping.is_for(*ipv4))
+            .map(|ipv4| Flows {
+                ipv4,
+                protocol: mapping.protocol.number(),
+                port: mapping.host,
+            })
+    })
+    .collect()
 }
 
 /// IPv4 packets on a pod's link, with 127 in this byte.
