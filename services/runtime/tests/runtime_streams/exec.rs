@@ -44,9 +44,16 @@ async fn streams_and_codes() {
         let ran = front
             .run(over, &["exec", "pod", "--", "true"], Vec::new())
             .await;
-        assert_eq!((ran.status.code(), text(&ran.stderr)), (Some(0), String::new()));
+        assert_eq!(
+            (ran.status.code(), text(&ran.stderr)),
+            (Some(0), String::new())
+        );
         let ran = front
-            .run(over, &["exec", "pod", "--", "sh", "-c", "kill -9 $$"], Vec::new())
+            .run(
+                over,
+                &["exec", "pod", "--", "sh", "-c", "kill -9 $$"],
+                Vec::new(),
+            )
             .await;
         assert_eq!(ran.status.code(), Some(137));
         let ran = front
@@ -54,7 +61,8 @@ async fn streams_and_codes() {
             .await;
         assert_eq!(ran.status.code(), Some(1));
         assert!(
-            text(&ran.stderr).contains("error executing command in container: failed to exec in container")
+            text(&ran.stderr)
+                .contains("error executing command in container: failed to exec in container")
                 && text(&ran.stderr).contains("executable file not found in $PATH"),
             "{}",
             text(&ran.stderr)
@@ -153,11 +161,18 @@ async fn at_a_terminal() {
         terminal.type_in("trap 'stty size' WINCH; while [ \"$(stty size)\" != '45 123' ]; do :; done; echo gro''wn\n");
         terminal.sees("grown").await;
         // What is interrupted is in the container, not kubectl.
-        terminal.type_in("sleep 1000000\n");
+        terminal.type_in("echo sle''eping; sleep 1000000\n");
+        terminal.sees("sleeping\r\n").await;
         terminal.type_in("\u{3}");
+        terminal.sees("^C\r\n$ ").await;
         terminal.type_in("echo al''ive; exit 3\n");
         terminal.sees("alive").await;
-        assert_eq!(terminal.ended().await.code(), Some(3), "{}", terminal.text());
+        assert_eq!(
+            terminal.ended().await.code(),
+            Some(3),
+            "{}",
+            terminal.text()
+        );
     }
 }
 
@@ -166,8 +181,31 @@ async fn a_client_that_is_killed_closes_pipes_and_hangs_up_terminals() {
     let (mut node, front, id) = pod().await;
     for over in BOTH {
         // A reader meets the end, a shell at a terminal is hung up, and what wants neither goes on.
-        let mut reader = begun(&front, over, &["exec", "-i", "pod", "--", "sh", "-c", "echo begun; exec cat -"]);
-        let mut job = begun(&front, over, &["exec", "pod", "--", "sh", "-c", "echo begun; exec sleep 424242"]);
+        let mut reader = begun(
+            &front,
+            over,
+            &[
+                "exec",
+                "-i",
+                "pod",
+                "--",
+                "sh",
+                "-c",
+                "echo begun; exec cat -",
+            ],
+        );
+        let mut job = begun(
+            &front,
+            over,
+            &[
+                "exec",
+                "pod",
+                "--",
+                "sh",
+                "-c",
+                "echo begun; exec sleep 424242",
+            ],
+        );
         let args = ["exec", "-it", "pod", "--", "sh", "-i"];
         let mut shell = Terminal::new(&front, over, &args, (80, 24));
         shell.type_in("echo be''gun\n");

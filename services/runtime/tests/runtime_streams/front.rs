@@ -7,7 +7,6 @@ use cri_proto::runtime::{
 use serde_json::json;
 use std::{
     io::{Read as _, Write as _},
-    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
@@ -40,7 +39,6 @@ struct Pod {
 
 /// For one pod with one container, `main`.
 pub(crate) struct Front {
-    pub(crate) address: SocketAddr,
     pub(crate) agreed: Arc<Mutex<Vec<String>>>,
     directory: PathBuf,
 }
@@ -72,11 +70,7 @@ impl Front {
             "users": [{"name": "u", "user": {}}],
         });
         std::fs::write(directory.join("config"), config.to_string()).unwrap();
-        Self {
-            address,
-            agreed,
-            directory,
-        }
+        Self { agreed, directory }
     }
 
     pub(crate) fn kubectl(&self, over: Over, args: &[&str]) -> Command {
@@ -113,9 +107,7 @@ impl Front {
     }
 }
 
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap()
 }
 
@@ -155,7 +147,9 @@ pub(crate) fn finish(mut child: Child) -> Output {
         std::thread::sleep(Duration::from_millis(5));
     };
     let all = |thread: Option<std::thread::JoinHandle<Vec<u8>>>| {
-        thread.map(|thread| thread.join().unwrap()).unwrap_or_default()
+        thread
+            .map(|thread| thread.join().unwrap())
+            .unwrap_or_default()
     };
     let (stdout, stderr) = (all(stdout), all(stderr));
     let Some(status) = status else {
@@ -390,9 +384,10 @@ impl Terminal {
     }
 
     pub(crate) async fn sees(&self, what: &str) {
-        until(|| self.text().contains(what), || {
-            format!("{what:?} is not in {:?}", self.text())
-        })
+        until(
+            || self.text().contains(what),
+            || format!("{what:?} is not in {:?}", self.text()),
+        )
         .await;
     }
 }

@@ -53,12 +53,10 @@ impl Pods {
                 Err(error) => return Err(error.into()),
             },
         };
-        let attached = self.0.keeper.attach(
-            &record.id,
-            out.as_fd(),
-            error.as_fd(),
-            told.as_fd(),
-        );
+        let attached = self
+            .0
+            .keeper
+            .attach(&record.id, out.as_fd(), error.as_fd(), told.as_fd());
         attached.await?;
         Ok(Attached {
             stdout,

@@ -44,14 +44,13 @@ pub(super) async fn run(
     let process = match begun {
         Ok(process) => process,
         Err(error) => {
-            let why = format!("error executing command in container: failed to exec in container: {error}");
+            let why = format!(
+                "error executing command in container: failed to exec in container: {error}"
+            );
             return streams.finish(&Outcome::Failure(why)).await;
         }
     };
-    let Process {
-        exec,
-        streams: own,
-    } = process;
+    let Process { exec, streams: own } = process;
     let exec = Arc::new(exec);
     let ended = {
         let exec = Arc::clone(&exec);

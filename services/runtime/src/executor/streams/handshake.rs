@@ -2,9 +2,7 @@
 //!
 //! Source: RFC 6455; k8s.io/apimachinery/pkg/util/httpstream, whose status codes and texts these are.
 
-use crate::planner::streams::protocol::{
-    SPDY_ACCEPTED, SPDY_PROTOCOLS, SocketTerms, choose,
-};
+use crate::planner::streams::protocol::{SPDY_ACCEPTED, SPDY_PROTOCOLS, SocketTerms, choose};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -12,8 +10,8 @@ use http_body_util::Full;
 use hyper::{
     HeaderMap, Response, StatusCode,
     header::{
-        CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
 
@@ -128,9 +126,8 @@ pub(super) fn socket(
     };
     let accept = digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, MAGIC.as_bytes()].concat());
     let accept = HeaderValue::from_str(&STANDARD.encode(accept));
-    let accept = accept.map_err(|error| {
-        Box::new(refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
-    })?;
+    let accept = accept
+        .map_err(|error| Box::new(refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())))?;
     let mut answer = switching("websocket");
     answer.headers_mut().insert(SEC_WEBSOCKET_ACCEPT, accept);
     if !terms.name.is_empty() {

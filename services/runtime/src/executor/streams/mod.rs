@@ -96,11 +96,7 @@ impl Streaming {
     ///
     /// # Errors
     /// The system's.
-    pub async fn listen(
-        pods: Pods,
-        address: IpAddr,
-        port: u16,
-    ) -> io::Result<(Self, TcpListener)> {
+    pub async fn listen(pods: Pods, address: IpAddr, port: u16) -> io::Result<(Self, TcpListener)> {
         let listener = TcpListener::bind((address, port)).await?;
         let inner = Inner {
             pods,

@@ -180,4 +180,3 @@ async fn copy(stream: TcpStream, mut incoming: Incoming, data: Outgoing) {
         },
     }
 }
-

@@ -83,7 +83,6 @@ pub(super) async fn streams(
     streams
 }
 
-
 async fn read(
     mut source: SplitStream<WebSocketStream<TcpStream>>,
     mut feeds: HashMap<u8, Feed>,

@@ -59,7 +59,11 @@ impl Source {
             Self::Plain(_, begun) if !begun.is_empty() => Some(std::mem::take(begun)),
             Self::Plain(half, _) => {
                 let mut buffer = vec![0; CHUNK];
-                let count = half.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
+                let count = half
+                    .read(&mut buffer)
+                    .await
+                    .ok()
+                    .filter(|count| *count > 0)?;
                 buffer.truncate(count);
                 Some(buffer.into())
             }

@@ -69,7 +69,12 @@ mod tests {
         check(b"\xff\0", Form::Binary, true, Said::Close(0));
         check(b"\xff", Form::Binary, true, Said::Nothing);
         check(b"\xff\0", Form::Binary, false, Said::Bytes(255, vec![0]));
-        check(b"0aGk=", Form::Base64, false, Said::Bytes(0, b"hi".to_vec()));
+        check(
+            b"0aGk=",
+            Form::Base64,
+            false,
+            Said::Bytes(0, b"hi".to_vec()),
+        );
         check(b"0!", Form::Base64, false, Said::Nothing);
         check(b"", Form::Base64, false, Said::Nothing);
         check(b"\0", Form::Binary, false, Said::Nothing);

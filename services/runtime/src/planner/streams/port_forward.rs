@@ -121,10 +121,20 @@ impl<S> Pairing<S> {
 
     /// Those that have waited for so long: which request's, and what they are.
     pub fn expired(&mut self, now: Duration, longest: Duration) -> Vec<(Described, S)> {
-        let is_old = |(_, (since, ..)): &(&String, &(Duration, Described, S))| now >= *since + longest;
-        let old: Vec<String> = self.waiting.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
-        let removed = old.iter().filter_map(|request| self.waiting.remove(request));
-        removed.map(|(_, described, stream)| (described, stream)).collect()
+        let is_old =
+            |(_, (since, ..)): &(&String, &(Duration, Described, S))| now >= *since + longest;
+        let old: Vec<String> = self
+            .waiting
+            .iter()
+            .filter(is_old)
+            .map(|(request, _)| request.clone())
+            .collect();
+        let removed = old
+            .iter()
+            .filter_map(|request| self.waiting.remove(request));
+        removed
+            .map(|(_, described, stream)| (described, stream))
+            .collect()
     }
 }
 

@@ -264,7 +264,11 @@ mod tests {
         assert_eq!(check(&["v9"]), None);
         let names = SPDY.map(|terms| terms.name);
         assert_eq!(
-            choose(&["v5.channel.k8s.io", "v4.channel.k8s.io"], &names, |name| name),
+            choose(
+                &["v5.channel.k8s.io", "v4.channel.k8s.io"],
+                &names,
+                |name| name
+            ),
             Some(&"v4.channel.k8s.io")
         );
     }

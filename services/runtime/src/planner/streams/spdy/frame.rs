@@ -196,12 +196,7 @@ impl Decoder {
         }
     }
 
-    fn control(
-        &mut self,
-        kind: u16,
-        flags: u8,
-        body: &[u8],
-    ) -> Result<Frame<'static>, SpdyError> {
+    fn control(&mut self, kind: u16, flags: u8, body: &[u8]) -> Result<Frame<'static>, SpdyError> {
         let fin = flags & FLAG_FIN != 0;
         match kind {
             SYN_STREAM => {
@@ -420,7 +415,8 @@ pub(crate) mod tests {
         for at in 0..story.len() {
             let mut decoder = Decoder::default();
             let (one, two) = story.split_at(at);
-            let count = all(&mut decoder, one).unwrap().len() + all(&mut decoder, two).unwrap().len();
+            let count =
+                all(&mut decoder, one).unwrap().len() + all(&mut decoder, two).unwrap().len();
             // Data may come in two parts.
             assert!(count == expected || count == expected + 1, "{at}: {count}");
         }
@@ -429,10 +425,7 @@ pub(crate) mod tests {
     #[test]
     fn bounds_hold() {
         let refused = |bytes: &[u8]| all(&mut Decoder::default(), bytes).unwrap_err();
-        assert_eq!(
-            refused(&[0x80, 2, 0, 1, 0, 0, 0, 0]),
-            SpdyError::Version(2)
-        );
+        assert_eq!(refused(&[0x80, 2, 0, 1, 0, 0, 0, 0]), SpdyError::Version(2));
         assert_eq!(
             refused(&[0x80, 3, 0, 1, 0, 1, 0, 0]),
             SpdyError::Length {
