@@ -4,6 +4,7 @@ use crate::{
     front::{BOTH, Front, Over, blocking, until},
     node::{Node, PATIENCE},
 };
+use cri_proto::runtime::{LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption};
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -171,5 +172,39 @@ async fn where_nobody_listens_says_so() {
             complaints,
         )
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_of_the_nodes_network_has_the_nodes_ports() {
+    let mut node = Node::new().await;
+    let mut config = node.sandbox_config("pod");
+    let security = LinuxSandboxSecurityContext {
+        namespace_options: Some(NamespaceOption {
+            network: NamespaceMode::Node.into(),
+            pid: NamespaceMode::Container.into(),
+            ..NamespaceOption::default()
+        }),
+        ..LinuxSandboxSecurityContext::default()
+    };
+    config.linux.as_mut().unwrap().security_context = Some(security);
+    config.hostname.clear();
+    let sandbox = node.try_run_sandbox(config).await.unwrap();
+    let front = Front::new(&node, &sandbox, "", false).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    echo(listener);
+    for over in BOTH {
+        let forwards = Forwards::begin(&front, over, port).await;
+        let mut stream = forwards.connect();
+        let heard = blocking(move || {
+            stream.write_all(b"there").unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).unwrap();
+            heard
+        })
+        .await;
+        assert_eq!(heard, "hello there");
     }
 }

@@ -451,3 +451,38 @@ async fn a_client_that_goes_while_nobody_reads_from_it_is_missed() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_late_gets_all_of_it() {
+    let (node, _, id) = pod().await;
+    let v4 = format!("{SPDY}X-Stream-Protocol-Version: v4.channel.k8s.io\r\n");
+    // About as much as is on the way at most: with some of them nothing is left to be read while the last waits for room.
+    let runs = (0..32_usize).map(|number| {
+        let (node, id, v4) = (&node, &id, &v4);
+        async move {
+            let length = 300_000 + 4_000 * number;
+            // It is longer than it takes until the server looks whether its client has gone.
+            let script = format!("sleep 2; head -c {length} | wc -c");
+            let url = exec(node, id, &["sh", "-c", &script]).await;
+            let (_, mut stream, _) = ask(&url, "POST", v4).await;
+            let mut writer = Writer::default();
+            for (stream_number, kind) in [(1, "error"), (3, "stdin"), (5, "stdout"), (7, "stderr")]
+            {
+                let frame = syn_stream(&mut writer, stream_number, &[("streamtype", kind)]);
+                stream.write_all(&frame).await.unwrap();
+            }
+            let bytes = [&data_head(3, length, false)[..], &vec![7; length]].concat();
+            stream.write_all(&bytes).await.unwrap();
+            // The input is not ended.
+            let mut said = String::new();
+            while !said.contains(&format!("{length}\n")) {
+                let mut buffer = [0; 4096];
+                let count = timeout(PATIENCE, stream.read(&mut buffer)).await;
+                let count = count.expect("it goes on").unwrap();
+                assert!(count > 0, "{said}");
+                said.push_str(&String::from_utf8_lossy(&buffer[..count]));
+            }
+        }
+    });
+    futures_util::future::join_all(runs).await;
+}
