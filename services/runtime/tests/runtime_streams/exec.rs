@@ -161,8 +161,10 @@ async fn at_a_terminal() {
         terminal.type_in("trap 'stty size' WINCH; while [ \"$(stty size)\" != '45 123' ]; do :; done; echo gro''wn\n");
         terminal.sees("grown").await;
         // What is interrupted is in the container, not kubectl.
-        terminal.type_in("sleep 1000000\n");
+        terminal.type_in("echo sle''eping; sleep 1000000\n");
+        terminal.sees("sleeping\r\n").await;
         terminal.type_in("\u{3}");
+        terminal.sees("^C\r\n$ ").await;
         terminal.type_in("echo al''ive; exit 3\n");
         terminal.sees("alive").await;
         assert_eq!(

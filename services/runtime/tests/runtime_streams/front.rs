@@ -7,7 +7,6 @@ use cri_proto::runtime::{
 use serde_json::json;
 use std::{
     io::{Read as _, Write as _},
-    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
@@ -40,7 +39,6 @@ struct Pod {
 
 /// For one pod with one container, `main`.
 pub(crate) struct Front {
-    pub(crate) address: SocketAddr,
     pub(crate) agreed: Arc<Mutex<Vec<String>>>,
     directory: PathBuf,
 }
@@ -72,11 +70,7 @@ impl Front {
             "users": [{"name": "u", "user": {}}],
         });
         std::fs::write(directory.join("config"), config.to_string()).unwrap();
-        Self {
-            address,
-            agreed,
-            directory,
-        }
+        Self { agreed, directory }
     }
 
     pub(crate) fn kubectl(&self, over: Over, args: &[&str]) -> Command {

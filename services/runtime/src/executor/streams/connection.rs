@@ -13,7 +13,7 @@ use crate::planner::streams::{
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -86,7 +86,7 @@ impl Outgoing {
 #[derive(Debug)]
 pub(super) struct Incoming {
     chunks: mpsc::Receiver<Chunk>,
-    reset: Arc<AtomicBool>,
+    reset: watch::Receiver<bool>,
 }
 
 #[derive(Debug)]
@@ -101,9 +101,14 @@ impl Incoming {
         Some(self.chunks.recv().await?.bytes)
     }
 
-    /// Whether it has ended because it is of no more use to the client.
-    pub(super) fn was_reset(&self) -> bool {
-        self.reset.load(Ordering::Acquire)
+    /// Until it is of no more use to the client, also while what came before waits. An end is none.
+    pub(super) fn reset(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut reset = self.reset.clone();
+        async move {
+            if reset.wait_for(|reset| *reset).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 }
 
@@ -111,12 +116,12 @@ impl Incoming {
 #[derive(Debug)]
 pub(super) struct Feed {
     chunks: mpsc::Sender<Chunk>,
-    reset: Arc<AtomicBool>,
+    reset: watch::Sender<bool>,
 }
 
 impl Feed {
     pub(super) fn reset(self) {
-        self.reset.store(true, Ordering::Release);
+        self.reset.send_replace(true);
     }
 }
 
@@ -140,10 +145,10 @@ impl Shared {
 
     pub(super) fn stream() -> (Feed, Incoming) {
         let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
-        let reset = Arc::new(AtomicBool::new(false));
+        let (resets, reset) = watch::channel(false);
         let feed = Feed {
             chunks: sender,
-            reset: Arc::clone(&reset),
+            reset: resets,
         };
         (feed, Incoming { chunks, reset })
     }
@@ -172,7 +177,7 @@ impl Shared {
                 // Who waits for room waits for other streams; his own may be of no use meanwhile.
                 () = feed.chunks.closed() => return Ok(()),
                 () = sleep(LOOK_EVERY) => if let Some(source) = source
-                    && source.is_closed().await
+                    && source.is_closed()
                 {
                     return Err(Gone);
                 },
@@ -277,16 +282,22 @@ pub(super) struct Streams {
 impl Streams {
     /// The last: how it ended.
     pub(super) async fn finish(self, outcome: &Outcome) {
-        for outgoing in [self.stdout, self.stderr].into_iter().flatten() {
-            outgoing.end().await;
-        }
-        let told = status::bytes(outcome, self.ending);
-        let told = if told.is_empty() {
-            Ok(())
-        } else {
-            self.error.send(told).await
+        let gone = self.connection.gone();
+        let tell = async {
+            for outgoing in [self.stdout, self.stderr].into_iter().flatten() {
+                outgoing.end().await;
+            }
+            let told = status::bytes(outcome, self.ending);
+            if !told.is_empty() {
+                self.error.send(told).await?;
+            }
+            self.error.end().await;
+            Ok::<_, Gone>(())
         };
-        self.error.end().await;
+        let told = tokio::select! {
+            told = tell => told,
+            () = gone => Err(Gone),
+        };
         if told.is_ok() {
             self.connection.finish().await;
         }

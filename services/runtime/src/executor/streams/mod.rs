@@ -137,6 +137,8 @@ impl Streaming {
             )));
         }
         let container = self.0.pods.running(&request.container_id)?.id;
+        let audit = request.audit_request_id;
+        tracing::debug!(container, audit, "a command is to be run");
         let call = Call::Exec {
             container,
             command: request.cmd,

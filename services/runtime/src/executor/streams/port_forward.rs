@@ -21,6 +21,7 @@ use std::{path::PathBuf, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::mpsc,
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -41,7 +42,15 @@ pub(super) struct Pod {
 
 /// Over SPDY: a pair of streams for each connection.
 pub(super) async fn pairs(pod: Pod, halves: (Source, Sink)) {
-    let (connection, mut opened) = spdy::begin(halves, STREAMS_MAX);
+    let (connection, opened) = spdy::begin(halves, STREAMS_MAX);
+    // A client that reads nothing would hold up the rest also when it has gone.
+    tokio::select! {
+        () = forward_all(&pod, opened) => {}
+        () = connection.gone() => {}
+    }
+}
+
+async fn forward_all(pod: &Pod, mut opened: mpsc::Receiver<Opened>) {
     let begun = Instant::now();
     let mut pairing = Pairing::default();
     let mut forwards = JoinSet::new();
@@ -50,8 +59,8 @@ pub(super) async fn pairs(pod: Pod, halves: (Source, Sink)) {
         let next = begun + next.unwrap_or(Duration::from_secs(u64::from(u32::MAX)));
         tokio::select! {
             stream = opened.recv() => match stream {
-                Some(stream) => pair(&pod, stream, begun.elapsed(), &mut pairing, &mut forwards).await,
-                None => break,
+                Some(stream) => pair(pod, stream, begun.elapsed(), &mut pairing, &mut forwards).await,
+                None => return,
             },
             Some(_) = forwards.join_next(), if !forwards.is_empty() => {}
             () = sleep_until(next) => {
@@ -64,7 +73,6 @@ pub(super) async fn pairs(pod: Pod, halves: (Source, Sink)) {
             }
         }
     }
-    drop(connection);
 }
 
 async fn pair(
@@ -83,7 +91,12 @@ async fn pair(
     };
     match pairing.push(now, described, opened) {
         Paired::Half => {}
-        Paired::Twice(stream) => stream.outgoing.reset().await,
+        Paired::Refused(stream) => stream.outgoing.reset().await,
+        // Streams that were reset may have left some behind that are on their way still.
+        Paired::Whole { data, error, .. } if forwards.len() >= STREAMS_MAX => {
+            data.outgoing.reset().await;
+            error.outgoing.reset().await;
+        }
         Paired::Whole { port, data, error } => {
             let pod = pod.clone();
             forwards.spawn(async move {
@@ -146,18 +159,14 @@ async fn forward(pod: &Pod, port: u16, incoming: Incoming, data: Outgoing, error
 async fn copy(stream: TcpStream, mut incoming: Incoming, data: Outgoing) {
     let _ = stream.set_nodelay(true);
     let (mut read, mut write) = stream.into_split();
-    // False: nobody is left who would read an answer.
+    let reset = incoming.reset();
     let up = async {
         while let Some(bytes) = incoming.next().await {
             if write.write_all(&bytes).await.is_err() {
-                return true;
+                return;
             }
         }
-        if incoming.was_reset() {
-            return false;
-        }
         let _ = write.shutdown().await;
-        true
     };
     let down = async {
         let mut buffer = vec![0; CHUNK];
@@ -169,14 +178,20 @@ async fn copy(stream: TcpStream, mut incoming: Incoming, data: Outgoing) {
         }
         data.end().await;
     };
-    tokio::pin!(up);
-    tokio::pin!(down);
-    tokio::select! {
-        () = &mut down => {
-            let _ = timeout(AFTER_END, up).await;
+    let both = async {
+        tokio::pin!(up);
+        tokio::pin!(down);
+        tokio::select! {
+            () = &mut down => {
+                let _ = timeout(AFTER_END, up).await;
+            }
+            () = &mut up => down.await,
         }
-        waits = &mut up => if waits {
-            down.await;
-        },
+    };
+    // Nobody is left who would read an answer, and what is on the way is of no use.
+    tokio::select! {
+        biased;
+        () = reset => {}
+        () = both => {}
     }
 }

@@ -18,13 +18,17 @@ use crate::planner::streams::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 /// Streams that wait to be looked at.
 const OPENED_MAX: usize = 16;
 /// Streams of exec and attach: five, and some that come to nothing.
 const STREAMS_MAX: usize = 16;
+
+/// Until a client that does not speak SPDY has been told so.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
 
 /// A stream that a client has begun.
 #[derive(Debug)]
@@ -128,6 +132,8 @@ impl Reader {
         if let Err(error) = received {
             tracing::info!(%error, "a client of streams does not speak SPDY");
             self.say(Message::Goodbye(true)).await?;
+            // The connection ends with us: first it is to be said why.
+            let _ = timeout(GOODBYE_MAX, self.queue.closed()).await;
             return Err(Gone);
         }
         Ok(())

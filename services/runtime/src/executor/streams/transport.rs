@@ -3,7 +3,7 @@
 use super::connection::CHUNK;
 use bytes::Bytes;
 use futures_util::{
-    SinkExt as _, StreamExt as _,
+    FutureExt as _, SinkExt as _, StreamExt as _,
     stream::{SplitSink, SplitStream},
 };
 use std::io;
@@ -78,12 +78,12 @@ impl Source {
     }
 
     /// Whether the client has closed its end, though what it sent before was not read yet. Of messages that is not known.
-    pub(super) async fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         match self {
-            Self::Plain(half, _) => half
-                .ready(Interest::READABLE)
-                .await
-                .is_ok_and(|ready| ready.is_read_closed()),
+            Self::Plain(half, _) => {
+                let ready = half.ready(Interest::READABLE).now_or_never();
+                ready.is_some_and(|ready| ready.is_ok_and(|ready| ready.is_read_closed()))
+            }
             Self::Tunnel(_) => false,
         }
     }

@@ -9,6 +9,9 @@
 use super::spdy::headers::{Pairs, value};
 use std::{collections::BTreeMap, time::Duration};
 
+/// Halves that wait for the other: also of streams that are no more, which a client may begin and reset without end.
+pub const HALVES_MAX: usize = 1024;
+
 /// What a stream is of its pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -82,8 +85,8 @@ pub enum Paired<S> {
     },
     /// The other is missing still.
     Half,
-    /// There is one like it already: this one is nobody's.
-    Twice(S),
+    /// There is one like it already, or there are too many halves: this one is nobody's.
+    Refused(S),
 }
 
 impl<S> Pairing<S> {
@@ -91,6 +94,9 @@ impl<S> Pairing<S> {
     pub fn push(&mut self, now: Duration, described: Described, stream: S) -> Paired<S> {
         let request = described.request.clone();
         let Some((since, other, first)) = self.waiting.remove(&request) else {
+            if self.waiting.len() >= HALVES_MAX {
+                return Paired::Refused(stream);
+            }
             self.waiting.insert(request, (now, described, stream));
             return Paired::Half;
         };
@@ -107,7 +113,7 @@ impl<S> Pairing<S> {
             },
             _ => {
                 self.waiting.insert(request, (since, other, first));
-                Paired::Twice(stream)
+                Paired::Refused(stream)
             }
         }
     }
@@ -177,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn halves_without_end_meet_a_bound() {
+        let mut pairing = Pairing::default();
+        for stream in 0..2_000_u32 {
+            let request = stream.to_string();
+            let pairs = headers(&[
+                ("streamtype", "data"),
+                ("port", "80"),
+                ("requestid", &request),
+            ]);
+            let paired = pairing.push(Duration::ZERO, describe(stream, &pairs).unwrap(), stream);
+            let taken = usize::try_from(stream).unwrap() < HALVES_MAX;
+            assert_eq!(paired == Paired::Half, taken);
+        }
+    }
+
+    #[test]
     fn pairs_are_made_in_any_order() {
         let of = |stream: u32, kind: &str, request: &str| {
             describe(
@@ -188,7 +210,10 @@ mod tests {
         let mut pairing = Pairing::default();
         let (now, longest) = (Duration::from_secs(1), Duration::from_secs(30));
         assert_eq!(pairing.push(now, of(1, "error", "a"), 1), Paired::Half);
-        assert_eq!(pairing.push(now, of(3, "error", "a"), 3), Paired::Twice(3));
+        assert_eq!(
+            pairing.push(now, of(3, "error", "a"), 3),
+            Paired::Refused(3)
+        );
         assert_eq!(pairing.push(now, of(5, "data", "b"), 5), Paired::Half);
         let whole = |data, error| Paired::Whole {
             port: 80,
