@@ -230,7 +230,8 @@ async fn garbage_ends_its_connection_alone() {
         // GOAWAY, with PROTOCOL_ERROR.
         assert!(
             said.windows(4).any(|bytes| bytes == [0x80, 3, 0, 7]),
-            "{garbage:?} {said:?}"
+            "{} bytes: {said:?}",
+            garbage.len()
         );
         assert_eq!(said.last(), Some(&1));
     }
