@@ -238,7 +238,7 @@ async fn garbage_ends_its_connection_alone() {
     for garbage in [
         &[0xff; 64][..],
         b"GET / HTTP/1.1\r\n\r\n",
-        &[0x82, 0xff, 0, 0, 0, 0xff, 0, 0, 0, 0],
+        &[0x82, 0xff, 0, 0, 0, 0xff, 0, 0, 0, 0, 1, 2, 3, 4],
     ] {
         let url = exec(&node, &id, &["cat"]).await;
         let (head, mut stream, _) = ask(&url, "GET", SOCKET).await;
