@@ -94,7 +94,7 @@ impl Session {
                             }
                         }
                         // It was sent before the client heard that the stream is no more.
-                        _ if stream <= self.last => {}
+                        _ if stream % 2 == 1 && stream <= self.last => {}
                         _ => return Err(SpdyError::Stream(stream)),
                     }
                     self.client_ended(stream, fin, events);
@@ -265,12 +265,14 @@ mod tests {
                 Err(SpdyError::Stream(second))
             );
         }
-        let mut session = Session::new(9);
-        let never = frame::data_head(1, 0, false);
-        assert_eq!(
-            session.receive(&never, &mut Vec::new()),
-            Err(SpdyError::Stream(1))
-        );
+        // Nor can any be sent on that were never begun.
+        for never in [0, 1, 2] {
+            let data = frame::data_head(never, 0, false);
+            assert_eq!(
+                Session::new(9).receive(&data, &mut Vec::new()),
+                Err(SpdyError::Stream(never))
+            );
+        }
     }
 
     proptest! {
