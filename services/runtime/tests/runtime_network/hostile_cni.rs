@@ -44,7 +44,7 @@ fn each_has_its_own_error() {
         let plugins = Plugins::new();
         plugins.plugin("bad", &script(GOOD));
         plugins.config("10-bad.conflist", LIST);
-        let mut node = plugins.node().await;
+        let mut node = plugins.impatient_node("2").await;
         let failed = "plugin type=\"bad\" name=\"bad\" failed (add): ";
         for (add, expected) in [
             ("echo garbage", "its result is no JSON"),
@@ -178,7 +178,7 @@ fn a_pod_that_cannot_leave_stays_until_it_can() {
         let plugins = Plugins::new();
         plugins.plugin("bad", &script(GOOD));
         plugins.config("10-bad.conflist", LIST);
-        let mut node = plugins.node().await;
+        let mut node = plugins.impatient_node("2").await;
         let pod = node.run_sandbox("pod").await;
         plugins.plugin(
             "bad",

@@ -50,7 +50,13 @@ impl Plugins {
         program(&self.path("own").join(name), script);
     }
 
+    /// Real ones wait for addresses of IPv6 to be no longer tentative, which takes seconds on a busy machine.
     pub(crate) async fn node(&self) -> Node {
+        self.impatient_node("30").await
+    }
+
+    /// Plugins may take so many seconds.
+    pub(crate) async fn impatient_node(&self, seconds: &str) -> Node {
         let debian = xtask::peers::containers().unwrap().join("usr/lib/cni");
         let text = |path: PathBuf| path.display().to_string();
         let arguments = vec![
@@ -61,7 +67,7 @@ impl Plugins {
             "--cni-bin-dir".to_owned(),
             text(debian),
             "--cni-plugin-timeout".to_owned(),
-            "2".to_owned(),
+            seconds.to_owned(),
         ];
         let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", text(self.path("bin")));
         Node::with(arguments, vec![("PATH".to_owned(), path)]).await

@@ -148,3 +148,37 @@ fn a_flow_of_udp_follows_the_port() {
         }
     });
 }
+
+/// The links of pods with ports let packets of 127.0.0.0/8 pass. A pod that may change its own network cannot reach by that what the node has
+/// for itself alone (as CVE-2020-8558 had it).
+#[test]
+fn what_the_node_has_for_itself_is_no_pods() {
+    in_namespaces(async |place| {
+        let mut node = routed_node(PODS).await;
+        let config = with_port(node.sandbox_config("bad"), "", 8080, 80);
+        let bad = node.try_run_sandbox(config).await.unwrap();
+        let in_bad = namespace(&node, &bad);
+        let own = within(&place.node, || {
+            std::net::TcpListener::bind("127.0.0.1:9999").unwrap()
+        });
+        own.set_nonblocking(true).unwrap();
+        within(&in_bad, || {
+            for link in ["all", "eth0"] {
+                let path = format!("/proc/sys/net/ipv4/conf/{link}/route_localnet");
+                std::fs::write(path, "1").unwrap();
+            }
+            for arguments in [
+                "address del 127.0.0.1/8 dev lo",
+                "route add 127.0.0.1 via 169.254.1.1 dev eth0",
+            ] {
+                let mut ip = xtask::tools::program("ip").unwrap();
+                assert!(ip.args(arguments.split(' ')).status().unwrap().success());
+            }
+        });
+        let loopback = "127.0.0.1".parse().unwrap();
+        let said = ask_tcp(&in_bad, loopback, 9999);
+        assert!(said.contains("timed out"), "{said}");
+        let came = own.accept().map(|(_, peer)| peer);
+        assert_eq!(came.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    });
+}
