@@ -108,14 +108,20 @@ async fn root_of_a_pod_is_nobody_on_the_host() {
             .join("upper/tmp/mine");
         assert_eq!(fs::metadata(upper).unwrap().uid(), OUTSIDE);
         assert_eq!(fs::metadata(shared.join("ours")).unwrap().uid(), 0);
-        let ran = node
-            .exec(&id, &["sh", "-c", "id -u; echo y >/dev/stderr"])
-            .await
-            .unwrap();
+        let script = "id -u; tr -s ' ' </proc/self/uid_map; readlink /proc/self/ns/user; \
+                      grep ^Groups /proc/self/status | tr -d '\\t '; echo y >/dev/stderr";
+        let ran = node.exec(&id, &["sh", "-c", script]).await.unwrap();
+        let said = String::from_utf8(ran.stdout).unwrap();
+        let said: Vec<&str> = said.lines().map(str::trim).collect();
         assert_eq!(
-            (ran.exit_code, ran.stdout.as_slice(), ran.stderr.as_slice()),
-            (0, &b"0\n"[..], &b"y\n"[..])
+            (ran.exit_code, ran.stderr.as_slice()),
+            (0, &b"y\n"[..]),
+            "{said:?}"
         );
+        assert_eq!(said[..2], ["0", &map]);
+        assert_eq!(said[3], "Groups:0", "{said:?}");
+        let own = fs::read_link("/proc/self/ns/user").unwrap();
+        assert_ne!(said[2], own.display().to_string());
         let mut terminal = container(
             &node,
             "terminal",
@@ -128,7 +134,7 @@ async fn root_of_a_pod_is_nobody_on_the_host() {
             .await
             .unwrap();
         node.start_container(&id).await.unwrap();
-        node.logs("pod", "terminal", "it is one\r").await;
+        node.logs("pod", "terminal", "it is one").await;
         // Found again, and taken down by the next runtime.
         node.kill();
         node.start().await;

@@ -15,7 +15,8 @@
 
 use crate::planner::keeper::frames::Exit;
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxCapabilities, LinuxIdMapping, LinuxResources, Process, Spec,
+    Capabilities, Capability, LinuxCapabilities, LinuxIdMapping, LinuxNamespace,
+    LinuxNamespaceType, LinuxResources, Process, Spec,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -127,24 +128,49 @@ pub fn workload(path: &Path) -> io::Result<Workload> {
     Ok(serde_json::from_slice(&fs::read(beside(path))?)?)
 }
 
+/// The part of a spec that is of users.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    #[serde(default)]
+    uid_mappings: Vec<LinuxIdMapping>,
+    #[serde(default)]
+    namespaces: Vec<LinuxNamespace>,
+}
+
+fn read_part(bundle: &Path) -> io::Result<Linux> {
+    #[derive(Deserialize)]
+    struct Part {
+        linux: Linux,
+    }
+    let part: Part = serde_json::from_slice(&fs::read(bundle.join(CONFIG))?)?;
+    Ok(part.linux)
+}
+
+/// Where the container's user namespace is; None: it has none of its own.
+///
+/// # Errors
+/// The file system's; it is none that can be joined.
+pub(super) fn user_namespace(bundle: &Path) -> io::Result<Option<PathBuf>> {
+    let namespaces = read_part(bundle)?.namespaces;
+    let user = namespaces
+        .into_iter()
+        .find(|namespace| namespace.typ() == LinuxNamespaceType::User);
+    match user {
+        None => Ok(None),
+        Some(user) => match user.path() {
+            Some(path) => Ok(Some(path.clone())),
+            None => Err(io::Error::other("the user namespace has no path")),
+        },
+    }
+}
+
 /// Who a user of the container is on the host.
 ///
 /// # Errors
 /// The file system's; it is nobody there.
 pub(super) fn user_of_host(bundle: &Path, user: u32) -> io::Result<u32> {
-    /// The part of a spec that says so.
-    #[derive(Deserialize)]
-    struct Part {
-        linux: Linux,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Linux {
-        #[serde(default)]
-        uid_mappings: Vec<LinuxIdMapping>,
-    }
-    let part: Part = serde_json::from_slice(&fs::read(bundle.join(CONFIG))?)?;
-    let mappings = part.linux.uid_mappings;
+    let mappings = read_part(bundle)?.uid_mappings;
     if mappings.is_empty() {
         return Ok(user);
     }

@@ -179,12 +179,26 @@ fn exec(
 ) -> Result<i32, Box<dyn Error>> {
     let workload = bundle::workload(process)?;
     let bundle = process.parent().ok_or("the process is of no bundle")?;
-    let made = builder(id, streams, console, workload, bundle, oci)?
+    let built = builder(id, streams, console, workload, bundle, oci)?;
+    if let Some(users) = bundle::user_namespace(bundle)? {
+        join_users(&users).map_err(|error| format!("join the user namespace: {error}"))?;
+    }
+    let made = built
         .as_tenant()
         .with_process(Some(process))
         .with_detach(true)
         .build()?;
     Ok(made.as_raw())
+}
+
+/// Enters a container's user namespace before libcontainer enters the others: it leaves this one out where a process joins a container, which would
+/// be the host's root then. (0.7: `NAMESPACE_TYPES` of its tenant builder.)
+fn join_users(path: &Path) -> io::Result<()> {
+    // What the host's root is in besides.
+    rustix::thread::set_thread_groups(&[])?;
+    let namespace = fs::File::open(path)?;
+    nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWUSER)?;
+    Ok(())
 }
 
 fn builder(
