@@ -64,7 +64,7 @@ const PYTHON: &[&str] = &[
 ];
 
 /// A tree with containerd 1.7, runc 1.1, crun 1.21, docker-registry 2.8 and the CNI plugins (`usr/lib/cni`), fetched and unpacked
-/// if it is not there yet. All but crun and runc run as they are; these two want the C library of the tree.
+/// if it is not there yet. containerd, docker-registry and the plugins run as they are; crun, runc and iptables want the C library of the tree.
 ///
 /// # Errors
 /// As [`etcd`].

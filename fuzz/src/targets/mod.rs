@@ -11,6 +11,7 @@ mod object_protobuf;
 mod objects;
 mod pod_networks;
 mod store;
+mod streams;
 mod volumes;
 
 use crate::Target;
@@ -140,6 +141,20 @@ pub const TARGETS: &[Target] = &[
         name: "cni",
         about: "configurations of pods' networks, and what plugins answer",
         run: pod_networks::cni,
+        made: Vec::new,
+        runs: 200_000,
+    },
+    Target {
+        name: "streams_spdy",
+        about: "frames of SPDY/3.1 from clients of exec, attach and port-forward",
+        run: streams::spdy,
+        made: streams::conversations,
+        runs: 100_000,
+    },
+    Target {
+        name: "streams_channels",
+        about: "messages of their WebSockets, and sizes of their terminals",
+        run: streams::channels,
         made: Vec::new,
         runs: 200_000,
     },
