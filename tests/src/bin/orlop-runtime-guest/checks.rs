@@ -104,7 +104,7 @@ async fn memory_limit(node: &mut Node) -> Result<String> {
         "{status:?}"
     );
     ensure!(node.runs(&calm).await?, "the other container has ended too");
-    let said = node.logged(&calm).await?;
+    let said = node.logged(&calm, 1).await?;
     ensure!(said.contains("held"), "{said}");
     node.remove_pod(&pod).await?;
     Ok("OOMKilled 137, and the other one runs".to_owned())
@@ -162,11 +162,11 @@ async fn pids_limit(node: &mut Node) -> Result<String> {
         ..Default::default()
     };
     let id = node.limited(&pod, limits, &["forks"]).await?;
-    let said = node.logged(&id).await?;
+    let said = node.logged(&id, 1).await?;
     ensure!(said == "forked 8, then EAGAIN", "{said}");
     let config = node.container(&pod, &["forks"]);
     let id = node.run(&pod, config).await?;
-    let of_pod = node.logged(&id).await?;
+    let of_pod = node.logged(&id, 1).await?;
     ensure!(of_pod.ends_with("then EAGAIN"), "{of_pod}");
     node.remove_pod(&pod).await?;
     Ok(format!("{said}; of the pod's 16: {of_pod}"))
@@ -203,7 +203,7 @@ async fn devices(node: &mut Node) -> Result<String> {
     // From its first instruction on, and not only what comes later.
     let config = node.container(&pod, &["devices", "/dev/null:rw", "/dev/full:r"]);
     let id = node.run(&pod, config).await?;
-    let first = node.logged(&id).await?;
+    let first = node.logged(&id, 2).await?;
     ensure!(first == "/dev/null:rw works\n/dev/full:r works", "{first}");
     node.remove_pod(&pod).await?;
     Ok("nodes are made, and only the usual ones can be opened".to_owned())
@@ -238,7 +238,7 @@ async fn devices_given(node: &mut Node) -> Result<String> {
         permissions: "w".to_owned(),
     }];
     let id = node.run(&pod, config).await?;
-    let opened = node.logged(&id).await?;
+    let opened = node.logged(&id, 3).await?;
     ensure!(
         opened == "/dev/given:r EPERM\n/dev/given:w works\n/dev/given:rw EPERM",
         "{opened}"
@@ -371,7 +371,7 @@ async fn users(node: &mut Node) -> Result<String> {
 async fn update_refused(node: &mut Node) -> Result<String> {
     let pod = pod(node, "refused").await?;
     let id = node.limited(&pod, memory(64), &["hold", "40"]).await?;
-    node.logged(&id).await?;
+    node.logged(&id, 1).await?;
     let mut wanted = memory(16);
     wanted.cpu_shares = 2;
     let Err(refused) = node.update(&id, wanted).await else {
@@ -407,7 +407,7 @@ async fn update_refused(node: &mut Node) -> Result<String> {
 async fn statistics(node: &mut Node) -> Result<String> {
     let pod = pod(node, "statistics").await?;
     let id = node.limited(&pod, memory(96), &["hold", "40"]).await?;
-    node.logged(&id).await?;
+    node.logged(&id, 1).await?;
     let request = cri::ContainerStatsRequest {
         container_id: id.clone(),
     };

@@ -264,21 +264,21 @@ impl Node {
         Ok(text(&done.stdout))
     }
 
-    /// What a container has written, when it has written something.
-    pub(crate) async fn logged(&mut self, id: &str) -> Result<String> {
+    /// What a container has written, when it has written so many lines.
+    pub(crate) async fn logged(&mut self, id: &str, count: usize) -> Result<String> {
         let begun = Instant::now();
         let path = self.status(id).await?.log_path;
         loop {
             let text = fs::read_to_string(&path).unwrap_or_default();
-            if !text.is_empty() {
-                let lines: Vec<&str> = text
-                    .lines()
-                    .filter_map(|line| line.splitn(4, ' ').nth(3))
-                    .collect();
+            let lines: Vec<&str> = text
+                .lines()
+                .filter_map(|line| line.splitn(4, ' ').nth(3))
+                .collect();
+            if lines.len() >= count {
                 return Ok(lines.join("\n"));
             }
             if begun.elapsed() > PATIENCE {
-                bail!("nothing is in {path}");
+                bail!("{path} has fewer than {count} lines: {text:?}");
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
