@@ -14,7 +14,7 @@ const BOOTS: Duration = Duration::from_secs(25);
 const ENDS: Duration = Duration::from_secs(6);
 /// Firmware, boot loader and kernel hold the release three times for a moment: a release of 38 MiB does not boot
 /// in 256 MiB. Without them 192 is enough, see `qemu_direct`.
-const SMALL: u32 = 288;
+const SMALL: u32 = 320;
 /// What the node's disk is grown to.
 const DISK: u64 = 2048 * disk::MIB;
 

@@ -138,8 +138,9 @@ pub fn assemble(options: &Options, inventory: &Inventory, artifacts: &Artifacts)
         };
         root::stage(&tree, described, base, programs, choice)
     })?;
-    command::step("pack the root as erofs", || {
-        release::pack_root(&tree, &artifacts.erofs, *epoch)
+    command::step("pack the root as erofs, and read it back", || {
+        release::pack_root(&tree, &artifacts.erofs, *epoch)?;
+        release::read_back(&tree, &artifacts.erofs, &scratch.join("read-back"))
     })?;
     let initrd = scratch.join("initrd");
     release::stage_initrd(&initrd, &tree, &artifacts.erofs, base, choice)?;

@@ -5,11 +5,12 @@ use crate::command;
 use crate::digest;
 use crate::image::Artifacts;
 use crate::image::base::Base;
+use crate::image::listing;
 use crate::image::modules::{self, Choice};
 use crate::mkosi;
 use crate::tools;
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -38,10 +39,38 @@ pub fn pack_root(root: &Path, target: &Path, epoch: u64) -> Result<()> {
         .args(["-U", &root_uuid(epoch)])
         .arg(format!("-z{EROFS_COMPRESSION}"))
         .arg(format!("-C{EROFS_CLUSTER}"))
-        .arg("-Efragments,ztailpacking")
+        // Not ztailpacking: with it 1.8.6 wrote a small file whose end was another's.
+        .arg("-Efragments")
         .arg(target)
         .arg(root);
     command::output(&mut mkfs).map(drop)
+}
+
+/// Takes the erofs file apart into `scratch`, and compares what comes out with the tree at `root`.
+///
+/// # Errors
+/// It differs, or cannot be read.
+pub fn read_back(root: &Path, packed: &Path, scratch: &Path) -> Result<()> {
+    command::output(
+        tools::program("fsck.erofs")?
+            .arg(format!("--extract={}", scratch.display()))
+            .arg(packed),
+    )?;
+    let (wrote, read) = (listing::walk(root)?, listing::walk(scratch)?);
+    let differs = wrote.iter().find(|entry| !read.contains(entry));
+    if let Some(entry) = differs {
+        bail!(
+            "{} has another {} than what was packed",
+            packed.display(),
+            entry.path
+        );
+    }
+    ensure!(
+        wrote.len() == read.len(),
+        "{} has more than what was packed",
+        packed.display()
+    );
+    fs::remove_dir_all(scratch).with_context(|| format!("remove {}", scratch.display()))
 }
 
 /// Stages the initrd.
