@@ -111,14 +111,18 @@ async fn much_goes_both_ways_unchanged_and_ends() {
     }
 }
 
+/// By which a process is told from those of other runs.
+fn mark(over: Over) -> i32 {
+    let id = i32::try_from(std::process::id() % 10_000).unwrap();
+    2 * id + i32::from(over as u8)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_holds_up_the_writer_and_loses_nothing() {
     let (_node, front, _) = pod().await;
     for over in BOTH {
-        // The number is its mark.
-        let command = format!("seq -f %.0f 1 300000{}", over as u8);
-        let last = 3_000_000 + i32::from(over as u8);
-        let script = format!("{command}; echo done >&2");
+        let last = 3_000_000 + mark(over);
+        let script = format!("seq -f %.0f 1 {last}; echo done >&2");
         let mut child = front
             .kubectl(over, &["exec", "pod", "--", "sh", "-c", &script])
             .spawn()
@@ -158,7 +162,7 @@ async fn a_slow_reader_holds_up_the_writer_and_loses_nothing() {
 async fn who_reads_after_the_end_gets_all_of_it() {
     let (_node, front, _) = pod().await;
     for over in BOTH {
-        let last = 70_000 + i32::from(over as u8);
+        let last = 70_000 + mark(over);
         let script = format!("seq -f %.0f 1 {last}; exit 7");
         let mut child = front
             .kubectl(over, &["exec", "pod", "--", "sh", "-c", &script])

@@ -3,7 +3,9 @@
 use crate::{
     front::{read_head, until},
     node::{Node, PATIENCE},
-    processes::{descriptors, found, gone, has_descriptors, keeper, runtime, waits_to_write},
+    processes::{
+        descriptors, found, gone, has_descriptors, keeper, marked, runtime, waits_to_write,
+    },
 };
 use bytes::Bytes;
 use cri_proto::runtime::{
@@ -434,7 +436,7 @@ async fn ports_as_channels() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_while_nobody_reads_from_it_is_missed() {
     let (node, _, id) = pod().await;
-    let url = exec(&node, &id, &["sleep", "515151"]).await;
+    let url = exec(&node, &id, &["sleep", &marked(515151)]).await;
     let v4 = format!("{SPDY}X-Stream-Protocol-Version: v4.channel.k8s.io\r\n");
     let (_, mut stream, _) = ask(&url, "POST", &v4).await;
     let mut writer = Writer::default();
@@ -452,7 +454,10 @@ async fn a_client_that_goes_while_nobody_reads_from_it_is_missed() {
         sent += chunk.len();
         assert!(sent < 64 << 20, "what nobody reads is taken without end");
     }
-    let (reader, server) = (found("sleep 515151").await, runtime(&node));
+    let (reader, server) = (
+        found(&format!("sleep {}", marked(515151))).await,
+        runtime(&node),
+    );
     let pipe = std::fs::read_link(format!("/proc/{reader}/fd/0")).unwrap();
     assert!(descriptors(server).contains(&pipe));
     drop(stream);
@@ -482,14 +487,15 @@ async fn who_goes_after_the_end_with_bytes_on_the_way_leaves_nothing() {
     node.exec(&id, &["true"]).await.unwrap();
     let (server, keeper) = (runtime(&node), keeper(&node));
     let before = [server, keeper].map(|pid| descriptors(pid).len());
+    let command = format!("seq {} 99999999999999999", marked(616_161));
     for _ in 0..3 {
-        let url = exec(&node, &id, &["seq", "616161", "999999999999"]).await;
+        let url = exec(&node, &id, &["seq", &marked(616_161), "99999999999999999"]).await;
         let stream = begun(&url).await;
-        let writer = found("seq 616161 999999999999").await;
+        let writer = found(&command).await;
         waits_to_write(writer).await;
         let writer = rustix::process::Pid::from_raw(writer).unwrap();
         rustix::process::kill_process(writer, rustix::process::Signal::KILL).unwrap();
-        gone("seq 616161 999999999999").await;
+        gone(&command).await;
         // The keeper has told of it when it answers others.
         node.exec(&id, &["true"]).await.unwrap();
         drop(stream);
@@ -503,11 +509,11 @@ async fn who_goes_after_the_end_with_bytes_on_the_way_leaves_nothing() {
 async fn a_socket_that_goes_while_nobody_reads_from_it_is_missed() {
     let (node, _, id) = pod().await;
     let server = runtime(&node);
-    let url = exec(&node, &id, &["sleep", "525252"]).await;
+    let url = exec(&node, &id, &["sleep", &marked(525252)]).await;
     let headers = format!("{SOCKET}Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n");
     let (_, stream, rest) = ask(&url, "GET", &headers).await;
     let mut socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
-    let reader = found("sleep 525252").await;
+    let reader = found(&format!("sleep {}", marked(525252))).await;
     let pipe = std::fs::read_link(format!("/proc/{reader}/fd/0")).unwrap();
     fill(&mut socket, &[0; 65536]).await;
     assert!(descriptors(server).contains(&pipe));

@@ -13,6 +13,11 @@ use std::{
 /// Who writes nothing for so long waits: two looks of the server whether its client has gone.
 const STILL: Duration = Duration::from_secs(2);
 
+/// A number that no process of another run has in its command.
+pub(crate) fn marked(number: u32) -> String {
+    format!("{number}{:07}", std::process::id())
+}
+
 fn command(process: &Path) -> String {
     let words = fs::read(process.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&words).replace('\0', " ")
