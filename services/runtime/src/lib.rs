@@ -39,7 +39,7 @@ pub struct Args {
         default_value = "unix:///run/orlop/runtime.sock"
     )]
     pub listen: String,
-    /// Where the streams of exec, attach and port-forward are served: an address that the kubelet reaches and nobody else does.
+    /// Where the streams of exec, attach and port-forward are served: an address of loopback, since they are plain HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub streaming_address: IpAddr,
     /// The port there; 0 for any.

@@ -29,6 +29,11 @@ pub(crate) async fn serve(args: Args, context: service::Context) -> Result<(), F
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .ok_or_else(|| format!("--listen {}: it is no unix:///PATH", args.listen))?;
+    // Streams are plain HTTP, and who has a URL has the stream.
+    if !args.streaming_address.is_loopback() {
+        let address = args.streaming_address;
+        return Err(format!("--streaming-address {address}: it is no address of loopback, and streams are served without TLS").into());
+    }
     // Specs have what containers keep secret in their environment. Who is root in a pod's user namespace is somebody else on the host, and
     // has to reach the bundles of his own containers; each bundle is closed to others.
     let directories = [

@@ -32,6 +32,9 @@ impl Looks {
     fn begin(mut child: Child) -> Self {
         let seen = Arc::<Mutex<String>>::default();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
+        // Who complains must not wait until it is read.
+        let mut complaints = child.stderr.take().unwrap();
+        std::thread::spawn(move || std::io::copy(&mut complaints, &mut std::io::sink()));
         let to = Arc::clone(&seen);
         std::thread::spawn(move || {
             let mut line = String::new();

@@ -3,6 +3,7 @@
 use crate::{
     front::{BOTH, Front, Over, Terminal, finish},
     node::{Node, PATIENCE},
+    processes,
 };
 use std::{
     fs,
@@ -110,16 +111,22 @@ async fn much_goes_both_ways_unchanged_and_ends() {
     }
 }
 
+/// By which a process is told from those of other runs.
+fn mark(over: Over) -> i32 {
+    let id = i32::try_from(std::process::id() % 10_000).unwrap();
+    2 * id + i32::from(over as u8)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_holds_up_the_writer_and_loses_nothing() {
     let (_node, front, _) = pod().await;
     for over in BOTH {
-        let script = "seq 1 3000000; echo done >&2";
+        let last = 3_000_000 + mark(over);
+        let script = format!("seq -f %.0f 1 {last}; echo done >&2");
         let mut child = front
-            .kubectl(over, &["exec", "pod", "--", "sh", "-c", script])
+            .kubectl(over, &["exec", "pod", "--", "sh", "-c", &script])
             .spawn()
             .unwrap();
-        // It is not read until the writer could have ended.
         let mut stderr = child.stderr.take().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let mut first = [0; 2];
@@ -130,6 +137,10 @@ async fn a_slow_reader_holds_up_the_writer_and_loses_nothing() {
             stderr.read_to_string(&mut complaints).unwrap();
             complaints
         });
+        // Nobody reads, and so it waits, with the rest unwritten.
+        let writer = processes::found(&format!("seq -f %.0f 1 {last}")).await;
+        let written = processes::waits_to_write(writer).await;
+        assert!(written < 20_000_000, "{written}");
         assert!(!read.is_finished());
         let mut expected = 2;
         let mut rest = Vec::new();
@@ -139,11 +150,46 @@ async fn a_slow_reader_holds_up_the_writer_and_loses_nothing() {
                 assert_eq!(line, expected.to_string());
                 expected += 1;
             }
-            assert_eq!(expected, 3_000_001);
+            assert_eq!(expected, last + 1);
             assert_eq!(read.join().unwrap(), "done\n");
             assert!(finish(child).status.success());
         })
         .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_after_the_end_gets_all_of_it() {
+    let (_node, front, _) = pod().await;
+    for over in BOTH {
+        let last = 70_000 + mark(over);
+        let script = format!("seq -f %.0f 1 {last}; exit 7");
+        let mut child = front
+            .kubectl(over, &["exec", "pod", "--", "sh", "-c", &script])
+            .spawn()
+            .unwrap();
+        let mut first = [0; 2];
+        let stdout = child.stdout.as_mut().unwrap();
+        stdout.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"1\n");
+        // kubectl has it too.
+        let own = format!("sh -c seq -f %.0f 1 {last}; exit 7");
+        crate::front::until(
+            || processes::find(&own).is_none_or(|pid| Some(pid) == i32::try_from(child.id()).ok()),
+            || "it does not end".to_owned(),
+        )
+        .await;
+        // Longer than the client takes to read all that it reads while its own reader waits, and the end behind it.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let ran = crate::front::blocking(move || finish(child)).await;
+        let expected: String = (2..=last).map(|number| format!("{number}\n")).collect();
+        assert!(
+            ran.stdout == expected.as_bytes(),
+            "{over:?} {} bytes of {}",
+            ran.stdout.len(),
+            expected.len()
+        );
+        assert_eq!(ran.status.code(), Some(7), "{}", text(&ran.stderr));
     }
 }
 

@@ -1,12 +1,16 @@
 //! Clients that no kubectl is, and those of other makes.
 
 use crate::{
-    front::read_head,
+    front::{read_head, until},
     node::{Node, PATIENCE},
+    processes::{
+        descriptors, found, gone, has_descriptors, keeper, marked, runtime, waits_to_write,
+    },
 };
 use bytes::Bytes;
 use cri_proto::runtime::{
-    AttachRequest, ExecRequest, PortForwardRequest, runtime_service_client::RuntimeServiceClient,
+    AttachRequest, ExecRequest, ExecSyncRequest, NamespaceMode, NamespaceOption,
+    PortForwardRequest, runtime_service_client::RuntimeServiceClient,
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use orlop_runtime::planner::streams::{
@@ -153,9 +157,12 @@ async fn calls_are_checked() {
         };
         assert_eq!(client.port_forward(request).await.unwrap_err().code(), code);
     }
-    for _ in 0..CALLS_MAX {
-        client.exec(good.clone()).await.unwrap();
-    }
+    // All at once: the first must not expire before the last has come.
+    let calls = (0..CALLS_MAX).map(|_| {
+        let (mut client, request) = (node.runtime_client.clone(), good.clone());
+        async move { client.exec(request).await.unwrap() }
+    });
+    futures_util::future::join_all(calls).await;
     let error = client.exec(good.clone()).await.unwrap_err();
     assert_eq!(error.code(), Code::ResourceExhausted);
     assert_eq!(
@@ -235,16 +242,31 @@ async fn garbage_ends_its_connection_alone() {
         );
         assert_eq!(said.last(), Some(&1));
     }
-    for garbage in [
-        &[0xff; 64][..],
-        b"GET / HTTP/1.1\r\n\r\n",
-        &[0x82, 0xff, 0, 0, 0, 0xff, 0, 0, 0, 0, 1, 2, 3, 4],
+    // Close, with 1002 and 1009.
+    let (fault, too_long) = ([0x88, 2, 0x03, 0xea], [0x88, 2, 0x03, 0xf1]);
+    let five_mebibytes = [
+        &[0x82, 0xff, 0, 0, 0, 0, 0, 0x50, 0, 0, 0, 0, 0, 0][..],
+        &vec![0; 5 << 20],
+    ]
+    .concat();
+    for (garbage, code) in [
+        (&[0xff; 64][..], fault),
+        (b"GET / HTTP/1.1\r\n\r\n", fault),
+        (
+            &[0x82, 0xff, 0, 0, 0, 0xff, 0, 0, 0, 0, 1, 2, 3, 4],
+            too_long,
+        ),
+        (&five_mebibytes, too_long),
+        // A client's own Close is answered.
+        (&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8], [0x88, 2, 0x03, 0xe8]),
     ] {
         let url = exec(&node, &id, &["cat"]).await;
         let (head, mut stream, _) = ask(&url, "GET", SOCKET).await;
         assert!(head.starts_with("HTTP/1.1 101"), "{head}");
-        let _ = stream.write_all(garbage).await;
-        ends(&mut stream).await;
+        stream.write_all(garbage).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let said = ends(&mut stream).await;
+        assert!(said.ends_with(&code), "{} bytes: {said:?}", garbage.len());
     }
     let ran = node
         .exec(&id, &["sh", "-c", "cat /proc/[0-9]*/comm"])
@@ -413,13 +435,8 @@ async fn ports_as_channels() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_while_nobody_reads_from_it_is_missed() {
-    let (mut node, _, id) = pod().await;
-    let url = exec(
-        &node,
-        &id,
-        &["sh", "-c", "trap 'exit 9' PIPE; sleep 515151"],
-    )
-    .await;
+    let (node, _, id) = pod().await;
+    let url = exec(&node, &id, &["sleep", &marked(515151)]).await;
     let v4 = format!("{SPDY}X-Stream-Protocol-Version: v4.channel.k8s.io\r\n");
     let (_, mut stream, _) = ask(&url, "POST", &v4).await;
     let mut writer = Writer::default();
@@ -437,19 +454,261 @@ async fn a_client_that_goes_while_nobody_reads_from_it_is_missed() {
         sent += chunk.len();
         assert!(sent < 64 << 20, "what nobody reads is taken without end");
     }
+    let (reader, server) = (
+        found(&format!("sleep {}", marked(515151))).await,
+        runtime(&node),
+    );
+    let pipe = std::fs::read_link(format!("/proc/{reader}/fd/0")).unwrap();
+    assert!(descriptors(server).contains(&pipe));
     drop(stream);
-    // Its pipe is closed: who looks at it sees that nobody writes any longer.
-    let mut looked = String::new();
-    let look = "for p in /proc/[0-9]*; do case $(tr '\\0' ' ' < $p/cmdline) in 'sleep 515151 ') timeout 5 sh -c \"cat < $p/fd/0 | wc -c\";; esac; done";
-    let begun = std::time::Instant::now();
-    while looked.trim().is_empty() {
-        let ran = node.exec(&id, &["sh", "-c", look]).await.unwrap();
-        looked = String::from_utf8_lossy(&ran.stdout).into_owned();
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "{}",
-            String::from_utf8_lossy(&ran.stderr)
-        );
+    // Its pipe is closed. It is not read meanwhile: that would let the server go on.
+    until(
+        || !descriptors(server).contains(&pipe),
+        || format!("{pipe:?} is open still"),
+    )
+    .await;
+}
+
+/// Begins an exec's streams by SPDY.
+async fn begun(url: &str) -> TcpStream {
+    let v4 = format!("{SPDY}X-Stream-Protocol-Version: v4.channel.k8s.io\r\n");
+    let (_, mut stream, _) = ask(url, "POST", &v4).await;
+    let mut writer = Writer::default();
+    for (number, kind) in [(1, "error"), (3, "stdin"), (5, "stdout"), (7, "stderr")] {
+        let frame = syn_stream(&mut writer, number, &[("streamtype", kind)]);
+        stream.write_all(&frame).await.unwrap();
+    }
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_after_the_end_with_bytes_on_the_way_leaves_nothing() {
+    let (mut node, _, id) = pod().await;
+    node.exec(&id, &["true"]).await.unwrap();
+    let (server, keeper) = (runtime(&node), keeper(&node));
+    let before = [server, keeper].map(|pid| descriptors(pid).len());
+    let command = format!("seq {} 99999999999999999", marked(616_161));
+    for _ in 0..3 {
+        let url = exec(&node, &id, &["seq", &marked(616_161), "99999999999999999"]).await;
+        let stream = begun(&url).await;
+        let writer = found(&command).await;
+        waits_to_write(writer).await;
+        let writer = rustix::process::Pid::from_raw(writer).unwrap();
+        rustix::process::kill_process(writer, rustix::process::Signal::KILL).unwrap();
+        gone(&command).await;
+        // The keeper has told of it when it answers others.
+        node.exec(&id, &["true"]).await.unwrap();
+        drop(stream);
+    }
+    for (pid, before) in [server, keeper].into_iter().zip(before) {
+        has_descriptors(pid, |now| now <= before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_goes_while_nobody_reads_from_it_is_missed() {
+    let (node, _, id) = pod().await;
+    let server = runtime(&node);
+    let url = exec(&node, &id, &["sleep", &marked(525252)]).await;
+    let headers = format!("{SOCKET}Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n");
+    let (_, stream, rest) = ask(&url, "GET", &headers).await;
+    let mut socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
+    let reader = found(&format!("sleep {}", marked(525252))).await;
+    let pipe = std::fs::read_link(format!("/proc/{reader}/fd/0")).unwrap();
+    fill(&mut socket, &[0; 65536]).await;
+    assert!(descriptors(server).contains(&pipe));
+    drop(socket);
+    until(
+        || !descriptors(server).contains(&pipe),
+        || format!("{pipe:?} is open still"),
+    )
+    .await;
+}
+
+/// Sends until nothing more is taken.
+async fn fill(socket: &mut WebSocketStream<TcpStream>, bytes: &[u8]) {
+    let mut sent = 0;
+    let message = Message::binary(bytes.to_vec());
+    let some = std::time::Duration::from_secs(2);
+    while let Ok(said) = timeout(some, socket.send(message.clone())).await {
+        said.unwrap();
+        sent += bytes.len();
+        assert!(sent < 64 << 20, "what nobody reads is taken without end");
+    }
+}
+
+/// A pod in the node's network, and a port there on which we listen.
+async fn forwarded(node: &mut Node) -> (String, tokio::net::TcpListener, String) {
+    let mut config = node.sandbox_config("node");
+    let security = config.linux.get_or_insert_default();
+    let security = security.security_context.get_or_insert_default();
+    security.namespace_options = Some(NamespaceOption {
+        network: NamespaceMode::Node.into(),
+        pid: NamespaceMode::Container.into(),
+        ..NamespaceOption::default()
+    });
+    let sandbox = node.try_run_sandbox(config).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let request = PortForwardRequest {
+        pod_sandbox_id: sandbox,
+        port: Vec::new(),
+    };
+    let url = node.runtime_client.port_forward(request).await.unwrap();
+    (url.into_inner().url, listener, port)
+}
+
+fn pair(writer: &mut Writer, port: &str) -> Vec<u8> {
+    let mut stream = |number, kind| {
+        let pairs = [("streamtype", kind), ("port", port), ("requestid", "0")];
+        syn_stream(writer, number, &pairs)
+    };
+    [stream(1, "error"), stream(3, "data")].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_that_goes_while_nobody_reads_from_it_is_missed() {
+    let mut node = Node::new().await;
+    let (url, listener, port) = forwarded(&mut node).await;
+    let server = runtime(&node);
+    let before = descriptors(server).len();
+    let headers = format!("{SOCKET}Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n");
+    let (head, stream, rest) = ask(&url, "GET", &headers).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let mut socket = WebSocketStream::from_partially_read(stream, rest, Role::Client, None).await;
+    let begun = pair(&mut Writer::default(), &port);
+    socket.send(Message::binary(begun)).await.unwrap();
+    let (_silent, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let chunk = [&data_head(3, 65536, false)[..], &[7; 65536]].concat();
+    fill(&mut socket, &chunk).await;
+    assert!(descriptors(server).len() > before);
+    drop(socket);
+    has_descriptors(server, |now| now <= before).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_reset_after_its_end() {
+    let mut node = Node::new().await;
+    let (url, listener, port) = forwarded(&mut node).await;
+    let server = runtime(&node);
+    let headers = format!("{SPDY}X-Stream-Protocol-Version: portforward.k8s.io\r\n");
+    let (_, mut stream, _) = ask(&url, "POST", &headers).await;
+    let begun = pair(&mut Writer::default(), &port);
+    stream.write_all(&begun).await.unwrap();
+    let (mut pod, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    stream.write_all(&data_head(3, 0, true)).await.unwrap();
+    assert_eq!(ends(&mut pod).await, b"");
+    let with = descriptors(server).len();
+    // RST_STREAM, with CANCEL.
+    let reset = [0x80, 3, 0, 3, 0, 0, 0, 8, 0, 0, 0, 3, 0, 0, 0, 5];
+    stream.write_all(&reset).await.unwrap();
+    has_descriptors(server, |now| now < with).await;
+    drop((pod, stream));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_looked_on_at_a_silent_container_is_not_counted() {
+    let (node, _, id) = pod().await;
+    let server = runtime(&node);
+    let headers = format!("{SOCKET}Sec-WebSocket-Protocol: v4.channel.k8s.io\r\n");
+    let request = AttachRequest {
+        container_id: id,
+        stdout: true,
+        stderr: true,
+        ..AttachRequest::default()
+    };
+    let mut client = node.runtime_client.clone();
+    let pipes = || {
+        let all = descriptors(server);
+        let is_pipe = |path: &&std::path::PathBuf| path.to_string_lossy().starts_with("pipe:");
+        all.iter().filter(is_pipe).count()
+    };
+    let before = pipes();
+    for number in 0..20 {
+        let url = client.attach(request.clone()).await.unwrap();
+        let (_, mut stream, mut said) = ask(&url.into_inner().url, "GET", &headers).await;
+        // What is written to is the keeper's alone when it has answered.
+        let is_attached = || pipes() == before + 3;
+        let begun = std::time::Instant::now();
+        while !is_attached() {
+            let some = std::time::Duration::from_millis(5);
+            let _ = timeout(some, stream.read_buf(&mut said)).await;
+            let text = String::from_utf8_lossy(&said);
+            assert!(!text.contains("attached already"), "{number}: {text}");
+            assert!(begun.elapsed() < PATIENCE, "{number}: {text}");
+        }
+        drop(stream);
+        until(|| pipes() == before, || "it is there still".to_owned()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_leave_no_sockets_behind() {
+    let (node, _, id) = pod().await;
+    let plain = (0..20).map(|_| {
+        let mut client = node.runtime_client.clone();
+        let request = ExecSyncRequest {
+            container_id: id.clone(),
+            cmd: vec!["true".to_owned()],
+            timeout: 0,
+        };
+        async move {
+            assert_eq!(
+                client
+                    .exec_sync(request)
+                    .await
+                    .unwrap()
+                    .into_inner()
+                    .exit_code,
+                0
+            )
+        }
+    });
+    let terminals = (0..10).map(|_| {
+        let mut client = node.runtime_client.clone();
+        let request = ExecRequest {
+            container_id: id.clone(),
+            cmd: vec!["true".to_owned()],
+            stdout: true,
+            tty: true,
+            ..ExecRequest::default()
+        };
+        async move {
+            let url = client.exec(request).await.unwrap().into_inner().url;
+            let (_, heard) = channels(&url, "v4.channel.k8s.io", Vec::new()).await;
+            assert!(format!("{heard:?}").contains("Success"), "{heard:?}");
+        }
+    });
+    tokio::join!(
+        futures_util::future::join_all(plain),
+        futures_util::future::join_all(terminals)
+    );
+    let mut names = Vec::new();
+    for container in std::fs::read_dir(node.path("state/oci")).unwrap().flatten() {
+        for entry in std::fs::read_dir(container.path()).unwrap().flatten() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    assert!(names.contains(&"state.json".to_owned()), "{names:?}");
+    assert!(
+        !names.iter().any(|name| name.starts_with("tenant-")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn streams_are_on_loopback_alone() {
+    for address in ["0.0.0.0", "::", "192.0.2.1"] {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_runtime_alone"))
+            .args(["runtime", "--listen", "unix:///nowhere/runtime.sock"])
+            .args(["--root", "/nowhere/root", "--state", "/nowhere/state"])
+            .args(["--streaming-address", address])
+            .output()
+            .unwrap();
+        assert!(!ran.status.success());
+        let said = [ran.stdout, ran.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("it is no address of loopback"), "{said}");
     }
 }
 

@@ -11,6 +11,7 @@ mod hostile;
 #[allow(dead_code, reason = "another test program uses all of it")]
 #[path = "../runtime_cri/node.rs"]
 mod node;
+mod processes;
 #[allow(dead_code, reason = "another test program uses all of it")]
 #[path = "../runtime_images/registry.rs"]
 mod registry;

@@ -85,7 +85,7 @@ struct Connection {
 #[derive(Debug)]
 enum Purpose {
     Run { id: String, connection: u64 },
-    Exec { connection: u64 },
+    Exec { id: String, connection: u64 },
     Delete { id: String, connection: u64 },
     Plain { connection: u64 },
 }
@@ -458,12 +458,16 @@ impl Keeper {
                     return Some(refused(refusal.to_string()));
                 }
                 let act = Act::Exec {
-                    id,
+                    id: id.clone(),
                     process: process.into(),
                     streams: descriptors,
                     console: console.map(PathBuf::from),
                 };
-                let begun = self.begin_act(token, act, Purpose::Exec { connection: token });
+                let purpose = Purpose::Exec {
+                    id,
+                    connection: token,
+                };
+                let begun = self.begin_act(token, act, purpose);
                 if begun.is_some() {
                     self.table.exec_failed();
                 }
@@ -706,7 +710,8 @@ impl Keeper {
                 self.drop_held(&id);
                 self.finish(connection, refused(reason));
             }
-            (Purpose::Exec { connection }, Ok(pid)) => {
+            (Purpose::Exec { id, connection }, Ok(pid)) => {
+                self.exec_reported(&id);
                 let started_at = now();
                 let ended = self.table.exec_made(connection, pid);
                 self.finish(connection, Answer::Running { pid, started_at });
@@ -718,7 +723,8 @@ impl Keeper {
                     None => {}
                 }
             }
-            (Purpose::Exec { connection }, Err(reason)) => {
+            (Purpose::Exec { id, connection }, Err(reason)) => {
+                self.exec_reported(&id);
                 self.table.exec_failed();
                 self.finish(connection, refused(reason));
             }
@@ -734,6 +740,17 @@ impl Keeper {
             (Purpose::Delete { connection, .. } | Purpose::Plain { connection }, Err(reason)) => {
                 self.finish(connection, refused(reason));
             }
+        }
+    }
+
+    /// Sockets of libcontainer's do not bear the name of their exec: they are removed when none of the container is being made. That is soon,
+    /// since each takes milliseconds.
+    fn exec_reported(&self, id: &str) {
+        let under_way = self.sources.values().any(|source| {
+            matches!(source, Source::Report { purpose: Purpose::Exec { id: other, .. }, .. } if other == id)
+        });
+        if !under_way {
+            worker::remove_sockets(id, &self.oci);
         }
     }
 

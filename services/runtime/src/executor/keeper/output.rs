@@ -3,6 +3,7 @@
 use crate::planner::keeper::log::{Lines, Stream};
 use jiff::Timestamp;
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fd::{AsFd as _, OwnedFd},
     fs::OFlags,
     io::Errno,
@@ -84,6 +85,8 @@ impl Output {
         error: OwnedFd,
         lost: Option<OwnedFd>,
     ) -> io::Result<()> {
+        // Who has gone is missed at the next write, which may be far.
+        self.attached.retain(Attached::is_there);
         if self.attached.len() >= ATTACHED_MAX {
             return Err(io::Error::other(format!(
                 "{ATTACHED_MAX} are attached already"
@@ -194,6 +197,17 @@ impl Output {
 impl Attached {
     const fn looks(&self) -> bool {
         self.out.is_some() || self.error.is_some()
+    }
+
+    /// Whether he reads still.
+    fn is_there(&self) -> bool {
+        [&self.out, &self.error].into_iter().flatten().all(|to| {
+            let mut polled = [PollFd::new(to, PollFlags::empty())];
+            match poll(&mut polled, Some(&Timespec::default())) {
+                Ok(_) => !polled[0].revents().contains(PollFlags::ERR),
+                Err(_) => true,
+            }
+        })
     }
 
     const fn to(&mut self, stream: Stream) -> &mut Option<OwnedFd> {

@@ -133,6 +133,18 @@ pub(super) fn discard(id: &str, oci: &Path) {
     let _ = fs::remove_dir_all(oci.join(id));
 }
 
+/// What libcontainer leaves behind of each exec (0.7: `TENANT_NOTIFY`, `TENANT_TTY`). None may be under way in this container.
+pub(super) fn remove_sockets(id: &str, oci: &Path) {
+    let entries = fs::read_dir(oci.join(id)).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("tenant-notify-") || name.starts_with("tenant-tty-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 fn run_container(
     id: &str,
     bundle: &Path,

@@ -5,7 +5,7 @@
 //!   writer task <──messages, a few───────── Outgoing <── process
 //! ```
 
-use super::{CREATION_MAX, IDLE_MAX, transport::Source};
+use super::{CREATION_MAX, IDLE_MAX};
 use crate::planner::streams::{
     protocol::{Ending, Kind, Wanted},
     status::{self, Outcome},
@@ -25,14 +25,18 @@ use tokio::{
 
 /// Bytes in one chunk.
 pub(super) const CHUNK: usize = 32 * 1024;
-/// Chunks of one stream that wait for its process.
-const CHUNKS_MAX: usize = 8;
+/// Bytes of one stream that wait for its process.
+const STREAM_WAITING_MAX: usize = 256 * 1024;
+/// What a piece counts for at least: beside its bytes it has a place in a queue, and an allocation.
+const PIECE_MIN: usize = 1024;
+/// Pieces of one stream, which come to its bytes.
+const PIECES_MAX: usize = STREAM_WAITING_MAX / PIECE_MIN;
 /// Bytes of all a connection's streams that wait for processes.
 const WAITING_MAX: usize = 4 * 1024 * 1024;
 /// Messages that wait to be sent to the client, of a chunk at most.
 pub(super) const MESSAGES_MAX: usize = 8;
-/// After all was said, until the client has closed its end: a connection that is closed over unread bytes loses what was sent last.
-const LINGER: Duration = Duration::from_secs(10);
+/// Until a client that makes no sense has been told so.
+pub(super) const GOODBYE_MAX: Duration = Duration::from_secs(5);
 /// How often it is looked whether a client has gone while nothing is read from it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,8 +51,22 @@ pub(super) enum Message {
     Reset(u32),
     /// The protocol's own.
     Raw(Vec<u8>),
-    /// The last; is it a fault of the client?
-    Goodbye(bool),
+    /// To be answered. The end of a client that has gone stands behind what it sent before, where nobody reads that; but what comes to a client
+    /// that is no more is answered with an end.
+    Ping,
+    /// The last.
+    Goodbye(Parting),
+}
+
+/// Why nothing more is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// All was said.
+    Done,
+    /// What the client says makes no sense.
+    Fault,
+    /// It has said too much at once.
+    TooLong,
 }
 
 /// The client has gone.
@@ -92,7 +110,7 @@ pub(super) struct Incoming {
 #[derive(Debug)]
 struct Chunk {
     bytes: Vec<u8>,
-    _room: OwnedSemaphorePermit,
+    _room: [OwnedSemaphorePermit; 2],
 }
 
 impl Incoming {
@@ -115,13 +133,25 @@ impl Incoming {
 /// The reader's end of an [`Incoming`].
 #[derive(Debug)]
 pub(super) struct Feed {
-    chunks: mpsc::Sender<Chunk>,
+    /// None: it has ended.
+    chunks: Option<mpsc::Sender<Chunk>>,
+    room: Arc<Semaphore>,
     reset: watch::Sender<bool>,
 }
 
 impl Feed {
+    /// Nothing more comes. It may be reset still, while what came waits.
+    pub(super) fn end(&mut self) {
+        self.chunks = None;
+    }
+
     pub(super) fn reset(self) {
         self.reset.send_replace(true);
+    }
+
+    /// Whether anybody would hear of it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.reset.is_closed()
     }
 }
 
@@ -144,10 +174,11 @@ impl Shared {
     }
 
     pub(super) fn stream() -> (Feed, Incoming) {
-        let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
+        let (sender, chunks) = mpsc::channel(PIECES_MAX);
         let (resets, reset) = watch::channel(false);
         let feed = Feed {
-            chunks: sender,
+            chunks: Some(sender),
+            room: Arc::new(Semaphore::new(STREAM_WAITING_MAX)),
             reset: resets,
         };
         (feed, Incoming { chunks, reset })
@@ -159,15 +190,23 @@ impl Shared {
         &self,
         feed: &Feed,
         bytes: Vec<u8>,
-        source: Option<&Source>,
+        is_gone: impl Fn() -> bool,
     ) -> Result<(), Gone> {
-        let room = u32::try_from(bytes.len().min(CHUNK)).unwrap_or(u32::MAX);
+        let Some(chunks) = &feed.chunks else {
+            return Ok(());
+        };
+        let room = bytes.len().clamp(PIECE_MIN, CHUNK);
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
         let hand_on = async {
-            // It is never closed.
-            let Ok(room) = Arc::clone(&self.room).acquire_many_owned(room).await else {
+            // The stream's own first: who waits for it takes nothing of the others'. Neither is ever closed.
+            let Ok(own) = Arc::clone(&feed.room).acquire_many_owned(room).await else {
                 return;
             };
-            let _ = feed.chunks.send(Chunk { bytes, _room: room }).await;
+            let Ok(common) = Arc::clone(&self.room).acquire_many_owned(room).await else {
+                return;
+            };
+            let _room = [own, common];
+            let _ = chunks.send(Chunk { bytes, _room }).await;
         };
         tokio::pin!(hand_on);
         loop {
@@ -175,10 +214,8 @@ impl Shared {
                 biased;
                 () = &mut hand_on => return Ok(()),
                 // Who waits for room waits for other streams; his own may be of no use meanwhile.
-                () = feed.chunks.closed() => return Ok(()),
-                () = sleep(LOOK_EVERY) => if let Some(source) = source
-                    && source.is_closed()
-                {
+                () = chunks.closed() => return Ok(()),
+                () = sleep(LOOK_EVERY) => if is_gone() {
                     return Err(Gone);
                 },
             }
@@ -215,11 +252,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Of what reads and what writes it.
-    pub(super) fn begin(
+    /// Of what reads and what writes it. What the writer gives back is kept until the end.
+    pub(super) fn begin<T: Send>(
         queue: mpsc::Sender<Message>,
         reader: impl Future<Output = ()> + Send + 'static,
-        writer: impl Future<Output = ()> + Send + 'static,
+        writer: impl Future<Output = T> + Send + 'static,
     ) -> Self {
         let (reads, gone) = watch::channel(false);
         let (writes, sent) = watch::channel(false);
@@ -229,8 +266,9 @@ impl Connection {
             reads.send_replace(true);
         });
         tasks.spawn(async move {
-            writer.await;
+            let _kept = writer.await;
             writes.send_replace(true);
+            std::future::pending::<()>().await;
         });
         Self {
             queue,
@@ -252,10 +290,11 @@ impl Connection {
         }
     }
 
-    /// All was said. What was said is sent, for as long as the client reads.
+    /// All was said. What was said is sent, for as long as the client reads; then it is for the client to close. It may read late, and a
+    /// connection that is closed over unread bytes loses what was sent last. The reader's bound on silence is this one's too.
     pub(super) async fn finish(mut self) {
         let said = async {
-            let _ = self.queue.send(Message::Goodbye(false)).await;
+            let _ = self.queue.send(Message::Goodbye(Parting::Done)).await;
             let _ = self.sent.wait_for(|sent| *sent).await;
         };
         let mut gone = self.gone.clone();
@@ -263,7 +302,7 @@ impl Connection {
             () = said => {}
             _ = gone.wait_for(|gone| *gone) => return,
         }
-        let _ = timeout(LINGER, self.gone.wait_for(|gone| *gone)).await;
+        let _ = self.gone.wait_for(|gone| *gone).await;
     }
 }
 
@@ -283,6 +322,8 @@ impl Streams {
     /// The last: how it ended.
     pub(super) async fn finish(self, outcome: &Outcome) {
         let gone = self.connection.gone();
+        // What the client sends still is of no use, and is read: it would not see the end behind it.
+        drop((self.stdin, self.resize));
         let tell = async {
             for outgoing in [self.stdout, self.stderr].into_iter().flatten() {
                 outgoing.end().await;

@@ -19,7 +19,8 @@ use crate::{
         },
     },
 };
-use std::{io, sync::Arc, time::Duration};
+use futures_util::{FutureExt as _, future::FusedFuture as _};
+use std::{io, pin::pin, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -51,16 +52,13 @@ pub(super) async fn run(
         }
     };
     let Process { exec, streams: own } = process;
-    let exec = Arc::new(exec);
-    let ended = {
-        let exec = Arc::clone(&exec);
-        async move { exec.ended().await }
-    };
+    // The keeper says it once: who asks again would wait for ever.
+    let mut ended = pin!(exec.ended().fuse());
     let attended = match Ends::new(own) {
         Ok(ends) => {
             let gone = streams.connection.gone();
             tokio::select! {
-                exit = attend(ends, ended, &mut streams) => Some(exit),
+                exit = attend(ends, ended.as_mut(), &mut streams) => Some(exit),
                 () = gone => None,
             }
         }
@@ -83,7 +81,9 @@ pub(super) async fn run(
             drop(streams);
             // The keeper ends what nobody waits for; but it is to go on, as users of other runtimes expect of what they have left
             // behind with nohup(1).
-            let _ = exec.ended().await;
+            if !ended.is_terminated() {
+                let _ = ended.await;
+            }
         }
     }
 }

@@ -204,24 +204,12 @@ impl Streaming {
         aws_lc_rs::rand::fill(&mut token)
             .map_err(|_| PodsError::Internal("there are no random numbers".to_owned()))?;
         let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
-        let url = format!("http://{}/{}/{token}", self.reached(), call.path());
+        let url = format!("http://{}/{}/{token}", self.0.address, call.path());
         let mut tokens = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens
             .insert(self.0.begun.elapsed(), token, call, bytes)
             .map_err(|error| PodsError::ResourceExhausted(error.to_string()))?;
         Ok(url)
-    }
-
-    /// Where the kubelet reaches it, which is on this node.
-    fn reached(&self) -> SocketAddr {
-        let mut address = self.0.address;
-        if address.ip().is_unspecified() {
-            address.set_ip(match address {
-                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        address
     }
 
     fn take(&self, token: &str) -> Option<Call> {

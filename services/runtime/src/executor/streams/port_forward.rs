@@ -141,9 +141,15 @@ pub(super) async fn channels(
 }
 
 async fn forward(pod: &Pod, port: u16, incoming: Incoming, data: Outgoing, error: Outgoing) {
-    match namespace::connect(pod.namespace.clone(), port).await {
-        Ok(stream) => copy(stream, incoming, data).await,
-        Err(why) => {
+    let connected = tokio::select! {
+        biased;
+        () = incoming.reset() => None,
+        connected = namespace::connect(pod.namespace.clone(), port) => Some(connected),
+    };
+    match connected {
+        None => {}
+        Some(Ok(stream)) => copy(stream, incoming, data).await,
+        Some(Err(why)) => {
             let why = format!(
                 "error forwarding port {port} to pod {}, uid : failed to execute portforward in network namespace: {why}",
                 pod.sandbox

@@ -1,7 +1,11 @@
 //! A connection of channels over WebSocket: all of a call's streams are there at once.
 
-use super::connection::{
-    CHUNK, Connection, Feed, Gone, Incoming, MESSAGES_MAX, Message, Outgoing, Shared, Streams,
+use super::{
+    connection::{
+        CHUNK, Connection, Feed, GOODBYE_MAX, Gone, Incoming, MESSAGES_MAX, Message, Outgoing,
+        Parting, Shared, Streams,
+    },
+    transport::{Presence, answer_close},
 };
 use crate::planner::streams::{
     channels::{self, Said},
@@ -13,16 +17,18 @@ use futures_util::{
     stream::{SplitSink, SplitStream},
 };
 use std::collections::HashMap;
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         self,
+        error::ProtocolError,
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
 
-/// Largest message of a client. Those in Python send what they have as one.
+/// Largest message of a client, all of which is in memory; a longer one is answered with 1009. Those of Kubernetes send 32 KiB at once; who sends
+/// a file as one message has to part it.
 const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 
 /// Over a connection that was upgraded, of which something was read already.
@@ -39,6 +45,7 @@ pub(super) fn begin(
     terms: SocketTerms,
     channels: &[u8],
 ) -> (Connection, HashMap<u8, Incoming>, mpsc::Sender<Message>) {
+    let presence = Presence::of(socket.get_ref());
     let (sink, source) = socket.split();
     let (queue, messages) = mpsc::channel(MESSAGES_MAX);
     let shared = Shared::new();
@@ -48,7 +55,14 @@ pub(super) fn begin(
         feeds.insert(*channel, feed);
         incomings.insert(*channel, incoming);
     }
-    let reader = read(source, feeds, terms, shared.clone());
+    let reader = Reader {
+        feeds,
+        terms,
+        shared: shared.clone(),
+        presence,
+        queue: queue.clone(),
+    };
+    let reader = reader.run(source);
     let writer = write(sink, messages, terms.form, shared);
     let connection = Connection::begin(queue.clone(), reader, writer);
     (connection, incomings, queue)
@@ -83,41 +97,84 @@ pub(super) async fn streams(
     streams
 }
 
-async fn read(
-    mut source: SplitStream<WebSocketStream<TcpStream>>,
-    mut feeds: HashMap<u8, Feed>,
+struct Reader {
+    feeds: HashMap<u8, Feed>,
     terms: SocketTerms,
     shared: Shared,
-) {
-    let read = async {
+    presence: Presence,
+    queue: mpsc::Sender<Message>,
+}
+
+impl Reader {
+    async fn run(mut self, mut source: SplitStream<WebSocketStream<TcpStream>>) {
+        let shared = self.shared.clone();
+        let parting = tokio::select! {
+            parting = self.read(&mut source) => parting,
+            () = shared.idle() => {
+                tracing::info!("a connection of streams was idle for too long");
+                None
+            }
+        };
+        if let Some(parting) = parting {
+            let told = async {
+                let _ = self.queue.send(Message::Goodbye(parting)).await;
+                self.queue.closed().await;
+                let _ = self.presence.drain().await;
+            };
+            let _ = timeout(GOODBYE_MAX, told).await;
+        }
+    }
+
+    /// Until the client has gone; or what it is to be told.
+    async fn read(
+        &mut self,
+        source: &mut SplitStream<WebSocketStream<TcpStream>>,
+    ) -> Option<Parting> {
         loop {
-            let message = source.next().await.ok_or(Gone)?;
-            shared.touch();
+            let message = source.next().await?;
+            self.shared.touch();
             let bytes = match message {
                 Ok(message) if message.is_binary() || message.is_text() => message.into_data(),
-                Ok(message) if message.is_close() => return Err(Gone),
+                Ok(message) if message.is_close() => {
+                    answer_close(source).await;
+                    return None;
+                }
                 Ok(_) => continue,
                 Err(error) => {
-                    tracing::debug!(%error, "a client of streams has gone");
-                    return Err::<(), _>(Gone);
+                    tracing::debug!(%error, "a client of streams has gone, or makes no sense");
+                    return parting(&error);
                 }
             };
-            match channels::read(&bytes, terms.form, terms.closes) {
-                Said::Bytes(channel, bytes) => {
-                    if let Some(feed) = feeds.get(&channel) {
-                        for bytes in bytes.chunks(CHUNK) {
-                            shared.feed(feed, bytes.to_vec(), None).await?;
-                        }
-                    }
-                }
-                Said::Close(channel) => drop(feeds.remove(&channel)),
+            match channels::read(&bytes, self.terms.form, self.terms.closes) {
+                Said::Bytes(channel, bytes) => self.feed(channel, &bytes).await.ok()?,
+                Said::Close(channel) => drop(self.feeds.remove(&channel)),
                 Said::Nothing => {}
             }
         }
-    };
-    tokio::select! {
-        _ = read => {}
-        () = shared.idle() => tracing::info!("a connection of streams was idle for too long"),
+    }
+
+    async fn feed(&self, channel: u8, bytes: &[u8]) -> Result<(), Gone> {
+        if let Some(feed) = self.feeds.get(&channel) {
+            for bytes in bytes.chunks(CHUNK) {
+                let is_gone = || {
+                    let _ = self.queue.try_send(Message::Ping);
+                    self.presence.is_over()
+                };
+                self.shared.feed(feed, bytes.to_vec(), is_gone).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a client is told who has sent what cannot be read; nothing where nobody is there.
+const fn parting(error: &tungstenite::Error) -> Option<Parting> {
+    match error {
+        tungstenite::Error::Capacity(_) => Some(Parting::TooLong),
+        // Its connection has ended, without a word.
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) | tungstenite::Error::Utf8(_) => Some(Parting::Fault),
+        _ => None,
     }
 }
 
@@ -141,14 +198,31 @@ async fn write(
                 };
                 sink.send(message).await
             }
+            Message::Ping => {
+                let ping = tungstenite::Message::Ping(Bytes::new());
+                if sink.send(ping).await.is_err() {
+                    return;
+                }
+                // It is no sign of life.
+                continue;
+            }
             // Channels have no end of their own.
             Message::End(_) | Message::Reset(_) | Message::Raw(_) => Ok(()),
-            Message::Goodbye(_) => {
+            Message::Goodbye(parting) => {
                 let close = CloseFrame {
-                    code: CloseCode::Normal,
+                    code: match parting {
+                        Parting::Done => CloseCode::Normal,
+                        Parting::Fault => CloseCode::Protocol,
+                        Parting::TooLong => CloseCode::Size,
+                    },
                     reason: "".into(),
                 };
                 let _ = sink.send(tungstenite::Message::Close(Some(close))).await;
+                drop(messages);
+                if parting != Parting::Done {
+                    // The reader, who wanted it said, ends the connection when the client has had time to hear it.
+                    std::future::pending::<()>().await;
+                }
                 return;
             }
         };

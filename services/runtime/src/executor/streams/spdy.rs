@@ -2,15 +2,15 @@
 
 use super::{
     connection::{
-        CHUNK, Connection, Feed, Gathered, Gone, Incoming, MESSAGES_MAX, Message, Outgoing, Shared,
-        Streams, in_time,
+        CHUNK, Connection, Feed, GOODBYE_MAX, Gathered, Gone, Incoming, MESSAGES_MAX, Message,
+        Outgoing, Parting, Shared, Streams, in_time,
     },
     transport::{Sink, Source},
 };
 use crate::planner::streams::{
     protocol::{Kind, SpdyTerms, Wanted},
     spdy::{
-        frame::{GoAway, data_head},
+        frame::{GoAway, data_head, ping},
         headers::{Pairs, value},
         session::{Event, Session},
     },
@@ -18,7 +18,6 @@ use crate::planner::streams::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 use tokio::{sync::mpsc, time::timeout};
 
@@ -26,9 +25,8 @@ use tokio::{sync::mpsc, time::timeout};
 const OPENED_MAX: usize = 16;
 /// Streams of exec and attach: five, and some that come to nothing.
 const STREAMS_MAX: usize = 16;
-
-/// Until a client that does not speak SPDY has been told so.
-const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// The server's numbers are even.
+const PING: u32 = 2;
 
 /// A stream that a client has begun.
 #[derive(Debug)]
@@ -131,7 +129,7 @@ impl Reader {
         }
         if let Err(error) = received {
             tracing::info!(%error, "a client of streams does not speak SPDY");
-            self.say(Message::Goodbye(true)).await?;
+            self.say(Message::Goodbye(Parting::Fault)).await?;
             // The connection ends with us: first it is to be said why.
             let _ = timeout(GOODBYE_MAX, self.queue.closed()).await;
             return Err(Gone);
@@ -143,6 +141,7 @@ impl Reader {
         match event {
             Event::Opened { stream, headers } => {
                 let (feed, incoming) = Shared::stream();
+                self.feeds.retain(|_, feed| feed.is_wanted());
                 self.feeds.insert(stream, feed);
                 let opened = Opened {
                     stream,
@@ -154,10 +153,18 @@ impl Reader {
             }
             Event::Data { stream, bytes } => {
                 if let Some(feed) = self.feeds.get(&stream) {
-                    self.shared.feed(feed, bytes, Some(source)).await?;
+                    let is_gone = || {
+                        let _ = self.queue.try_send(Message::Ping);
+                        source.is_closed()
+                    };
+                    self.shared.feed(feed, bytes, is_gone).await?;
                 }
             }
-            Event::Ended { stream } => drop(self.feeds.remove(&stream)),
+            Event::Ended { stream } => {
+                if let Some(feed) = self.feeds.get_mut(&stream) {
+                    feed.end();
+                }
+            }
             Event::Reset { stream } => {
                 if let Some(feed) = self.feeds.remove(&stream) {
                     feed.reset();
@@ -175,12 +182,14 @@ impl Reader {
     }
 }
 
+/// Gives back what must not be closed yet: clients (moby/spdystream) drop what they have queued for slow readers when they see the end of the
+/// connection, and close it by themselves when all their streams have ended.
 async fn write(
     session: Arc<Mutex<Session>>,
     mut messages: mpsc::Receiver<Message>,
     mut sink: Sink,
     shared: Shared,
-) {
+) -> Option<Sink> {
     while let Some(message) = messages.recv().await {
         let bytes = match message {
             Message::Data(stream, bytes) if lock(&session).may_send(stream) => {
@@ -195,21 +204,28 @@ async fn write(
                 None => continue,
             },
             Message::Raw(bytes) => bytes,
-            Message::Goodbye(fault) => {
-                let why = if fault {
-                    GoAway::ProtocolError
-                } else {
-                    GoAway::Ok
-                };
-                let goodbye = lock(&session).goodbye(why);
+            Message::Ping => {
+                if sink.send(ping(PING)).await.is_err() {
+                    return None;
+                }
+                // It is no sign of life.
+                continue;
+            }
+            Message::Goodbye(Parting::Done) => {
+                let goodbye = lock(&session).goodbye(GoAway::Ok);
+                return sink.send(goodbye).await.is_ok().then_some(sink);
+            }
+            Message::Goodbye(Parting::Fault | Parting::TooLong) => {
+                let goodbye = lock(&session).goodbye(GoAway::ProtocolError);
                 let _ = sink.send(goodbye).await;
                 sink.close().await;
-                return;
+                return None;
             }
         };
         if sink.send(bytes).await.is_err() {
-            return;
+            return None;
         }
         shared.touch();
     }
+    None
 }

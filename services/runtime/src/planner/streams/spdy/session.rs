@@ -105,7 +105,7 @@ impl Session {
                         events.push(Event::Reset { stream });
                     }
                 }
-                // The even ones answer ours, and we send none.
+                // The even ones answer ours, of which nobody waits for an answer.
                 Frame::Ping { number } if number % 2 == 1 => {
                     events.push(Event::Send(frame::ping(number)));
                 }
