@@ -18,8 +18,8 @@ use std::{
 const DEPTH_MAX: usize = 128;
 
 /// Makes the directory `target` with what is at `path` of a root: owners, modes and times too. Links of the root stay within it, and
-/// what is there is not followed. If there is nothing, or no directory, it is empty.
-pub(super) fn tree(root: &Path, path: &Path, target: &Path) -> io::Result<()> {
+/// what is there is not followed. If there is nothing, or no directory, it is empty, and of this owner and group.
+pub(super) fn tree(root: &Path, path: &Path, target: &Path, owner: (u32, u32)) -> io::Result<()> {
     fs::create_dir_all(target)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(root, flags, Mode::empty())?;
@@ -27,7 +27,9 @@ pub(super) fn tree(root: &Path, path: &Path, target: &Path) -> io::Result<()> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let from = match openat2(&root, relative, flags, Mode::empty(), resolve) {
         Ok(from) => from,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            return std::os::unix::fs::chown(target, Some(owner.0), Some(owner.1));
+        }
         Err(error) => return Err(error.into()),
     };
     let to = rustix::fs::open(target, flags, Mode::empty())?;
