@@ -2,8 +2,8 @@
 
 use crate::node::Node;
 use cri_proto::runtime::{
-    ContainerConfig, IdMapping, Int64Value, Mount, MountPropagation, NamespaceMode, NamespaceOption,
-    PodSandboxConfig, RemovePodSandboxRequest, UserNamespace,
+    ContainerConfig, IdMapping, Int64Value, Mount, MountPropagation, NamespaceMode,
+    NamespaceOption, PodSandboxConfig, RemovePodSandboxRequest, UserNamespace,
 };
 use nix::{
     mount::{MsFlags, mount},
