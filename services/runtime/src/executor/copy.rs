@@ -94,3 +94,27 @@ fn attributes(file: BorrowedFd<'_>, status: &rustix::fs::Stat) -> io::Result<()>
     };
     Ok(futimens(file, &times)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    /// It needs root.
+    #[test]
+    fn what_the_image_has_not_is_of_whoever_gets_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().join("root");
+        fs::create_dir_all(root.join("there")).expect("a directory");
+        chown(root.join("there"), Some(7), Some(8)).expect("needs root: owners");
+        for (path, expected) in [("/there", (7, 8)), ("/nothing/here", (5, 6))] {
+            let target = directory
+                .path()
+                .join("volumes")
+                .join(path.replace('/', "-"));
+            tree(&root, Path::new(path), &target, (5, 6)).expect("a volume");
+            let made = fs::metadata(&target).expect("a volume");
+            assert_eq!((made.uid(), made.gid()), expected, "{path}");
+        }
+    }
+}
