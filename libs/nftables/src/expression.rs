@@ -79,6 +79,8 @@ pub enum Expression<'a> {
     Equal(Register, Vec<u8>),
     /// Goes on where the destination is an address of this machine. The register is used.
     DestinationIsLocal(Register),
+    /// Goes on where the source has no route by the link that the packet came by. Before routing only. The register is used.
+    SourceIsForged(Register),
     /// Goes on where a set has the key that begins at this register.
     InSet(&'a str, Register),
     /// Looks up the key that begins at the first register, and puts its value from the second on. Goes on where there is one.
@@ -126,6 +128,17 @@ impl Expression<'_> {
                         .number(3, OF_DESTINATION);
                 });
                 equal(list, *by, &RTN_LOCAL.to_ne_bytes());
+            }
+            Self::SourceIsForged(by) => {
+                const LINK: u32 = 1;
+                const OF_SOURCE_BY_INPUT: u32 = 1 | 8;
+                const NONE: u32 = 0;
+                element(list, "fib", |data| {
+                    data.number(1, by.number())
+                        .number(2, LINK)
+                        .number(3, OF_SOURCE_BY_INPUT);
+                });
+                equal(list, *by, &NONE.to_ne_bytes());
             }
             Self::InSet(name, from) => element(list, "lookup", |data| {
                 data.text(1, name).number(2, from.number());

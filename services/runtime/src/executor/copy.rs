@@ -18,8 +18,8 @@ use std::{
 const DEPTH_MAX: usize = 128;
 
 /// Makes the directory `target` with what is at `path` of a root: owners, modes and times too. Links of the root stay within it, and
-/// what is there is not followed. If there is nothing, or no directory, it is empty.
-pub(super) fn tree(root: &Path, path: &Path, target: &Path) -> io::Result<()> {
+/// what is there is not followed. If there is nothing, or no directory, it is empty, and of this owner and group.
+pub(super) fn tree(root: &Path, path: &Path, target: &Path, owner: (u32, u32)) -> io::Result<()> {
     fs::create_dir_all(target)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(root, flags, Mode::empty())?;
@@ -27,7 +27,9 @@ pub(super) fn tree(root: &Path, path: &Path, target: &Path) -> io::Result<()> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let from = match openat2(&root, relative, flags, Mode::empty(), resolve) {
         Ok(from) => from,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            return std::os::unix::fs::chown(target, Some(owner.0), Some(owner.1));
+        }
         Err(error) => return Err(error.into()),
     };
     let to = rustix::fs::open(target, flags, Mode::empty())?;
@@ -91,4 +93,28 @@ fn attributes(file: BorrowedFd<'_>, status: &rustix::fs::Stat) -> io::Result<()>
         last_modification: time(status.st_mtime, status.st_mtime_nsec),
     };
     Ok(futimens(file, &times)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
+    /// It needs root.
+    #[test]
+    fn what_the_image_has_not_is_of_whoever_gets_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().join("root");
+        fs::create_dir_all(root.join("there")).expect("a directory");
+        chown(root.join("there"), Some(7), Some(8)).expect("needs root: owners");
+        for (path, expected) in [("/there", (7, 8)), ("/nothing/here", (5, 6))] {
+            let target = directory
+                .path()
+                .join("volumes")
+                .join(path.replace('/', "-"));
+            tree(&root, Path::new(path), &target, (5, 6)).expect("a volume");
+            let made = fs::metadata(&target).expect("a volume");
+            assert_eq!((made.uid(), made.gid()), expected, "{path}");
+        }
+    }
 }

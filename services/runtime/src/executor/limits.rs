@@ -68,7 +68,8 @@ pub(super) fn apply(cgroup: &Path, limits: &LinuxResources, v2: bool) -> Result<
                 return Ok(());
             }
             for (write, before) in done.into_iter().rev() {
-                // As far as it can be: the fault that is told is the first one.
+                // As far as it can be: the fault that is told is the first one. A write of nothing never comes to the kernel's file.
+                let before = if before.is_empty() { "\n" } else { &before };
                 let _ = fs::write(place.file(&write.controller, &write.file), before);
             }
             return Err(error);
@@ -144,5 +145,43 @@ impl Place<'_> {
             used if used > limit => Err(LimitsError::Below { limit, used }),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::{LinuxCpuBuilder, LinuxResourcesBuilder};
+
+    /// Cgroups of the kernel's, which are made for it: they need root.
+    #[test]
+    fn what_was_empty_is_empty_again() {
+        let name = format!("orlop-limits-{}", std::process::id());
+        let v2 = Path::new(ROOT).join("cgroup.controllers").exists();
+        let directories = if v2 {
+            vec![Path::new(ROOT).join(&name)]
+        } else {
+            ["cpuset", "memory"]
+                .map(|one| Path::new(ROOT).join(one).join(&name))
+                .to_vec()
+        };
+        for directory in &directories {
+            fs::create_dir(directory).expect("needs root: a cgroup");
+        }
+        let file = |name: &str| directories.first().expect("one").join(name);
+        assert_eq!(
+            fs::read_to_string(file("cpuset.mems")).expect("cpuset"),
+            "\n"
+        );
+        let cpu = LinuxCpuBuilder::default().mems("0").cpus("nonsense");
+        let limits = LinuxResourcesBuilder::default().cpu(cpu.build().expect("CPUs"));
+        let limits = limits.build().expect("limits");
+        let error = apply(&Path::new("/").join(&name), &limits, v2).expect_err("no CPUs");
+        let after = fs::read_to_string(file("cpuset.mems")).expect("cpuset");
+        for directory in &directories {
+            fs::remove_dir(directory).expect("a cgroup");
+        }
+        assert!(error.to_string().contains("nonsense"), "{error}");
+        assert_eq!(after, "\n");
     }
 }

@@ -115,6 +115,7 @@ async fn nothing_is_lost_whenever_it_is_killed() {
 async fn what_was_half_made_is_undone() {
     let mut node = Node::new().await;
     let pod = node.run_sandbox("pod").await;
+    let mut half_made = 0;
     for round in 0..8_u64 {
         let mut client = node.runtime_client.clone();
         let config = node.container_config("half", &["sleep", "1000"]);
@@ -131,8 +132,13 @@ async fn what_was_half_made_is_undone() {
                 })
                 .await
         });
-        tokio::time::sleep(Duration::from_millis(round * 4)).await;
+        // At moments of all kinds, and in every other round at one of which it is known what it is.
+        if round % 2 == 0 {
+            node.until_half_made("containers", &call).await;
+        }
+        tokio::time::sleep(Duration::from_millis(round * 2)).await;
         node.kill();
+        half_made += node.half_made("containers");
         let _ = call.await.unwrap();
         node.start().await;
         // Whole or not at all.
@@ -150,6 +156,7 @@ async fn what_was_half_made_is_undone() {
             node.runtime_client.remove_container(request).await.unwrap();
         }
     }
+    assert!(half_made > 0, "no round has met a half-made container");
     let request = RemovePodSandboxRequest {
         pod_sandbox_id: pod,
     };

@@ -155,6 +155,27 @@ impl Node {
         }
     }
 
+    /// How many `sandboxes` or `containers` are on the disk as half-made.
+    pub(crate) fn half_made(&self, kind: &str) -> usize {
+        let all = std::fs::read_dir(self.path("root").join(kind)).unwrap();
+        let records = all.filter_map(|one| {
+            let record = one.unwrap().path().join("record.json");
+            std::fs::read_to_string(record).ok()
+        });
+        records
+            .filter(|record| record.contains(r#""state":"Making""#))
+            .count()
+    }
+
+    /// Until one is, or the call that makes it is done.
+    pub(crate) async fn until_half_made<T>(&self, kind: &str, call: &tokio::task::JoinHandle<T>) {
+        let begun = std::time::Instant::now();
+        while self.half_made(kind) == 0 && !call.is_finished() {
+            assert!(begun.elapsed() < PATIENCE);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     pub(crate) fn sandbox_config(&self, name: &str) -> PodSandboxConfig {
         PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {

@@ -2,12 +2,17 @@
 
 use crate::node::Node;
 use cri_proto::runtime::{
-    ContainerConfig, IdMapping, Int64Value, Mount, NamespaceMode, NamespaceOption,
-    PodSandboxConfig, RemovePodSandboxRequest, UserNamespace,
+    ContainerConfig, IdMapping, Int64Value, Mount, MountPropagation, NamespaceMode,
+    NamespaceOption, PodSandboxConfig, RemovePodSandboxRequest, UserNamespace,
+};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
 };
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
 };
 use tonic::Code;
 
@@ -191,4 +196,84 @@ async fn what_does_not_go_together_is_refused() {
     });
     let refused = node.create_with(&pod, config, wrong).await.unwrap_err();
     assert!(refused.message().contains("Mount.uidMappings"), "{refused}");
+}
+
+/// Its own mounts end with the container; the host's, which it has seen come, stay.
+#[test]
+fn mounts_of_the_host_outlive_the_container() {
+    let shown = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNS).expect("needs root: the test makes a mount namespace");
+        let nothing = None::<&str>;
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(nothing, "/", nothing, private, nothing).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(the_host_s_mounts_stay());
+    });
+    if let Err(panic) = shown.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+async fn the_host_s_mounts_stay() {
+    let nothing = None::<&str>;
+    let tmpfs = |at: &Path, file: &str| {
+        fs::create_dir_all(at).unwrap();
+        mount(nothing, at, Some("tmpfs"), MsFlags::empty(), nothing).unwrap();
+        fs::write(at.join(file), file).unwrap();
+    };
+    for propagation in [
+        MountPropagation::PropagationPrivate,
+        MountPropagation::PropagationHostToContainer,
+        MountPropagation::PropagationBidirectional,
+    ] {
+        let mut node = node().await;
+        let config = sandbox(&node, "pod", NamespaceMode::Container);
+        let pod = node.try_run_sandbox(config.clone()).await.unwrap();
+        let shared = node.path("shared");
+        tmpfs(&shared, "top");
+        mount(nothing, &shared, nothing, MsFlags::MS_SHARED, nothing).unwrap();
+        tmpfs(&shared.join("before"), "first");
+        fs::create_dir(shared.join("after")).unwrap();
+        let script = "ls /shared/before; if test $LATER; then while ! test -e /shared/after/second; do sleep 0.05; done; fi; \
+                      echo seen; sleep 600";
+        let mut wanted = container(&node, "main", NamespaceMode::Container, script);
+        if propagation != MountPropagation::PropagationPrivate {
+            wanted.envs.push(cri_proto::runtime::KeyValue {
+                key: "LATER".to_owned(),
+                value: "yes".to_owned(),
+            });
+        }
+        wanted.mounts.push(Mount {
+            container_path: "/shared".to_owned(),
+            host_path: shared.display().to_string(),
+            propagation: propagation.into(),
+            ..Mount::default()
+        });
+        let id = node.create_with(&pod, config, wanted).await.unwrap();
+        node.start_container(&id).await.unwrap();
+        tmpfs(&shared.join("after"), "second");
+        assert_eq!(
+            node.logs("pod", "main", "seen").await,
+            ["first", "seen"],
+            "{propagation:?}"
+        );
+        let request = RemovePodSandboxRequest {
+            pod_sandbox_id: pod,
+        };
+        node.runtime_client
+            .remove_pod_sandbox(request)
+            .await
+            .unwrap();
+        for (directory, file) in [("before", "first"), ("after", "second")] {
+            let there = fs::read_to_string(shared.join(directory).join(file));
+            assert_eq!(there.unwrap(), file, "{propagation:?}");
+        }
+        for directory in ["before", "after", "."] {
+            nix::mount::umount(&shared.join(directory)).unwrap();
+        }
+        node.nothing_is_left();
+    }
 }

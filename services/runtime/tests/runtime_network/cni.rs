@@ -141,6 +141,7 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
         let plugins = Plugins::new();
         plugins.config("10-pods.conflist", &ptp(&plugins, "1.0.0"));
         let mut node = plugins.node().await;
+        let mut half_made = 0;
         for round in 0..6_u64 {
             let mut client = node.runtime_client.clone();
             let config = with_port(node.sandbox_config("half"), "", 8080, 80);
@@ -149,8 +150,19 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
                 runtime_handler: String::new(),
             };
             let call = tokio::spawn(async move { client.run_pod_sandbox(request).await });
-            tokio::time::sleep(std::time::Duration::from_millis(10 + round * 15)).await;
+            // In every other round when the first plugin has an address already, and is not done.
+            let begun = Instant::now();
+            while round % 2 == 0 && plugins.leases("pods").is_empty() && !call.is_finished() {
+                assert!(begun.elapsed() < PATIENCE);
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(round * 10)).await;
             node.kill();
+            half_made += attachments(&node)
+                .iter()
+                .filter_map(|file| fs::read_to_string(file).ok())
+                .filter(|text| text.contains(r#""result":null"#))
+                .count();
             let _ = call.await.unwrap();
             node.start().await;
             let listed = node
@@ -178,6 +190,39 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
             );
             assert_eq!(place.pod_links().await, Vec::<String>::new());
         }
+        assert!(half_made > 0, "no round has met a plugin at work");
+        node.nothing_is_left();
+    });
+}
+
+fn attachments(node: &crate::node::Node) -> Vec<std::path::PathBuf> {
+    let all = fs::read_dir(node.path("root/network/cni")).unwrap();
+    all.map(|one| one.unwrap().path()).collect()
+}
+
+/// As after a power cut: what was made is deleted all the same, by the list of now.
+#[test]
+fn what_is_kept_is_torn_and_the_pod_can_leave() {
+    in_namespaces(async |place| {
+        let plugins = Plugins::new();
+        plugins.config("10-pods.conflist", &ptp(&plugins, "1.0.0"));
+        let mut node = plugins.node().await;
+        let pod = node.run_sandbox("pod").await;
+        assert_eq!(plugins.leases("pods"), ["10.88.5.2"]);
+        node.kill();
+        let kept = attachments(&node);
+        let [kept] = kept.as_slice() else {
+            panic!("{kept:?}")
+        };
+        let whole = fs::read(kept).unwrap();
+        fs::write(kept, &whole[..whole.len() / 2]).unwrap();
+        fs::write(kept.with_extension("new"), &whole[..1]).unwrap();
+        node.start().await;
+        assert_eq!(attachments(&node), [kept.as_path()]);
+        remove(&mut node, &pod).await;
+        assert_eq!(plugins.leases("pods"), Vec::<String>::new());
+        assert_eq!(place.pod_links().await, Vec::<String>::new());
+        assert_eq!(attachments(&node), Vec::<std::path::PathBuf>::new());
         node.nothing_is_left();
     });
 }

@@ -11,6 +11,7 @@ fn half_made_networks_are_undone() {
     in_namespaces(async |place| {
         // Two addresses: one that is lost twice would be missed.
         let mut node = routed_node("10.88.0.0/30").await;
+        let mut half_made = 0;
         for round in 0..16_u64 {
             let mut client = node.runtime_client.clone();
             let config = with_port(node.sandbox_config("half"), "", 8080, 80);
@@ -19,8 +20,13 @@ fn half_made_networks_are_undone() {
                 runtime_handler: String::new(),
             };
             let call = tokio::spawn(async move { client.run_pod_sandbox(request).await });
-            tokio::time::sleep(Duration::from_millis(2 + round * 3)).await;
+            // At moments of all kinds, and in every other round at one of which it is known what it is.
+            if round % 2 == 0 {
+                node.until_half_made("sandboxes", &call).await;
+            }
+            tokio::time::sleep(Duration::from_millis(round)).await;
             node.kill();
+            half_made += node.half_made("sandboxes");
             let _ = call.await.unwrap();
             node.start().await;
             let listed = node
@@ -47,6 +53,7 @@ fn half_made_networks_are_undone() {
             let refused = ask_tcp(&place.node, NODE4, 8080);
             assert!(refused.contains("refused"), "round {round}: {refused}");
         }
+        assert!(half_made > 0, "no round has met a half-made pod");
         let config = with_port(node.sandbox_config("one"), "", 8080, 80);
         let one = node.try_run_sandbox(config).await.unwrap();
         let two = node.run_sandbox("two").await;

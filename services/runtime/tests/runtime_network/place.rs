@@ -184,15 +184,17 @@ pub(crate) fn serve_tcp(namespace: &File, name: &'static str, port: u16) {
     });
 }
 
-/// The same with UDP.
+/// The same with UDP. The answer ends as the question does, after `who`.
 pub(crate) fn serve_udp(namespace: &File, name: &'static str, port: u16) {
     let socket = within(namespace, || {
         UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).unwrap()
     });
     thread::spawn(move || {
         let mut buffer = [0; 64];
-        while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-            let said = format!("{name} sees {}", peer.ip().to_canonical());
+        while let Ok((count, peer)) = socket.recv_from(&mut buffer) {
+            let asked = String::from_utf8_lossy(&buffer[..count]);
+            let rest = asked.strip_prefix("who").unwrap_or_default();
+            let said = format!("{name} sees {}{rest}", peer.ip().to_canonical());
             let _ = socket.send_to(said.as_bytes(), peer);
         }
     });

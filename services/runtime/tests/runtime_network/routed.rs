@@ -2,7 +2,7 @@
 
 use crate::place::{
     NODE4, NODE6, PODS, addresses, ask_tcp, ask_udp, in_namespaces, namespace, network_fault,
-    remove, routed_node, sandbox_status, serve_tcp, serve_udp, stop,
+    remove, routed_node, sandbox_status, serve_tcp, serve_udp, stop, within,
 };
 use cri_proto::runtime::{
     NetworkConfig, PodSandboxStatsRequest, RuntimeConfig, UpdateRuntimeConfigRequest,
@@ -189,5 +189,74 @@ fn a_range_ends_and_its_addresses_come_back() {
         }
         assert_eq!(place.pod_links().await, Vec::<String>::new());
         node.nothing_is_left();
+    });
+}
+
+/// Whatever the node's own look at sources is: IPv6 has none, and that of IPv4 is loose where one setting of the node's is.
+#[test]
+fn a_pod_speaks_for_itself_alone() {
+    in_namespaces(async |place| {
+        std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "2").unwrap();
+        let mut node = routed_node(PODS).await;
+        let bad = node.run_sandbox("bad").await;
+        let other = node.run_sandbox("other").await;
+        let (of_bad, of_other) = (
+            addresses(&mut node, &bad).await,
+            addresses(&mut node, &other).await,
+        );
+        let in_bad = namespace(&node, &bad);
+        let ears: Vec<_> = [&place.outside, &place.node, &namespace(&node, &other)]
+            .map(|place| within(place, || std::net::UdpSocket::bind("[::]:5353").unwrap()))
+            .into();
+        for (forged, prefix, family) in [
+            (of_other[0], 32, 0),
+            ("192.0.2.2".parse().unwrap(), 32, 0),
+            ("203.0.113.9".parse().unwrap(), 32, 0),
+            (of_other[1], 128, 1),
+            ("fd01::2".parse().unwrap(), 128, 1),
+            ("2001:db8::9".parse().unwrap(), 128, 1),
+        ] {
+            let heard: Vec<std::net::IpAddr> = [
+                ["192.0.2.2", "fd01::2"][family].parse().unwrap(),
+                [NODE4, NODE6][family],
+                of_other[family],
+            ]
+            .into();
+            within(&in_bad, || {
+                let mut ip = xtask::tools::program("ip").unwrap();
+                let address = format!("{forged}/{prefix}");
+                let arguments = ["address", "add", &address, "dev", "lo"];
+                let nodad = (family == 1).then_some("nodad");
+                let added = ip.args(arguments).args(nodad).status().unwrap();
+                assert!(added.success());
+                for from in [forged, of_bad[family]] {
+                    let socket = std::net::UdpSocket::bind((from, 0)).unwrap();
+                    for to in &heard {
+                        // What is its own way back to itself never leaves it.
+                        if *to != forged {
+                            socket
+                                .send_to(from.to_string().as_bytes(), (*to, 5353))
+                                .unwrap();
+                        }
+                    }
+                }
+                let mut ip = xtask::tools::program("ip").unwrap();
+                let arguments = ["address", "del", &address, "dev", "lo"];
+                assert!(ip.args(arguments).status().unwrap().success());
+            });
+            for (socket, to) in ears.iter().zip(&heard) {
+                if *to == forged {
+                    continue;
+                }
+                // It was sent after the forged one, by the same way.
+                socket
+                    .set_read_timeout(Some(crate::node::PATIENCE))
+                    .unwrap();
+                let mut buffer = [0; 64];
+                let count = socket.recv(&mut buffer).unwrap();
+                let said = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                assert_eq!(said, of_bad[family].to_string(), "{forged} to {to}");
+            }
+        }
     });
 }

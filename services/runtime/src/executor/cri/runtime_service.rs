@@ -545,7 +545,7 @@ impl RuntimeService for RuntimeApi {
         let config = request.into_inner().runtime_config.unwrap_or_default();
         let cidr = config.network_config.unwrap_or_default().pod_cidr;
         if !cidr.is_empty() {
-            self.pods.set_pod_cidr(&cidr).map_err(of_pods)?;
+            self.pods.set_pod_cidr(&cidr).await.map_err(of_pods)?;
         }
         Ok(Response::new(cri::UpdateRuntimeConfigResponse {}))
     }

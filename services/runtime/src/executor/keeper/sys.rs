@@ -277,29 +277,48 @@ unsafe fn bpf(
 
 /// Has a mount that is attached nowhere show its files' owners as a user namespace maps them. What is mounted below stays as it is.
 pub(in crate::executor) fn map_owners(mounted: &OwnedFd, users: &OwnedFd) -> io::Result<()> {
-    /// `struct mount_attr`.
-    #[repr(C)]
-    struct Attributes {
-        set: u64,
-        clear: u64,
-        propagation: u64,
-        users: u64,
-    }
     const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
     let attributes = Attributes {
         set: MOUNT_ATTR_IDMAP,
-        clear: 0,
-        propagation: 0,
         users: u64::try_from(users.as_raw_fd()).map_err(io::Error::other)?,
+        ..Attributes::default()
     };
+    set_attributes(mounted, libc::AT_EMPTY_PATH, &attributes)
+}
+
+/// Has a mount that is attached nowhere, and all below it, take what comes and goes at those that it is a copy of, and give them nothing.
+pub(in crate::executor) fn only_follow(mounted: &OwnedFd) -> io::Result<()> {
+    let attributes = Attributes {
+        propagation: libc::MS_SLAVE,
+        ..Attributes::default()
+    };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    set_attributes(mounted, flags, &attributes)
+}
+
+/// `struct mount_attr`.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    users: u64,
+}
+
+fn set_attributes(
+    mounted: &OwnedFd,
+    flags: libc::c_int,
+    attributes: &Attributes,
+) -> io::Result<()> {
     // SAFETY: the path is empty and has its end, `attributes` is as long as is said, and both live until the call has returned.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mounted.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            &raw const attributes,
+            flags,
+            &raw const *attributes,
             size_of::<Attributes>(),
         )
     };

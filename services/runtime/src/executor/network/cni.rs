@@ -8,7 +8,7 @@
 //! ```
 
 use super::{
-    Ask, NetworkError, NetworkOptions, is_pinned,
+    Ask, NetworkError, NetworkOptions, is_pinned, leftover,
     plugin::{self, Run},
 };
 use crate::executor::keeper::sys::keep_descriptors_from_others;
@@ -17,12 +17,13 @@ use crate::planner::network::{
     cni_config::{CONFIG_MAX, Command, Input, Plugin, PluginList, Version},
     cni_result::{self, RESULT_MAX},
 };
+use cri_proto::runtime::PodSandboxConfig;
 use rustix::fs::Access;
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeSet,
     fs,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     net::IpAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +33,9 @@ use tokio::sync::{RwLock, Semaphore};
 
 /// Chains of plugins that run at once.
 const AT_ONCE: usize = 16;
+/// Longest wait for plugins' `STATUS`. A kubelet asks for the runtime's status every few seconds; were it to wait longer than 30 s for the answer, the whole
+/// runtime would not be ready, which no configuration of a network may cause.
+const STATUS_MAX: Duration = Duration::from_secs(20);
 /// Largest attachment that is read again: two lists, and a result.
 const ATTACHMENT_MAX: usize = 4 * 1024 * 1024;
 
@@ -46,6 +50,8 @@ struct Inner {
     timeout: Duration,
     attachments: PathBuf,
     turns: Semaphore,
+    /// One `STATUS` at a time, beside the others' turns.
+    status: Arc<Semaphore>,
     /// ADD and DEL read, GC writes: a plugin that is told who is valid must not meet one who has just come.
     changes: RwLock<()>,
     /// The list whose plugins are there and speak its version.
@@ -66,6 +72,7 @@ impl Cni {
             .map_err(NetworkError::at("keep descriptors from plugins"))?;
         let attachments = options.root.join("cni");
         fs::create_dir_all(&attachments)
+            .and_then(|()| remove_unfinished(&attachments))
             .map_err(NetworkError::at(format!("make {}", attachments.display())))?;
         Ok(Self(Arc::new(Inner {
             conf_dir: options.cni_conf_dir.clone(),
@@ -73,6 +80,7 @@ impl Cni {
             timeout: options.cni_plugin_timeout,
             attachments,
             turns: Semaphore::new(AT_ONCE),
+            status: Arc::new(Semaphore::new(1)),
             changes: RwLock::default(),
             probed: Mutex::default(),
         })))
@@ -91,36 +99,42 @@ impl Cni {
     /// Whether a sandbox could be added now.
     pub(super) async fn status(&self, list: &PluginList) -> Result<(), String> {
         let list = list.clone();
-        self.in_turn(move |inner| {
-            inner.probe(&list)?;
-            if list.version < Version::V110 {
-                return Ok(());
-            }
-            for plugin in &list.plugins {
-                let runtime = Map::new();
-                let input = list.input(plugin, &without(&runtime));
-                inner.ask(&list, plugin, Command::Status, None, &input)?;
-            }
-            Ok(())
-        })
-        .await
+        let turn = Arc::clone(&self.0.status).acquire_owned();
+        let asked = async {
+            let turn = turn.await.map_err(|error| error.to_string())?;
+            self.blocking(move |inner| {
+                // Plugins work on when nobody waits for them any more: the next one's turn is after them.
+                let _turn = turn;
+                inner.status(&list)
+            })
+            .await?
+        };
+        tokio::time::timeout(STATUS_MAX, asked)
+            .await
+            .map_err(|_| format!("the plugins' STATUS was not there within {STATUS_MAX:?}"))?
     }
 
     /// Whether plugins have been asked for this sandbox.
-    pub(super) fn has(&self, sandbox: &str) -> bool {
-        self.0.file(sandbox).exists()
+    pub(super) async fn has(&self, sandbox: &str) -> bool {
+        let sandbox = sandbox.to_owned();
+        let there = self.blocking(move |inner| inner.file(&sandbox).exists());
+        there.await.unwrap_or(false)
     }
 
     /// A sandbox is to be added: from now on it is to be deleted.
-    pub(super) fn begin(
+    pub(super) async fn begin(
         &self,
         list: &PluginList,
         attachment: &Attachment,
     ) -> Result<(), NetworkError> {
-        for plugin in &list.plugins {
-            self.0.find(&plugin.program).map_err(NetworkError::Cni)?;
-        }
-        self.0.keep(attachment)
+        let (list, attachment) = (list.clone(), attachment.clone());
+        let begun = self.blocking(move |inner| {
+            for plugin in &list.plugins {
+                inner.find(&plugin.program).map_err(NetworkError::Cni)?;
+            }
+            inner.keep(&attachment)
+        });
+        begun.await.map_err(NetworkError::Cni)?
     }
 
     pub(super) async fn add(
@@ -150,18 +164,19 @@ impl Cni {
 
     /// What plugins have made for a sandbox goes; one that they know nothing of has nothing.
     pub(super) async fn delete(&self, ask: &Ask) -> Result<(), NetworkError> {
-        let file = self.0.file(&ask.sandbox);
-        if !file.exists() {
+        if !self.has(&ask.sandbox).await {
             return Ok(());
         }
-        let namespace = if is_pinned(&ask.namespace) {
-            ask.namespace.display().to_string()
-        } else {
-            String::new()
-        };
-        let sandbox = ask.sandbox.clone();
+        let (pin, sandbox) = (ask.namespace.clone(), ask.sandbox.clone());
         let _changes = self.0.changes.read().await;
-        let deleted = self.in_turn(move |inner| inner.delete(&sandbox, &namespace));
+        let deleted = self.in_turn(move |inner| {
+            let namespace = if is_pinned(&pin) {
+                pin.display().to_string()
+            } else {
+                String::new()
+            };
+            inner.delete(&sandbox, &namespace)
+        });
         let sandbox = &ask.sandbox;
         deleted.await.map_err(|why| {
             NetworkError::Cni(format!(
@@ -287,6 +302,19 @@ impl Inner {
         Ok(())
     }
 
+    /// `STATUS`, which plugins have since 1.1.
+    fn status(&self, list: &PluginList) -> Result<(), String> {
+        self.probe(list)?;
+        if list.version < Version::V110 {
+            return Ok(());
+        }
+        for plugin in &list.plugins {
+            let input = list.input(plugin, &without(&Map::new()));
+            self.ask(list, plugin, Command::Status, None, &input)?;
+        }
+        Ok(())
+    }
+
     fn add(
         &self,
         list: &PluginList,
@@ -328,7 +356,7 @@ impl Inner {
             return Ok(());
         };
         if attachment.result.is_none() {
-            end_what_runs(sandbox);
+            leftover::end(sandbox);
         }
         let list = PluginList::of(attachment.list.clone()).map_err(|error| error.to_string())?;
         let previous = attachment.result.as_ref();
@@ -517,17 +545,24 @@ impl Inner {
             .collect()
     }
 
+    /// On the disk before a plugin is asked, and after: what plugins keep may be there after a power cut.
     fn keep(&self, attachment: &Attachment) -> Result<(), NetworkError> {
         let file = self.file(&attachment.sandbox);
         let scratch = file.with_extension("new");
         let written = serde_json::to_vec(attachment)
             .map_err(io::Error::from)
-            .and_then(|bytes| fs::write(&scratch, bytes))
-            .and_then(|()| fs::rename(&scratch, &file));
+            .and_then(|bytes| {
+                let mut new = fs::File::create(&scratch)?;
+                new.write_all(&bytes)?;
+                new.sync_all()
+            })
+            .and_then(|()| fs::rename(&scratch, &file))
+            .and_then(|()| fs::File::open(&self.attachments)?.sync_all());
         written.map_err(NetworkError::at(format!("write {}", file.display())))
     }
 
-    /// One that is torn is of a crash before any plugin was asked, or of a power cut.
+    /// Of one that cannot be read, what is configured now is all that is known: its plugins are asked by the sandbox's ID, as those of one
+    /// whose `ADD` has given no result.
     fn attachment(&self, sandbox: &str) -> Result<Option<Attachment>, String> {
         let file = self.file(sandbox);
         let bytes = match read_file(&file, ATTACHMENT_MAX) {
@@ -535,16 +570,16 @@ impl Inner {
             read => read.map_err(|error| format!("read {}: {error}", file.display()))?,
         };
         match serde_json::from_slice::<Attachment>(&bytes) {
-            Ok(read) if read.version == VERSION && read.sandbox == sandbox => Ok(Some(read)),
-            _ => {
-                tracing::warn!(
-                    sandbox,
-                    "what was kept of a pod's network cannot be read: it is removed"
-                );
-                fs::remove_file(&file).map_err(|error| error.to_string())?;
-                Ok(None)
+            Ok(read) if read.version == VERSION && read.sandbox == sandbox => {
+                return Ok(Some(read));
             }
+            _ => tracing::warn!(sandbox, "what was kept of a pod's network cannot be read"),
         }
+        let Some(list) = self.configuration()? else {
+            fs::remove_file(&file).map_err(|error| error.to_string())?;
+            return Ok(None);
+        };
+        Attachment::new(sandbox, &PodSandboxConfig::default(), &list, &[]).map(Some)
     }
 }
 
@@ -553,6 +588,17 @@ fn described(list: &PluginList, plugin: &Plugin, command: Command) -> String {
     let (program, name) = (&plugin.program, &list.name);
     let command = command.name().to_lowercase();
     format!("plugin type={program:?} name={name:?} failed ({command})")
+}
+
+/// What an earlier runtime was killed at.
+fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "new") {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 fn read_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
@@ -567,31 +613,4 @@ fn read_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it has more than {max} bytes")));
     }
     Ok(bytes)
-}
-
-/// Plugins of an earlier runtime, which was killed while they worked, would go on adding what is being deleted.
-fn end_what_runs(sandbox: &str) {
-    let wanted = format!("CNI_CONTAINERID={sandbox}");
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let name = process.file_name();
-        let pid = name
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(rustix::process::Pid::from_raw);
-        let Some(pid) = pid else { continue };
-        let Ok(environment) = fs::read(process.path().join("environ")) else {
-            continue;
-        };
-        if environment
-            .split(|byte| *byte == 0)
-            .any(|one| one == wanted.as_bytes())
-        {
-            tracing::warn!(
-                sandbox,
-                pid = pid.as_raw_nonzero().get(),
-                "a CNI plugin still runs: it is ended"
-            );
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
 }

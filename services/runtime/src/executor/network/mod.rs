@@ -11,6 +11,7 @@
 //! Which one it is, is looked at for each pod anew. What a pod has is taken away by what gave it.
 
 mod cni;
+mod leftover;
 mod namespace;
 mod netlink;
 mod plugin;
@@ -189,52 +190,69 @@ impl Network {
                 self.0.cni.conf_dir().display()
             ));
         }
-        sysctl::forward(&ranges).map_err(|error| service::chain(&error))
+        let forwarded = blocking(move || Ok(sysctl::forward(&ranges)?)).await;
+        forwarded.map_err(|error| service::chain(&error))
     }
 
     /// Which addresses pods have, from now on. Pods that have others keep them.
     ///
     /// # Errors
     /// [`NetworkError::Addresses`]: it is no range of addresses.
-    pub fn set_cidr(&self, cidr: &str) -> Result<(), NetworkError> {
+    pub async fn set_cidr(&self, cidr: &str) -> Result<(), NetworkError> {
         let ranges = Range::parse_list(cidr)?;
         let list: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        let scratch = self.0.told.with_extension("new");
-        fs::write(&scratch, list.join(","))
-            .and_then(|()| fs::rename(&scratch, &self.0.told))
-            .map_err(NetworkError::at("keep the range of pod addresses"))?;
-        self.state().ipam.set_ranges(ranges);
-        Ok(())
+        let network = self.clone();
+        blocking(move || {
+            let told = &network.0.told;
+            let scratch = told.with_extension("new");
+            // Held meanwhile: of two that are told at once, the file has the one that is used.
+            let mut state = network.state();
+            fs::write(&scratch, list.join(","))
+                .and_then(|()| fs::rename(&scratch, told))
+                .map_err(NetworkError::at("keep the range of pod addresses"))?;
+            state.ipam.set_ranges(ranges);
+            Ok(())
+        })
+        .await
     }
 
     /// A sandbox of an earlier runtime has its addresses and ports.
-    pub fn keep(&self, record: &SandboxRecord) {
-        if record.addresses.is_empty() || self.0.cni.has(&record.id) {
+    pub async fn keep(&self, record: &SandboxRecord) {
+        if record.addresses.is_empty() || self.0.cni.has(&record.id).await {
             return;
         }
         let mut state = self.state();
         for address in &record.addresses {
-            state.ipam.keep(*address, &record.id, record.created_at);
+            if let Err(holder) = state.ipam.keep(*address, &record.id, record.created_at) {
+                tracing::error!(%address, sandbox = record.id, holder, "two sandboxes have one address");
+            }
         }
         // They were read when it was made.
         let mappings = ports::read(&record.config.port_mappings).unwrap_or_default();
         publish(&mut state.ports, &record.id, &record.addresses, mappings);
     }
 
-    /// All sandboxes that have a network are known: what others have left goes.
+    /// All sandboxes that have a network are known: what others have left goes. A table of an earlier runtime too, where the network is
+    /// another now.
     pub async fn settle(&self) {
-        let routed = {
-            let state = self.state();
-            !state.ipam.ranges().is_empty() || !state.ports.is_empty()
-        };
-        if !routed {
-            return;
-        }
         let turn = self.0.rules.turn().await;
-        let ports = self.state().ports.clone();
-        if let Err(error) = turn.write(&ports, &[]).await {
-            tracing::error!(error = %service::chain(&error), "ports of pods cannot be published");
+        let (ports, routed) = self.table();
+        if let Err(error) = turn.write(&ports, routed, &[]).await {
+            let error = service::chain(&error);
+            if routed {
+                tracing::error!(error, "the rules for pods cannot be written");
+            } else {
+                // Such a kernel has none of ours either.
+                tracing::debug!(error, "there are no rules for pods to remove");
+            }
         }
+    }
+
+    /// For the rules: ports of pods, and whether there are pods with routed links, or could be.
+    fn table(&self) -> (Ports, bool) {
+        let state = self.state();
+        let routed = !state.ipam.ranges().is_empty() || state.ipam.is_used();
+        (state.ports.clone(), routed)
     }
 
     /// Of which sandboxes plugins have made something.
@@ -264,7 +282,7 @@ impl Network {
             let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
             let attachment = Attachment::new(&ask.sandbox, &ask.config, &list, &ranges)
                 .map_err(NetworkError::Invalid)?;
-            self.0.cni.begin(&list, &attachment)?;
+            self.0.cni.begin(&list, &attachment).await?;
             return Ok(Reserved {
                 addresses: Vec::new(),
                 kind: Kind::Cni(Box::new(attachment)),
@@ -297,14 +315,14 @@ impl Network {
             Kind::None => Ok(Vec::new()),
             Kind::Cni(attachment) => self.0.cni.add(ask, *attachment).await,
             Kind::Routed { publishes } => {
-                sysctl::forward(&self.ranges())?;
+                let ranges = self.ranges();
+                blocking(move || Ok(sysctl::forward(&ranges)?)).await?;
                 routed::attach(ask, &reserved.addresses, publishes).await?;
-                if publishes {
-                    let turn = self.0.rules.turn().await;
-                    let ports = self.state().ports.clone();
-                    turn.write(&ports, mappings_of(&ports, &ask.sandbox))
-                        .await?;
-                }
+                // Also without ports: nothing of the pod's runs before what it sends is looked at.
+                let turn = self.0.rules.turn().await;
+                let (ports, routed) = self.table();
+                turn.write(&ports, routed, mappings_of(&ports, &ask.sandbox))
+                    .await?;
                 Ok(reserved.addresses)
             }
         }
@@ -318,9 +336,9 @@ impl Network {
         self.0.cni.delete(ask).await?;
         routed::detach(&ask.sandbox).await?;
         let turn = self.0.rules.turn().await;
-        let mut ports = self.state().ports.clone();
+        let (mut ports, routed) = self.table();
         if let Some(published) = ports.remove(&ask.sandbox) {
-            turn.write(&ports, &published.mappings).await?;
+            turn.write(&ports, routed, &published.mappings).await?;
         }
         let mut state = self.state();
         state.ports.remove(&ask.sandbox);
@@ -343,6 +361,17 @@ impl Network {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What waits for files.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NetworkError> + Send + 'static,
+) -> Result<T, NetworkError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        let failed = NetworkError::at("set up the network");
+        Err(failed(io::Error::other(error)))
+    })
 }
 
 fn mappings_of<'a>(ports: &'a Ports, sandbox: &str) -> &'a [Mapping] {

@@ -1,4 +1,4 @@
-//! The kernel's rules for ports of pods.
+//! The kernel's rules for what pods send, and for their ports.
 
 use crate::planner::network::{
     ports::{Mapping, Ports},
@@ -24,9 +24,14 @@ impl Rules {
 }
 
 impl Turn<'_> {
-    /// Writes what these ports need. Of the ports that have changed, flows that began before are decided anew.
-    pub(super) async fn write(&self, ports: &Ports, changed: &[Mapping]) -> Result<(), Error> {
-        let batch = ruleset::transaction(ports);
+    /// Writes what these ports need, and what pods of a routed network do. Of the ports that have changed, flows that began before are decided anew.
+    pub(super) async fn write(
+        &self,
+        ports: &Ports,
+        routed: bool,
+        changed: &[Mapping],
+    ) -> Result<(), Error> {
+        let batch = ruleset::transaction(ports, routed);
         let flows = ruleset::flows(changed);
         let written = tokio::task::spawn_blocking(move || {
             let socket = Socket::open()?;

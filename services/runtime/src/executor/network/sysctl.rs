@@ -36,7 +36,7 @@ pub(super) fn forward(ranges: &[Range]) -> Result<(), NetlinkError> {
 /// Of the node's end of a pod's link.
 pub(super) fn of_link(link: &str, ipv6: bool, publishes: bool) -> Result<(), NetlinkError> {
     set(&format!("ipv4/conf/{link}/forwarding"), "1")?;
-    // What a pod sends has the pod's address, or is dropped.
+    // What a pod sends has the pod's address, or is dropped. The table's chain `raw` sees to it in any case.
     set(&format!("ipv4/conf/{link}/rp_filter"), "1")?;
     if publishes {
         // From 127.0.0.1 of the node to a port of it that is the pod's. The pod cannot use it: see the table's chain `raw`.

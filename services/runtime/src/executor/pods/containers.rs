@@ -169,7 +169,11 @@ impl Pods {
             Some(path) => Some(facts::profile(path).await?),
             None => None,
         };
-        let volumes = self.make_volumes(&id, &rootfs, config, image).await?;
+        let volumes = {
+            let owner = users.as_ref().map_or((0, 0), |users| users.root);
+            self.make_volumes(&id, &rootfs, owner, config, image)
+                .await?
+        };
         let files = self.0.sandbox_files(&record.sandbox);
         let [network, ipc, uts, user] = NAMESPACES.map(|name| {
             let path = namespace_file(&state, name);
@@ -484,6 +488,7 @@ impl Pods {
         &self,
         id: &str,
         rootfs: &Path,
+        owner: (u32, u32),
         config: &ContainerConfig,
         image: &ImageConfiguration,
     ) -> Result<Vec<spec::Volume>, PodsError> {
@@ -494,9 +499,11 @@ impl Pods {
             let mut volumes = Vec::new();
             for (number, destination) in destinations.into_iter().enumerate() {
                 let source = directory.join(number.to_string());
-                super::super::copy::tree(&rootfs, &destination, &source).map_err(PodsError::at(
-                    format!("copy the image's volume {}", text(&destination)),
-                ))?;
+                let copied = super::super::copy::tree(&rootfs, &destination, &source, owner);
+                copied.map_err(PodsError::at(format!(
+                    "copy the image's volume {}",
+                    text(&destination)
+                )))?;
                 volumes.push(spec::Volume {
                     source,
                     destination,

@@ -317,8 +317,8 @@ impl Pods {
     ///
     /// # Errors
     /// [`PodsError::InvalidArgument`].
-    pub fn set_pod_cidr(&self, cidr: &str) -> Result<(), PodsError> {
-        Ok(self.0.network.set_cidr(cidr)?)
+    pub async fn set_pod_cidr(&self, cidr: &str) -> Result<(), PodsError> {
+        Ok(self.0.network.set_cidr(cidr).await?)
     }
 
     /// Whether the keeper answers; why not, else.

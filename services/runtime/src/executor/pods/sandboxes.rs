@@ -360,11 +360,18 @@ impl Pods {
     }
 
     /// One that cannot be taken down now must not keep all others from being served: it is for whoever removes it.
-    fn not_ready(&self, entry: &Entry<SandboxRecord>, error: &PodsError) -> Result<(), PodsError> {
+    async fn not_ready(
+        &self,
+        entry: &Entry<SandboxRecord>,
+        error: &PodsError,
+    ) -> Result<(), PodsError> {
         let id = entry.record().id;
         tracing::error!(%error, sandbox = id, "a sandbox cannot be taken down now");
         entry.lock().state = SandboxState::NotReady;
-        self.keep_sandbox(&entry.record())
+        let record = entry.record();
+        // What it still has is nobody else's.
+        self.0.network.keep(&record).await;
+        self.keep_sandbox(&record)
     }
 
     pub(super) fn keep_sandbox(&self, record: &SandboxRecord) -> Result<(), PodsError> {
@@ -401,7 +408,7 @@ impl Pods {
                     tracing::warn!(sandbox = id, "a half-made sandbox is undone");
                     match self.take_down(&entry).await {
                         Ok(()) => self.forget_sandbox(&id).await?,
-                        Err(error) => self.not_ready(&entry, &error)?,
+                        Err(error) => self.not_ready(&entry, &error).await?,
                     }
                 }
                 SandboxState::Ready if gone => match self.take_down(&entry).await {
@@ -409,11 +416,11 @@ impl Pods {
                         entry.lock().state = SandboxState::NotReady;
                         self.keep_sandbox(&entry.record())?;
                     }
-                    Err(error) => self.not_ready(&entry, &error)?,
+                    Err(error) => self.not_ready(&entry, &error).await?,
                 },
-                SandboxState::Ready => self.0.network.keep(&record),
+                SandboxState::Ready => self.0.network.keep(&record).await,
                 // One that could not be taken down has them still.
-                SandboxState::NotReady => self.0.network.keep(&record),
+                SandboxState::NotReady => self.0.network.keep(&record).await,
             }
         }
         for name in rubbish {

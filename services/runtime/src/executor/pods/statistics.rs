@@ -67,7 +67,10 @@ impl Pods {
         .await?;
         if known.is_none() {
             let now = (Instant::now(), written);
-            self.seen().written.insert(record.id.clone(), now);
+            let mut seen = self.seen();
+            if self.is_there(&record.id) {
+                seen.written.insert(record.id.clone(), now);
+            }
         }
         Ok(Sample {
             writes_to: Some(upper),
@@ -100,7 +103,9 @@ impl Pods {
     fn sample(&self, id: &str, usage: Usage) -> Sample {
         let at = now();
         let mut seen = self.seen();
-        if let Some(cpu) = usage.cpu_nanoseconds {
+        if let Some(cpu) = usage.cpu_nanoseconds
+            && self.is_there(id)
+        {
             let before = seen.cpu.get(id).copied();
             let rate = before.and_then(|before| nano_cores(before, (at, cpu)));
             if before.is_none() || rate.is_some() {
@@ -118,6 +123,12 @@ impl Pods {
             written: (0, 0),
             links: Vec::new(),
         }
+    }
+
+    /// Looked at while what was seen is held: who goes is taken out of the table first, and forgotten after.
+    fn is_there(&self, id: &str) -> bool {
+        let table = self.table();
+        table.containers.contains_key(id) || table.sandboxes.contains_key(id)
     }
 
     /// Of one that is gone nothing is remembered.

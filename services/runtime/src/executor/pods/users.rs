@@ -168,7 +168,9 @@ pub(super) fn unbind_mounts(bundle: &Path) -> Result<(), PodsError> {
     Ok(())
 }
 
-/// Mounts a file or directory once more, at another place.
+/// Mounts a file or directory once more, at another place. What the host mounts and unmounts below the source is seen there too, but not the
+/// other way: else our unmounting of it would be the host's. A Bidirectional mount is thus one way, as the kernel has it in any case: a mount
+/// namespace of another user namespace has the host's shared mounts as followers (mount_namespaces(7)).
 fn attach(
     source: &Path,
     place: &Path,
@@ -181,6 +183,7 @@ fn attach(
     }
     let failed = || PodsError::at(format!("mount {}", text(source)));
     let tree = open_tree(CWD, source, flags).map_err(|error| failed()(error.into()))?;
+    sys::only_follow(&tree).map_err(failed())?;
     if let Some(users) = mapped {
         sys::map_owners(&tree, &users.namespace).map_err(|error| match error.raw_os_error() {
             Some(libc::EINVAL) => PodsError::FailedPrecondition(format!(

@@ -182,8 +182,14 @@ impl Ipam {
     }
 
     /// A sandbox of an earlier runtime, asked for at that time, has this one.
-    pub fn keep(&mut self, address: IpAddr, sandbox: &str, asked_at: i64) {
-        self.taken.insert(address, sandbox.to_owned());
+    ///
+    /// # Errors
+    /// Who has it already, and keeps it.
+    pub fn keep(&mut self, address: IpAddr, sandbox: &str, asked_at: i64) -> Result<(), String> {
+        let holder = self.taken.entry(address).or_insert(sandbox.to_owned());
+        if holder != sandbox {
+            return Err(holder.clone());
+        }
         let last = self
             .last
             .entry(address.is_ipv4())
@@ -191,6 +197,13 @@ impl Ipam {
         if last.0 <= asked_at {
             *last = (asked_at, address);
         }
+        Ok(())
+    }
+
+    /// Whether some sandbox has one.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        !self.taken.is_empty()
     }
 
     /// One of each range, all or none.
@@ -204,7 +217,8 @@ impl Ipam {
             .map(|range| self.next(range))
             .collect::<Result<Vec<_>, _>>()?;
         for address in &found {
-            self.keep(*address, sandbox, now);
+            // It was nobody's.
+            let _ = self.keep(*address, sandbox, now);
         }
         Ok(found)
     }
@@ -331,7 +345,8 @@ mod tests {
     fn a_restart_goes_on_after_the_youngest_and_a_new_range_leaves_the_old_alone() {
         let mut again = ipam("10.0.0.0/24");
         for (address, at) in [("10.0.0.9", 5), ("10.0.0.200", 9), ("10.0.0.3", 7)] {
-            again.keep(address.parse().expect("an address"), address, at);
+            let kept = again.keep(address.parse().expect("an address"), address, at);
+            assert_eq!(kept, Ok(()));
         }
         assert_eq!(taken(&mut again, "new"), "10.0.0.201");
         again.set_ranges(Range::parse_list("10.0.1.0/24").expect("a range"));
@@ -375,5 +390,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_has_an_address_keeps_it() {
+        let mut ipam = ipam("10.1.0.0/30");
+        let address = "10.1.0.1".parse().expect("an address");
+        assert_eq!(ipam.keep(address, "one", 1), Ok(()));
+        assert_eq!(ipam.keep(address, "one", 1), Ok(()));
+        assert_eq!(ipam.keep(address, "two", 2), Err("one".to_owned()));
+        ipam.release("two");
+        assert_eq!(taken(&mut ipam, "three"), "10.1.0.2");
     }
 }

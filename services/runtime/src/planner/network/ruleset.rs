@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   table inet orlop-runtime
-//!     raw          prerouting -300    from a pod's link to 127.0.0.0/8: dropped
+//!     raw          prerouting -300    from a pod's link to 127.0.0.0/8, or from an address that has no route by it: dropped
 //!     prerouting   -100  ┐  to an address of this node: address . protocol . port ──> pod . port   (one4, one6)
 //!     output       -100  ┘                              protocol . port           ──> pod . port   (all4, all6)
 //!     postrouting   100     from a pod to itself (back4, back6), from 127.0.0.0/8 to a pod's link: masqueraded
 //! ```
+//!
+//! There is one where there is a routed network: the kernel's own look at sources (`rp_filter`) knows no IPv6, and is loose where `all` is.
 //!
 //! Whole each time: it is right after any crash and whatever others have done to it, and costs microseconds per mapping. Connections that
 //! there are stay, since they are conntrack's.
@@ -168,17 +170,17 @@ impl Shape {
     }
 }
 
-/// The whole table as it is to be; none where no pod has ports.
+/// The whole table as it is to be; none where the node's network is not routed and no pod has ports.
 #[must_use]
-pub fn transaction(ports: &Ports) -> Batch {
+pub fn transaction(ports: &Ports, routed: bool) -> Batch {
     let mut batch = Batch::new();
     // One that is not there cannot be removed.
     batch.add_table(TABLE);
     batch.delete_table(TABLE);
-    if ports
+    let published = ports
         .values()
-        .all(|published| published.mappings.is_empty())
-    {
+        .any(|published| !published.mappings.is_empty());
+    if !routed && !published {
         return batch;
     }
     batch.add_table(TABLE);
@@ -235,6 +237,9 @@ pub fn transaction(ports: &Ports) -> Batch {
     let mut from_pods = loopback(Meta::InputName, Field::Network(16, 1));
     from_pods.push(Expression::Verdict(Verdict::Drop));
     batch.add_rule(TABLE, "raw", &from_pods);
+    let [link_local, forged] = sources();
+    batch.add_rule(TABLE, "raw", &link_local);
+    batch.add_rule(TABLE, "raw", &forged);
     for shape in &SHAPES {
         for rule in shape.to_pods() {
             batch.add_rule(TABLE, "prerouting", &rule);
@@ -278,6 +283,31 @@ fn loopback(link: Meta, field: Field) -> Vec<Expression<'static>> {
         Expression::Equal(Register(0), vec![127]),
     ]);
     rule
+}
+
+/// What a pod sends has the pod's address. Of its link alone is fe80::/64, all that there is of fe80::/10 (RFC 4291, 2.5.6): no route tells pods
+/// apart by it, and no router lets it go further.
+fn sources() -> [Vec<Expression<'static>>; 2] {
+    let from_pod = || {
+        vec![
+            Expression::Meta(Meta::InputName, Register(0)),
+            Expression::Equal(Register(0), LINK_PREFIX.as_bytes().to_vec()),
+        ]
+    };
+    let [_, ipv6] = &SHAPES;
+    let mut link_local = from_pod();
+    link_local.extend(ipv6.family());
+    link_local.extend([
+        Expression::Payload(Field::Network(8, 8), Register(0)),
+        Expression::Equal(Register(0), vec![0xfe, 0x80, 0, 0, 0, 0, 0, 0]),
+        Expression::Verdict(Verdict::Accept),
+    ]);
+    let mut forged = from_pod();
+    forged.extend([
+        Expression::SourceIsForged(Register(0)),
+        Expression::Verdict(Verdict::Drop),
+    ]);
+    [link_local, forged]
 }
 
 fn element(mapping: &Mapping, pod: IpAddr) -> Element {
