@@ -14,6 +14,7 @@ use cri_proto::runtime::{
     runtime_service_client::RuntimeServiceClient,
 };
 use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -45,10 +46,19 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         let state = self.directory.path().join("state");
-        // What is left of containers after a failed test: the keeper is their subreaper, and they end with their PID namespaces.
+        // First the keeper, which would start nothing more, and then what is left of containers after a failed test.
         let _ = Command::new("pkill")
             .args(["-KILL", "-f", &format!("state {}", state.display())])
             .status();
+        let cgroup = self.cgroup();
+        for process in names(Path::new("/proc")) {
+            let of = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+            if let Some(pid) = process.parse().ok().and_then(Pid::from_raw)
+                && of.contains(&cgroup)
+            {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
         let below = self.directory.path().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         for mounted in mounts
