@@ -9,7 +9,7 @@
 //! ```
 
 use anyhow::{Context, Result};
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::path::Path;
 
 /// Where a crate stands.
@@ -81,7 +81,12 @@ fn edges(metadata: &Metadata) -> Vec<(String, String)> {
             .map(|directory| relative(directory.as_str()));
         for dependency in &package.dependencies {
             if let (Some(from), Some(to)) = (&from, &dependency.path) {
-                edges.push((from.clone(), relative(to.as_str())));
+                let to = relative(to.as_str());
+                // Tests of a room may ask the tool for programs of others.
+                if dependency.kind != DependencyKind::Development || layer(&to) != Some(Layer::Tool)
+                {
+                    edges.push((from.clone(), to));
+                }
             }
         }
     }

@@ -142,7 +142,10 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
         plugins.config("10-pods.conflist", &ptp(&plugins, "1.0.0"));
         let mut node = plugins.node().await;
         let mut half_made = 0;
-        for round in 0..6_u64 {
+        for round in 0..24_u64 {
+            if round >= 6 && half_made > 0 {
+                break;
+            }
             let mut client = node.runtime_client.clone();
             let config = with_port(node.sandbox_config("half"), "", 8080, 80);
             let request = cri_proto::runtime::RunPodSandboxRequest {
@@ -156,7 +159,7 @@ fn a_plugin_that_outlives_the_runtime_is_ended() {
                 assert!(begun.elapsed() < PATIENCE);
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(round * 10)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(round % 6 * 10)).await;
             node.kill();
             half_made += attachments(&node)
                 .iter()
