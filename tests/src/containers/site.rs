@@ -19,6 +19,9 @@ const STARTS: Duration = Duration::from_secs(5);
 /// Runs the rest with cgroups of version 2 alone, whatever this host has.
 const UNIFIED: &str = r#"mount -t cgroup2 none /sys/fs/cgroup && exec "$@""#;
 
+/// Runs the rest with `$1` in memory, as a node has it.
+const STATE: &str = r#"mount -t tmpfs -o mode=711 none "$1" && shift && exec "$@""#;
+
 /// Makes a root of the tree `$1` at `$2`, in which `$3` is where it is, and runs the rest in it. The old one goes: whoever
 /// enters a mount namespace made below a chroot finds himself outside of it.
 const ROOT: &str = r#"
@@ -99,7 +102,10 @@ impl Site {
         let directory = directory.join(kind.name());
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         let socket = directory.join("cri.sock");
+        let state = directory.join("state");
+        fs::create_dir_all(&state).with_context(|| format!("make {}", state.display()))?;
         let mut command = apart(cgroups);
+        command.args(["sh", "-c", STATE, "sh"]).arg(&state);
         match kind {
             Kind::Containerd => {
                 let config = directory.join("config.toml");
