@@ -1,7 +1,7 @@
 //! The runtime is killed, and containers do not notice: they run on, log on, and how they end is known.
 
 use crate::node::{Node, PATIENCE};
-use cri_proto::runtime::{ContainerState, RemovePodSandboxRequest};
+use cri_proto::runtime::ContainerState;
 use std::time::{Duration, Instant};
 
 /// Containers that log and end while the runtime dies.
@@ -61,13 +61,7 @@ async fn containers_outlive_the_runtime() {
     assert_eq!(node.logged("pod", "lasting", "stdout"), ["one", "two"]);
     node.start_container(&waiting).await.unwrap();
     assert_eq!(node.exited(&waiting).await.exit_code, 0);
-    let request = RemovePodSandboxRequest {
-        pod_sandbox_id: pod,
-    };
-    node.runtime_client
-        .remove_pod_sandbox(request)
-        .await
-        .unwrap();
+    node.remove_pod(&pod).await;
     node.nothing_is_left();
 }
 
@@ -100,13 +94,7 @@ async fn nothing_is_lost_whenever_it_is_killed() {
         assert_eq!(node.logged("pod", &name, "stdout"), expected, "{name}");
     }
     assert_eq!(node.count().await, CONTAINERS);
-    let request = RemovePodSandboxRequest {
-        pod_sandbox_id: pod,
-    };
-    node.runtime_client
-        .remove_pod_sandbox(request)
-        .await
-        .unwrap();
+    node.remove_pod(&pod).await;
     node.nothing_is_left();
 }
 
@@ -165,12 +153,6 @@ async fn what_was_half_made_is_undone() {
         }
     }
     assert!(half_made > 0, "no round has met a half-made container");
-    let request = RemovePodSandboxRequest {
-        pod_sandbox_id: pod,
-    };
-    node.runtime_client
-        .remove_pod_sandbox(request)
-        .await
-        .unwrap();
+    node.remove_pod(&pod).await;
     node.nothing_is_left();
 }

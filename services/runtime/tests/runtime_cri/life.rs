@@ -442,13 +442,7 @@ async fn images_are_volumes() {
         assert_eq!(refused.code(), tonic::Code::InvalidArgument);
         assert!(refused.message().contains(text), "{refused}");
     }
-    let request = RemovePodSandboxRequest {
-        pod_sandbox_id: pod,
-    };
-    node.runtime_client
-        .remove_pod_sandbox(request)
-        .await
-        .unwrap();
+    node.remove_pod(&pod).await;
     node.nothing_is_left();
 }
 

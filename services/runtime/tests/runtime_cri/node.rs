@@ -9,8 +9,8 @@ use cri_proto::runtime::{
     ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest, ExecSyncResponse, ImageSpec,
     LinuxContainerConfig, LinuxContainerSecurityContext, LinuxPodSandboxConfig,
     ListContainersRequest, Mount, NamespaceMode, NamespaceOption, PodSandboxConfig,
-    PodSandboxMetadata, PullImageRequest, RunPodSandboxRequest, StartContainerRequest,
-    VersionRequest, image_service_client::ImageServiceClient,
+    PodSandboxMetadata, PullImageRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
+    StartContainerRequest, VersionRequest, image_service_client::ImageServiceClient,
     runtime_service_client::RuntimeServiceClient,
 };
 use hyper_util::rt::TokioIo;
@@ -265,6 +265,15 @@ impl Node {
         };
         let made = self.runtime_client.run_pod_sandbox(request).await?;
         Ok(made.into_inner().pod_sandbox_id)
+    }
+
+    /// With all its containers.
+    pub(crate) async fn remove_pod(&mut self, id: &str) {
+        let request = RemovePodSandboxRequest {
+            pod_sandbox_id: id.to_owned(),
+        };
+        let removed = self.runtime_client.remove_pod_sandbox(request).await;
+        removed.unwrap();
     }
 
     pub(crate) async fn create(

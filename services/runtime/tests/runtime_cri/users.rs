@@ -3,7 +3,7 @@
 use crate::node::Node;
 use cri_proto::runtime::{
     ContainerConfig, IdMapping, Int64Value, Mount, MountPropagation, NamespaceMode,
-    NamespaceOption, PodSandboxConfig, RemovePodSandboxRequest, UserNamespace,
+    NamespaceOption, PodSandboxConfig, UserNamespace,
 };
 use nix::{
     mount::{MsFlags, mount},
@@ -143,13 +143,7 @@ async fn root_of_a_pod_is_nobody_on_the_host() {
         // Found again, and taken down by the next runtime.
         node.kill();
         node.start().await;
-        let request = RemovePodSandboxRequest {
-            pod_sandbox_id: pod,
-        };
-        node.runtime_client
-            .remove_pod_sandbox(request)
-            .await
-            .unwrap();
+        node.remove_pod(&pod).await;
         node.nothing_is_left();
     }
 }
@@ -260,13 +254,7 @@ async fn the_host_s_mounts_stay() {
             ["first", "seen"],
             "{propagation:?}"
         );
-        let request = RemovePodSandboxRequest {
-            pod_sandbox_id: pod,
-        };
-        node.runtime_client
-            .remove_pod_sandbox(request)
-            .await
-            .unwrap();
+        node.remove_pod(&pod).await;
         for (directory, file) in [("before", "first"), ("after", "second")] {
             let there = fs::read_to_string(shared.join(directory).join(file));
             assert_eq!(there.unwrap(), file, "{propagation:?}");
